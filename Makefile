@@ -1,0 +1,54 @@
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/sh
+
+BIN := .venv/bin
+ARGS ?=
+PYTEST_ARGS ?=
+
+.PHONY: help env run check test needs lint types imports format lock
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+env: .venv/.ready ## make the environment in .venv (all extras); quick when it is up to date
+
+.venv/.ready: pyproject.toml uv.lock scripts/make-env.sh
+	@sh scripts/make-env.sh
+	@touch $@
+
+run: env ## serve on 127.0.0.1:8000 with SQLite under ./data; more options in ARGS="…"
+	@exec $(BIN)/sessiond serve --host 127.0.0.1 --port 8000 --data-dir ./data $(ARGS)
+
+check: env lint types imports ## lint, types, imports and the fast tests
+	$(BIN)/pytest -m "not slow" -n 2 -q $(PYTEST_ARGS)
+	@sh scripts/list-left-out.sh
+
+test: needs env lint types imports ## everything; installs what it needs on Debian as root
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+format: env ## format the code and apply the safe fixes
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+lock: ## write uv.lock anew from pyproject.toml
+	uv lock
+
+# The parts of `check` and `test`, each of which can also be made alone.
+
+needs:
+	@sh scripts/install-test-needs.sh
+
+lint: env
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: env
+	$(BIN)/mypy
+
+imports: env
+	$(BIN)/lint-imports
+
+# `make -j` must not install packages, build the environment and test at once.
+.NOTPARALLEL:

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Install what `make test` needs beyond Python packages, or say what is missing. A missing part is a failure,
+# never a skipped test.
+set -eu
+PATH=$PATH:/usr/sbin:/sbin
+
+# Prints the Debian packages that are missing.
+missing() {
+    command -v nginx >/dev/null 2>&1 || echo nginx-light
+    command -v curl >/dev/null 2>&1 || echo curl
+    command -v bash >/dev/null 2>&1 || echo bash
+    command -v node >/dev/null 2>&1 || echo nodejs
+    command -v npm >/dev/null 2>&1 || echo npm
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || [ ! -e /etc/debian_version ] || echo ca-certificates
+    command -v uv >/dev/null 2>&1 || python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || echo python3-venv
+}
+
+needed=$(missing | tr '\n' ' ')
+needed=${needed% }
+[ -n "$needed" ] || exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "Installing what the tests need: $needed"
+    apt-get update -qq
+    # shellcheck disable=SC2086 # one word per package
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $needed >/dev/null
+    needed=$(missing | tr '\n' ' ')
+    needed=${needed% }
+    [ -n "$needed" ] || exit 0
+fi
+
+echo "make test needs parts that are missing here: $needed" >&2
+echo "Install them (Debian's package names): sudo apt-get install --no-install-recommends $needed" >&2
+exit 1
