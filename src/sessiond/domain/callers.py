@@ -1,0 +1,69 @@
+"""Callers: who asks, after the credential passed. What each may do is decided by the services."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SubjectId
+from sessiond.domain.sessions import Standing
+
+
+class ServerCaller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An application, by a server key, or whoever asks while public access is open (*key_id* None)."""
+
+    project: ProjectId
+    name: str
+    key_id: str | None = None
+
+    @property
+    def label(self) -> str:
+        """How events name this caller."""
+        return f"server_key:{self.name}" if self.key_id else "public"
+
+
+PUBLIC = ServerCaller(project=DEFAULT_PROJECT, name="public access")
+"""The caller of an open public endpoint: it acts as a server key of the default project."""
+
+
+class OperatorCaller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The operator, by the master token (*standing* None), an operator session, or the command line.
+
+    *project* is the one that `Sessiond-Project` names, else the default.
+    """
+
+    project: ProjectId
+    standing: Standing | None = None
+    name: str = "operator"
+
+    @property
+    def label(self) -> str:
+        """How events name this caller."""
+        return self.name
+
+
+class SubjectCaller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A subject, by an access token or the session cookie of a session that lives.
+
+    *by_cookie* tells whether the browser attached the credential by itself.
+    """
+
+    standing: Standing
+    by_cookie: bool = False
+
+    @property
+    def project(self) -> ProjectId:
+        """The session's project."""
+        return self.standing.session.project
+
+    @property
+    def subject(self) -> SubjectId:
+        """Whom the session is about."""
+        return self.standing.session.subject
+
+    @property
+    def label(self) -> str:
+        """How events name this caller."""
+        return f"subject:{self.subject}"
+
+
+Caller = ServerCaller | OperatorCaller | SubjectCaller

@@ -1,0 +1,71 @@
+"""Ids: UUIDv7 whose `rand_a` carries the partition of (project, subject). Ids are no secrets.
+
+Layout (RFC 9562 section 5.7): 48 bits of Unix milliseconds, version 7, 12 bits `rand_a` (our partition), variant,
+62 bits `rand_b`. Time-ordered, so that inserts are; the partition inside, so that a token alone finds its slot.
+"""
+
+from __future__ import annotations
+
+from typing import NewType
+from uuid import UUID
+
+from sessiond.domain.instants import Instant
+
+PARTITIONS = 4096
+
+SessionId = NewType("SessionId", bytes)
+"""The 16 bytes of a session's UUIDv7."""
+
+ProjectId = NewType("ProjectId", str)
+"""A project's UUID in its canonical lower-case text."""
+
+SubjectId = NewType("SubjectId", str)
+"""1 to 256 bytes of UTF-8 without control characters."""
+
+Partition = NewType("Partition", int)
+"""0 to 4095: the first 12 bits of a keyed hash of (project, subject)."""
+
+DEFAULT_PROJECT = ProjectId("00000000-0000-4000-8000-000000000001")
+
+
+def mint_id(*, now: Instant, partition: Partition, entropy: bytes) -> SessionId:
+    """Return a UUIDv7 born *now* in *partition*; *entropy* is 8 bytes from the operating system, 62 bits are used."""
+    head = (now << 16) | 0x7000 | partition
+    tail = (int.from_bytes(entropy) & 0x3FFF_FFFF_FFFF_FFFF) | 0x8000_0000_0000_0000
+    return SessionId(head.to_bytes(8) + tail.to_bytes(8))
+
+
+def partition_of(identifier: bytes) -> Partition:
+    """Return the partition that the 16 bytes of *identifier* carry."""
+    return Partition(((identifier[6] & 0x0F) << 8) | identifier[7])
+
+
+def id_text(identifier: bytes) -> str:
+    """Return the canonical UUID text of 16 bytes."""
+    digits = identifier.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def parse_id(text: str) -> SessionId | None:
+    """Return the 16 bytes of a canonical UUID text (any case), or None for anything else."""
+    try:
+        parsed = UUID(text)
+    except ValueError:
+        return None
+    return SessionId(parsed.bytes) if str(parsed) == text.lower() else None
+
+
+def parse_project_id(text: str) -> ProjectId | None:
+    """Return *text* as a project id in canonical form, or None when it is no UUID."""
+    parsed = parse_id(text)
+    return ProjectId(id_text(parsed)) if parsed is not None else None
+
+
+def acceptable_subject_id(text: str) -> bool:
+    """Tell whether *text* may name a subject: 1 to 256 bytes of UTF-8, no control characters, no surrogates."""
+    if not text or any(ord(c) < 0x20 or 0x7F <= ord(c) <= 0x9F for c in text):
+        return False
+    try:
+        return len(text.encode()) <= 256
+    except UnicodeEncodeError:
+        return False

@@ -1,0 +1,120 @@
+"""Projects and the deployment: the control records that every read is checked against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import msgspec
+
+from sessiond.domain.ids import DEFAULT_PROJECT, Partition, ProjectId
+from sessiond.domain.instants import Instant
+from sessiond.domain.policies import Policy
+from sessiond.domain.records import Key, Kind, Record
+
+CONTROL_PARTITION = Partition(0)
+"""Where control records lie; they are few and read with every batch."""
+
+Epoch = int
+"""A random signed 64-bit value, compared for equality only."""
+
+
+def deployment_key() -> Key:
+    """Return the key of the one deployment record."""
+    return Key(Kind.DEPLOYMENT, CONTROL_PARTITION, DEFAULT_PROJECT, b"")
+
+
+def project_key(project: ProjectId) -> Key:
+    """Return the key of a project's control record."""
+    return Key(Kind.PROJECT, CONTROL_PARTITION, project, b"")
+
+
+class Deployment(Record, frozen=True, kw_only=True, gc=False):
+    """One installation: its epoch, its sealed key ring and its master token's generation.
+
+    *ring* is sealed under the wrapping key with *install_id* as associated data. *master_digest* is a keyed hash.
+    """
+
+    kind: ClassVar[Kind] = Kind.DEPLOYMENT
+    install_id: str
+    epoch: Epoch
+    ring: bytes
+    ring_version: int
+    master_digest: bytes
+    master_generation: int
+    created_at: Instant
+
+    @property
+    def key(self) -> Key:
+        return deployment_key()
+
+
+class Project(Record, frozen=True, kw_only=True, gc=False):
+    """A tenant's control record. *policy* None means the deployment's configured one."""
+
+    kind: ClassVar[Kind] = Kind.PROJECT
+    id: ProjectId
+    name: str
+    epoch: Epoch
+    created_at: Instant
+    policy: Policy | None = None
+    publishable_key_digest: bytes | None = None
+
+    @property
+    def key(self) -> Key:
+        return project_key(self.id)
+
+    @property
+    def sorted_at(self) -> Instant:
+        return self.created_at
+
+
+class ServerKey(Record, frozen=True, kw_only=True, gc=False):
+    """An application's credential for one project; only its keyed hash is kept, and it is the record's id.
+
+    *seeded* marks the one that `SESSIOND_SERVER_KEY` gave: another value retires it.
+    """
+
+    kind: ClassVar[Kind] = Kind.SERVER_KEY
+    digest: bytes
+    project: ProjectId
+    id: str
+    name: str
+    created_at: Instant
+    seeded: bool = False
+    revoked_at: Instant | None = None
+
+    @property
+    def key(self) -> Key:
+        return server_key_key(self.digest)
+
+    @property
+    def owner(self) -> str | None:
+        return self.project
+
+    @property
+    def sorted_at(self) -> Instant:
+        return self.created_at
+
+
+def server_key_key(digest: bytes) -> Key:
+    """Return the key of the server key with this keyed hash: found before its project is known."""
+    return Key(Kind.SERVER_KEY, CONTROL_PARTITION, DEFAULT_PROJECT, digest)
+
+
+class Tally(Record, frozen=True, kw_only=True, gc=False):
+    """A bounded count of things per name, for limits: names (keyed hashes or ids) and when each stops counting."""
+
+    kind: ClassVar[Kind] = Kind.TALLY
+    project: ProjectId
+    partition: Partition
+    name: bytes
+    members: Mapping[str, Instant] = msgspec.field(default_factory=dict)
+
+    @property
+    def key(self) -> Key:
+        return Key(Kind.TALLY, self.partition, self.project, self.name)
+
+    @property
+    def purge_at(self) -> Instant | None:
+        return max(self.members.values(), default=0)

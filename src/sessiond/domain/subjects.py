@@ -1,0 +1,75 @@
+"""Subjects: whom sessions are about. A versioned record with a random epoch."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import ClassVar
+
+import msgspec
+
+from sessiond.domain.ids import Partition, ProjectId, SubjectId
+from sessiond.domain.instants import Instant
+from sessiond.domain.projects import Epoch
+from sessiond.domain.records import Key, Kind, Record
+
+
+class SubjectKind(enum.StrEnum):
+    """What a subject is."""
+
+    USER = "user"
+    DEVICE = "device"
+    OPERATOR = "operator"
+
+
+def subject_key(project: ProjectId, subject: SubjectId, partition: Partition) -> Key:
+    """Return the key of a subject's record; *partition* is the keyed one of (project, subject)."""
+    return Key(Kind.SUBJECT, partition, project, subject.encode())
+
+
+class Subject(Record, frozen=True, kw_only=True, gc=False):
+    """A user, a device or an operator of one project.
+
+    Its sessions live only while their subject epoch equals *epoch*: a new epoch ends them all in one write.
+    *profile* holds what an application told about it (display name, mail address, metadata): personal, not secret.
+    """
+
+    kind: ClassVar[Kind] = Kind.SUBJECT
+    project: ProjectId
+    id: SubjectId
+    partition: Partition
+    subject_kind: SubjectKind = SubjectKind.USER
+    epoch: Epoch
+    created_at: Instant
+    disabled_at: Instant | None = None
+    anonymous: bool = False
+    name: str | None = None
+    hint: str | None = None
+    linked_to: SubjectId | None = None
+    profile: Mapping[str, object] = {}
+
+    @property
+    def key(self) -> Key:
+        return subject_key(self.project, self.id, self.partition)
+
+    @property
+    def owner(self) -> str | None:
+        return self.subject_kind
+
+    @property
+    def sorted_at(self) -> Instant:
+        return self.created_at
+
+    def with_epoch(self, epoch: Epoch) -> Subject:
+        """Return the subject with all its sessions ended."""
+        return msgspec.structs.replace(self, epoch=epoch, version=self.version + 1)
+
+    def disabled(self, *, now: Instant, epoch: Epoch) -> Subject:
+        """Return the subject disabled, all its sessions ended; disabling twice keeps the first time."""
+        return msgspec.structs.replace(
+            self, disabled_at=self.disabled_at or now, epoch=epoch, version=self.version + 1
+        )
+
+    def enabled(self) -> Subject:
+        """Return the subject enabled; ended sessions stay ended."""
+        return msgspec.structs.replace(self, disabled_at=None, version=self.version + 1)

@@ -1,0 +1,1 @@
+"""HTTP: endpoint declarations, the dispatcher and the OpenAPI document made from them, and the dialects."""

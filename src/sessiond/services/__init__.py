@@ -1,0 +1,1 @@
+"""The verbs, one file per noun. Services read, decide by the domain's rules, and write one change."""

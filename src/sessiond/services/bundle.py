@@ -1,0 +1,60 @@
+"""All services of one deployment, wired once: what the edge is handed."""
+
+from __future__ import annotations
+
+from sessiond.domain.rules import Rules
+from sessiond.services.contention import Contention
+from sessiond.services.credentials import Credentials
+from sessiond.services.issuing import Issuing
+from sessiond.services.keys import Keys
+from sessiond.services.operators import Operators
+from sessiond.services.ports import Clock, Entropy, MasterTokenKeeper, Observer, Store
+from sessiond.services.projects import Projects, ServerKeys
+from sessiond.services.sessions import Sessions
+from sessiond.services.subjects import Subjects
+from sessiond.services.tokens import Tokens
+from sessiond.services.touches import Touches
+
+
+class Services:
+    """The verbs of a deployment. *issuer* is the URL it is known by (`iss` of its JWTs)."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        keys: Keys,
+        clock: Clock,
+        entropy: Entropy,
+        observer: Observer,
+        keeper: MasterTokenKeeper,
+        rules: Rules,
+        issuer: str,
+    ) -> None:
+        contention = Contention()
+        self.store = store
+        self.keys = keys
+        self.clock = clock
+        self.entropy = entropy
+        self.rules = rules
+        self.contention = contention
+        self.touches = Touches(store)
+        self.tokens = Tokens(keys, entropy, issuer=issuer)
+        self.issuing = Issuing(store, keys, clock, entropy, policy=rules.policy, contention=contention)
+        self.sessions = Sessions(store, keys, self.tokens, self.touches, clock, observer, policy=rules.policy)
+        self.subjects = Subjects(store, keys, clock, entropy, contention=contention)
+        self.projects = Projects(store, keys, clock, entropy, contention=contention)
+        self.server_keys = ServerKeys(store, keys, clock, entropy)
+        self.credentials = Credentials(keys, self.sessions, self.projects, self.server_keys)
+        self.operators = Operators(
+            store,
+            keys,
+            clock,
+            entropy,
+            issuing=self.issuing,
+            subjects=self.subjects,
+            tokens=self.tokens,
+            keeper=keeper,
+            contention=contention,
+            rules=rules.operator,
+        )

@@ -1,0 +1,79 @@
+"""The key ring as the services use it: held in memory, renewed when the deployment's control record moves on."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+
+from sessiond.crypto.purposes import Purpose
+from sessiond.crypto.ring import KeyRing, SigningKey
+from sessiond.domain.errors import Unavailable
+from sessiond.domain.ids import DEFAULT_PROJECT, Partition, ProjectId, SubjectId
+from sessiond.domain.instants import Instant
+from sessiond.domain.keys import Audience
+from sessiond.domain.projects import Deployment, deployment_key
+from sessiond.services.ports import Clock, Store
+
+_RELOAD_EVERY_MS = 1000
+
+
+class Keys:
+    """Holds the unsealed ring of one deployment.
+
+    The wrapping key stays here and is used for nothing but opening and sealing the ring.
+    """
+
+    def __init__(self, store: Store, clock: Clock, *, wrapping_key: bytes, deployment: Deployment) -> None:
+        self._store = store
+        self._clock = clock
+        self._wrapping_key = wrapping_key
+        self._reloaded_at: Instant = 0
+        self.deployment = deployment
+        self.ring = KeyRing.unseal(deployment.ring, wrapping_key, deployment.install_id)
+
+    def __repr__(self) -> str:
+        return f"Keys(ring_version={self.deployment.ring_version})"
+
+    async def reload(self, *, at_once: bool = False) -> bool:
+        """Read the deployment again, at most once a second unless *at_once*; tell whether anything is newer."""
+        now = self._clock.now()
+        if not at_once and now - self._reloaded_at < _RELOAD_EVERY_MS:
+            return False
+        self._reloaded_at = now
+        record = await self._store.get(deployment_key())
+        if not isinstance(record, Deployment):
+            raise Unavailable("deployment_missing", "The deployment's control record is gone.")
+        return self.adopt(record)
+
+    def adopt(self, deployment: Deployment) -> bool:
+        """Take over a deployment record that was just read or written; tell whether it was newer."""
+        if deployment.version <= self.deployment.version:
+            return False
+        if deployment.ring_version != self.deployment.ring_version:
+            self.ring = KeyRing.unseal(deployment.ring, self._wrapping_key, deployment.install_id)
+        self.deployment = deployment
+        return True
+
+    def is_master(self, digest: bytes) -> bool:
+        """Tell, in constant time, whether *digest* is the keyed hash of the master token."""
+        return hmac.compare_digest(digest, self.deployment.master_digest)
+
+    def seal(self, ring: KeyRing, entropy: bytes) -> bytes:
+        """Return *ring* sealed for this deployment; *entropy* is 12 bytes."""
+        return ring.seal(self._wrapping_key, self.deployment.install_id, entropy)
+
+    def partition(self, project: ProjectId, subject: SubjectId) -> Partition:
+        """Return the partition of (project, subject)."""
+        return self.ring.partition(project, subject)
+
+    def lookup(self, purpose: Purpose, text: str, project: ProjectId = DEFAULT_PROJECT) -> bytes:
+        """Return the keyed hash under which *text* is stored and found."""
+        return self.ring.lookup(purpose, project, text)
+
+    def signing_key(self, project: ProjectId, audience: Audience) -> SigningKey:
+        """Return the signing key that mints for *audience* now."""
+        return self.ring.signing_key(project, audience)
+
+    def jwks(self, project: ProjectId, audiences: Sequence[Audience]) -> list[dict[str, str]]:
+        """Return the public keys of *audiences* in JWK form (RFC 7517 section 4)."""
+        return self.ring.jwks(project, audiences)

@@ -1,0 +1,201 @@
+"""What the services need from outside: a store, a clock, entropy. Each sentence here is a test of the contract suite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from sessiond.crypto.secrets import Secret
+from sessiond.domain.events import Event
+from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId
+from sessiond.domain.instants import Instant
+from sessiond.domain.records import Key, Kind, Record
+from sessiond.domain.sessions import Session, Standing
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One atomic intent within one partition.
+
+    *expects* names the version each record must have now (0: it must be absent). Every key that is put or deleted
+    must be expected; a key that is only expected is a guard.
+    """
+
+    partition: Partition
+    expects: Mapping[Key, int]
+    puts: Sequence[Record] = ()
+    deletes: Sequence[Key] = ()
+    events: Sequence[Event] = ()
+
+
+class Revocation(msgspec.Struct, frozen=True, kw_only=True):
+    """One session to be ended, with the event to be written if this is what ends it."""
+
+    project: ProjectId
+    session: SessionId
+    reason: str
+    at: Instant
+    event: Event
+
+
+class Touch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A session was seen at *seen_at* with an access token of *generation*."""
+
+    project: ProjectId
+    session: SessionId
+    seen_at: Instant
+    generation: int
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which records a scan is about; None means any.
+
+    *owner* compares with the record's `owner`. *expired_at* with *expired* selects by whether the record's
+    `expires_at_or_none` has been reached at that instant.
+    """
+
+    kind: Kind
+    project: ProjectId | None = None
+    owner: str | None = None
+    expired_at: Instant | None = None
+    expired: bool = False
+
+
+class Store(Protocol):
+    """Records with compare-and-swap within a partition. One implementation per engine.
+
+    Every method raises `Unavailable` (`store_unavailable`) when the engine cannot answer, and then nothing that was
+    acknowledged is lost. A write is durable before its method returns. No method reads a clock.
+    """
+
+    async def get(self, key: Key) -> Record | None:
+        """Return the record at *key* as of now, or None when absent."""
+        ...
+
+    async def get_many(self, keys: Sequence[Key]) -> Sequence[Record | None]:
+        """Return the records at *keys* in their order, read at one instant, None where absent."""
+        ...
+
+    async def find_session(self, project: ProjectId, session: SessionId) -> Standing | None:
+        """Return the session with its subject, project, deployment and actor, read at one instant, or None.
+
+        It sees every write that was acknowledged, by any process, before the call.
+        """
+        ...
+
+    def peek_session(self, project: ProjectId, session: SessionId) -> Standing | None:
+        """Return what `find_session` would, from memory and without waiting, or None when only a read can tell.
+
+        It is as strict as `find_session`: never an answer that an acknowledged write has overtaken.
+        """
+        ...
+
+    async def list_by_subject(
+        self,
+        project: ProjectId,
+        subject: SubjectId,
+        *,
+        live_at: Instant | None = None,
+        limit: int | None = None,
+        before: SessionId | None = None,
+    ) -> Sequence[Session]:
+        """Return a subject's sessions, newest id first.
+
+        With *live_at* only those that are not revoked and whose absolute and idle limits lie after it (epochs are
+        not looked at). At most *limit*, and only ids below *before*.
+        """
+        ...
+
+    async def scan(self, selection: Selection, *, limit: int, offset: int = 0) -> Sequence[Record]:
+        """Return at most *limit* records, newest `sorted_at` first (then highest id), after skipping *offset*."""
+        ...
+
+    async def count(self, selection: Selection) -> int:
+        """Return how many records the selection holds."""
+        ...
+
+    async def apply(self, change: Change) -> None:
+        """Write the whole change, or raise `Conflict` and write nothing if any expectation does not hold.
+
+        A put replaces the record whole, except that a session's `last_seen_at` and `seen_generation` never fall.
+        Raises `ValueError` when a key that is put or deleted is not expected, or lies in another partition.
+        """
+        ...
+
+    async def revoke(self, revocations: Sequence[Revocation]) -> Sequence[Session | None]:
+        """End each session, unconditionally: the first revocation wins and keeps its time and reason.
+
+        Return, in order, the session as it is now, or None where absent. The version rises by one when this call
+        ended the session; only then is its event written.
+        """
+        ...
+
+    async def touch(self, touches: Sequence[Touch]) -> None:
+        """Raise `last_seen_at` and `seen_generation` to the given values where they are lower.
+
+        `seen_generation` never passes the session's generation. The version does not change; an absent session is
+        not created and a revoked one not changed.
+        """
+        ...
+
+    async def events(
+        self, *, after: int, limit: int, project: ProjectId | None = None
+    ) -> Sequence[tuple[int, Event]]:
+        """Return events with their sequence, oldest first, whose sequence is above *after*.
+
+        Sequences rise strictly within a partition.
+        """
+        ...
+
+    async def newest_event(self) -> int:
+        """Return the highest sequence ever written, 0 for none; it never falls, also after a purge."""
+        ...
+
+    async def purge(self, *, before: Instant, limit: int) -> int:
+        """Remove at most *limit* records that may go, and return how many went.
+
+        Sessions that ended (revoked, or past their absolute limit) before *before*; other records whose `purge_at`
+        lies before it. Expired is not purged: what is younger stays.
+        """
+        ...
+
+    async def purge_events(self, *, before: Instant, limit: int) -> int:
+        """Remove at most *limit* of the oldest events that happened before *before*, and return how many went."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was accepted and let go of everything."""
+        ...
+
+
+class Clock(Protocol):
+    """Time. Monotone between readings."""
+
+    def now(self) -> Instant:
+        """Return the present instant; never less than the one returned before."""
+        ...
+
+
+class Entropy(Protocol):
+    """Randomness from the operating system."""
+
+    def bytes(self, count: int) -> bytes:
+        """Return *count* bytes that nobody can guess."""
+        ...
+
+
+class Observer(Protocol):
+    """Counts what is no event: successful refreshes and verifies, twins, throttled attempts."""
+
+    def count(self, what: str) -> None:
+        """Count one *what* (`verify`, `refresh`, `refresh_twin`, …)."""
+        ...
+
+
+class MasterTokenKeeper(Protocol):
+    """Keeps the master token where the operator of this machine can read it, and nobody else."""
+
+    def keep(self, token: Secret) -> None:
+        """Replace the kept master token by *token*, durably."""
+        ...

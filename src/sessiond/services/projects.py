@@ -1,0 +1,193 @@
+"""Projects and their server keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from sessiond.crypto.purposes import Purpose
+from sessiond.crypto.secrets import Secret, SecretKind, mint_secret
+from sessiond.domain.errors import Conflict, NotFound, StateConflict
+from sessiond.domain.events import Event, EventType
+from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, id_text, mint_id
+from sessiond.domain.instants import Instant
+from sessiond.domain.projects import (
+    CONTROL_PARTITION,
+    Project,
+    ServerKey,
+    deployment_key,
+    project_key,
+    server_key_key,
+)
+from sessiond.domain.records import Kind
+from sessiond.services.contention import Contention
+from sessiond.services.keys import Keys
+from sessiond.services.ports import Change, Clock, Entropy, Selection, Store
+
+
+class Projects:
+    """What can be asked of projects and done to them."""
+
+    def __init__(
+        self, store: Store, keys: Keys, clock: Clock, entropy: Entropy, *, contention: Contention
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._clock = clock
+        self._entropy = entropy
+        self._contention = contention
+
+    async def get(self, project: ProjectId) -> Project | None:
+        """Return the project's control record, or None."""
+        record = await self._store.get(project_key(project))
+        return record if isinstance(record, Project) else None
+
+    async def require(self, project: ProjectId) -> Project:
+        """Return the project's control record, or raise `NotFound` (`project_unknown`)."""
+        found = await self.get(project)
+        if found is None:
+            raise NotFound("project_unknown", "There is no such project.", {"project": project})
+        return found
+
+    async def list_all(self) -> Sequence[Project]:
+        """Return every project, newest first; a deployment has few."""
+        rows = await self._store.scan(Selection(kind=Kind.PROJECT), limit=1000)
+        return [row for row in rows if isinstance(row, Project)]
+
+    async def find(self, name_or_id: str) -> Project:
+        """Return the project of this name or id, or raise `NotFound`."""
+        for project in await self.list_all():
+            if name_or_id in (project.id, project.name):
+                return project
+        raise NotFound("project_unknown", f"There is no project {name_or_id!r}.")
+
+    async def add(self, name: str, *, by: str) -> Project:
+        """Create a project with its keys, in one change; a name is given once (`project_exists`)."""
+
+        async def attempt() -> Project:
+            if any(each.name == name for each in await self.list_all()):
+                raise StateConflict("project_exists", f"A project named {name!r} exists already.")
+            await self._keys.reload(at_once=True)
+            now, deployment = self._clock.now(), self._keys.deployment
+            project = self._newborn(name, now)
+            ring = self._keys.ring.with_project(project.id, self._entropy, now)
+            renewed = msgspec.structs.replace(
+                deployment,
+                ring=self._keys.seal(ring, self._entropy.bytes(12)),
+                ring_version=deployment.ring_version + 1,
+                version=deployment.version + 1,
+            )
+            event = _control_event(EventType.PROJECT_CREATED, now, by, {"name": name}, project.id)
+            await self._store.apply(
+                Change(
+                    partition=CONTROL_PARTITION,
+                    expects={deployment_key(): deployment.version, project.key: 0},
+                    puts=[renewed, project],
+                    events=[event],
+                )
+            )
+            self._keys.adopt(renewed)
+            return project
+
+        return await self._contention.settle((DEFAULT_PROJECT, "deployment"), attempt)
+
+    def _newborn(self, name: str, now: Instant) -> Project:
+        identifier = mint_id(now=now, partition=CONTROL_PARTITION, entropy=self._entropy.bytes(8))
+        return Project(
+            id=ProjectId(id_text(identifier)),
+            name=name,
+            epoch=int.from_bytes(self._entropy.bytes(8), signed=True),
+            created_at=now,
+        )
+
+    async def revoke_sessions(self, project: ProjectId, *, by: str) -> None:
+        """End every session of the project in one write."""
+        epoch = int.from_bytes(self._entropy.bytes(8), signed=True)
+
+        async def attempt() -> None:
+            now, old = self._clock.now(), await self.require(project)
+            await self._store.apply(
+                Change(
+                    partition=CONTROL_PARTITION,
+                    expects={old.key: old.version},
+                    puts=[msgspec.structs.replace(old, epoch=epoch, version=old.version + 1)],
+                    events=[_control_event(EventType.PROJECT_SESSIONS_REVOKED, now, by, {}, project)],
+                )
+            )
+
+        await self._contention.settle((project, "control"), attempt)
+
+
+class ServerKeys:
+    """An application's credentials: several may live at once, only keyed hashes are kept."""
+
+    def __init__(self, store: Store, keys: Keys, clock: Clock, entropy: Entropy) -> None:
+        self._store = store
+        self._keys = keys
+        self._clock = clock
+        self._entropy = entropy
+
+    async def find(self, text: str) -> ServerKey | None:
+        """Return the live server key of this text, or None."""
+        digest = self._keys.lookup(Purpose.LOOKUP_SERVER_KEY, text)
+        record = await self._store.get(server_key_key(digest))
+        live = isinstance(record, ServerKey) and record.revoked_at is None
+        return record if live and isinstance(record, ServerKey) else None
+
+    async def list_all(self, project: ProjectId) -> Sequence[ServerKey]:
+        """Return the project's server keys, newest first, revoked ones included."""
+        rows = await self._store.scan(Selection(kind=Kind.SERVER_KEY, owner=project), limit=1000)
+        return [row for row in rows if isinstance(row, ServerKey)]
+
+    async def add(
+        self, project: ProjectId, name: str, *, by: str, text: Secret | None = None
+    ) -> tuple[ServerKey, Secret]:
+        """Add a server key: a new one, or the operator's own *text* (then marked as seeded)."""
+        now = self._clock.now()
+        secret = text or Secret(mint_secret(SecretKind.SERVER_KEY, self._entropy.bytes(32)))
+        record = ServerKey(
+            digest=self._keys.lookup(Purpose.LOOKUP_SERVER_KEY, secret.reveal()),
+            project=project,
+            id=id_text(mint_id(now=now, partition=CONTROL_PARTITION, entropy=self._entropy.bytes(8))),
+            name=name,
+            created_at=now,
+            seeded=text is not None,
+        )
+        event = _control_event(EventType.SERVER_KEY_ADDED, now, by, {"name": name, "id": record.id}, project)
+        try:
+            await self._store.apply(
+                Change(partition=CONTROL_PARTITION, expects={record.key: 0}, puts=[record], events=[event])
+            )
+        except Conflict:
+            raise StateConflict("server_key_exists", "This server key was added before.") from None
+        return record, secret
+
+    async def revoke(self, project: ProjectId, key_id: str, *, by: str) -> ServerKey:
+        """Revoke the key of this id or name; twice is no error. Unknown: `NotFound` (`server_key_unknown`)."""
+        for record in await self.list_all(project):
+            if key_id in (record.id, record.name) and record.revoked_at is None:
+                return await self._revoked(record, by)
+        for record in await self.list_all(project):
+            if key_id in (record.id, record.name):
+                return record
+        raise NotFound("server_key_unknown", f"There is no server key {key_id!r} in this project.")
+
+    async def _revoked(self, record: ServerKey, by: str) -> ServerKey:
+        now = self._clock.now()
+        ended = msgspec.structs.replace(record, revoked_at=now, version=record.version + 1)
+        facts = {"name": record.name, "id": record.id}
+        event = _control_event(EventType.SERVER_KEY_REVOKED, now, by, facts, record.project)
+        await self._store.apply(
+            Change(
+                partition=CONTROL_PARTITION,
+                expects={record.key: record.version},
+                puts=[ended],
+                events=[event],
+            )
+        )
+        return ended
+
+
+def _control_event(what: EventType, now: Instant, by: str, data: dict[str, str], project: ProjectId) -> Event:
+    return Event(type=what, at=now, partition=CONTROL_PARTITION, project=project, by=by, data=dict(data))

@@ -1,0 +1,173 @@
+"""Subjects: find, create, change, disable, enable, delete, and end all their sessions in one write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from sessiond.domain.errors import Conflict, NotFound, StateConflict
+from sessiond.domain.events import Event, EventType
+from sessiond.domain.ids import ProjectId, SubjectId
+from sessiond.domain.instants import Instant
+from sessiond.domain.projects import Epoch
+from sessiond.domain.records import Kind
+from sessiond.domain.subjects import Subject, SubjectKind, subject_key
+from sessiond.services.contention import Contention
+from sessiond.services.keys import Keys
+from sessiond.services.ports import Change, Clock, Entropy, Selection, Store
+
+
+class Subjects:
+    """What can be asked of subjects and done to them."""
+
+    def __init__(
+        self, store: Store, keys: Keys, clock: Clock, entropy: Entropy, *, contention: Contention
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._clock = clock
+        self._entropy = entropy
+        self._contention = contention
+
+    async def get(self, project: ProjectId, subject: SubjectId) -> Subject | None:
+        """Return the subject, or None when there is none of this id."""
+        key = subject_key(project, subject, self._keys.partition(project, subject))
+        record = await self._store.get(key)
+        return record if isinstance(record, Subject) else None
+
+    async def require(self, project: ProjectId, subject: SubjectId) -> Subject:
+        """Return the subject, or raise `NotFound` (`subject_unknown`)."""
+        found = await self.get(project, subject)
+        if found is None:
+            raise NotFound("subject_unknown", "There is no such subject.", {"subject": subject})
+        return found
+
+    async def create(
+        self,
+        project: ProjectId,
+        subject: SubjectId,
+        *,
+        by: str,
+        kind: SubjectKind = SubjectKind.USER,
+        name: str | None = None,
+        anonymous: bool = False,
+        profile: Mapping[str, object] | None = None,
+    ) -> Subject:
+        """Create the subject, or raise `StateConflict` (`subject_exists`)."""
+        now = self._clock.now()
+        born = Subject(
+            project=project,
+            id=subject,
+            partition=self._keys.partition(project, subject),
+            subject_kind=kind,
+            epoch=self._epoch(),
+            created_at=now,
+            name=name,
+            anonymous=anonymous,
+            profile=profile or {},
+        )
+        change = Change(
+            partition=born.partition,
+            expects={born.key: 0},
+            puts=[born],
+            events=[_event(born, EventType.SUBJECT_CREATED, by, now)],
+        )
+        try:
+            await self._store.apply(change)
+        except Conflict:
+            raise StateConflict(
+                "subject_exists", "A subject of this id exists already.", {"subject": subject}
+            ) from None
+        return born
+
+    async def list_page(
+        self, project: ProjectId, *, kind: SubjectKind | None = None, limit: int = 50, offset: int = 0
+    ) -> Sequence[Subject]:
+        """Return subjects, newest first."""
+        selection = Selection(kind=Kind.SUBJECT, project=project, owner=kind.value if kind else None)
+        rows = await self._store.scan(selection, limit=limit, offset=offset)
+        return [row for row in rows if isinstance(row, Subject)]
+
+    async def change(
+        self,
+        project: ProjectId,
+        subject: SubjectId,
+        transition: Callable[[Subject], Subject],
+        *,
+        by: str,
+        what: EventType = EventType.SUBJECT_CHANGED,
+    ) -> Subject:
+        """Replace the subject by what *transition* makes of it (a pure function; it may run more than once)."""
+
+        async def attempt() -> Subject:
+            now = self._clock.now()
+            old = await self.require(project, subject)
+            new = transition(old)
+            await self._store.apply(
+                Change(
+                    partition=old.partition,
+                    expects={old.key: old.version},
+                    puts=[msgspec.structs.replace(new, version=old.version + 1)],
+                    events=[_event(old, what, by, now)],
+                )
+            )
+            return new
+
+        return await self._contention.settle((project, subject), attempt)
+
+    async def revoke_sessions(self, project: ProjectId, subject: SubjectId, *, by: str) -> None:
+        """End all of a subject's sessions in one write; an unknown subject has none, which is no error."""
+        if await self.get(project, subject) is None:
+            return
+        epoch = self._epoch()
+        await self.change(
+            project,
+            subject,
+            lambda old: old.with_epoch(epoch),
+            by=by,
+            what=EventType.SUBJECT_SESSIONS_REVOKED,
+        )
+
+    async def disable(self, project: ProjectId, subject: SubjectId, *, by: str) -> Subject:
+        """Disable the subject: all its sessions end at once and no new one is issued."""
+        now, epoch = self._clock.now(), self._epoch()
+        return await self.change(
+            project,
+            subject,
+            lambda old: old.disabled(now=now, epoch=epoch),
+            by=by,
+            what=EventType.SUBJECT_DISABLED,
+        )
+
+    async def enable(self, project: ProjectId, subject: SubjectId, *, by: str) -> Subject:
+        """Enable the subject again; sessions that ended stay ended."""
+        return await self.change(
+            project, subject, lambda old: old.enabled(), by=by, what=EventType.SUBJECT_ENABLED
+        )
+
+    async def delete(self, project: ProjectId, subject: SubjectId, *, by: str) -> None:
+        """Delete the subject; its sessions are dead at once and are purged later. Unknown: `NotFound`."""
+
+        async def attempt() -> None:
+            now = self._clock.now()
+            old = await self.require(project, subject)
+            await self._store.apply(
+                Change(
+                    partition=old.partition,
+                    expects={old.key: old.version},
+                    deletes=[old.key],
+                    events=[_event(old, EventType.SUBJECT_DELETED, by, now)],
+                )
+            )
+
+        await self._contention.settle((project, subject), attempt)
+
+    def _epoch(self) -> Epoch:
+        return int.from_bytes(self._entropy.bytes(8), signed=True)
+
+
+def _event(subject: Subject, what: EventType, by: str, now: Instant) -> Event:
+    return Event(
+        type=what, at=now, partition=subject.partition, project=subject.project, subject=subject.id, by=by
+    )

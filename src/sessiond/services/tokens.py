@@ -1,0 +1,277 @@
+"""Token texts for sessions: minted from a row, recognised from what a client presents. No store is touched here.
+
+`tokens.md` section 1 (recognition) and section 2 up to the MAC: everything that fails here is one constant 401.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from sessiond.crypto import jti, jws, operator, tokens
+from sessiond.crypto.purposes import Purpose
+from sessiond.crypto.tokens import TokenKind
+from sessiond.domain.errors import Unauthenticated
+from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SessionId, id_text, parse_id
+from sessiond.domain.instants import Instant, unix_seconds
+from sessiond.domain.sessions import INVALID, Session
+from sessiond.services.keys import Keys
+from sessiond.services.ports import Entropy
+from sessiond.services.token_forms import ES256_FORMS, HS256_FORMS, JWT_FORMS, Form, JwtForm
+
+_KINDS = {
+    TokenKind.ACCESS: Form.ACCESS,
+    TokenKind.REFRESH: Form.REFRESH,
+    TokenKind.BROWSER: Form.BROWSER,
+    TokenKind.STACK_REFRESH: Form.STACK_REFRESH,
+}
+_OPAQUE = tuple(kind.value for kind in TokenKind)
+_SECRETS = ("sdk1_", "sdm1_", "sdx1_")
+_REMEMBERED = 100_000
+
+WRONG_KIND = Unauthenticated("wrong_token_kind", "This is no access token.")
+
+
+class UnknownKey(Unauthenticated):
+    """The text names a key that the ring in memory does not have; a newer ring may."""
+
+
+_UNKNOWN_KEY = UnknownKey(INVALID.code, INVALID.detail)
+
+
+class Presented(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a text says whose MAC or signature passed; the row has not been looked at.
+
+    An opaque token carries *kid* and *nonce*, a JWT a *jti* that is checked against the row, an operator token the
+    *master_generation* it was checked under.
+    """
+
+    form: Form
+    project: ProjectId
+    session: SessionId
+    generation: int
+    expires_at: Instant
+    kid: int | None = None
+    nonce: bytes | None = None
+    jti: str | None = None
+    master_generation: int | None = None
+
+
+class Tokens:
+    """Mints and recognises every token text.
+
+    Texts that passed are remembered (bounded), so that a MAC or signature is computed once; whether the session
+    lives is asked of the store at every use all the same.
+    """
+
+    def __init__(self, keys: Keys, entropy: Entropy, *, issuer: str) -> None:
+        self._keys = keys
+        self._entropy = entropy
+        self._issuer = issuer
+        self._remembered: dict[str, Presented] = {}
+        self._ring = keys.ring
+
+    # -- minting ------------------------------------------------------------------------------------------------
+
+    def opaque(self, kind: TokenKind, session: Session, *, expires_at: Instant) -> str:
+        """Return the opaque token of *kind* for the session's current generation."""
+        return tokens.mint(
+            kind,
+            self._keys.ring.key(session.kid, kind.purpose),
+            kid=session.kid,
+            session=session.id,
+            nonce=session.nonce,
+            generation=session.generation,
+            exp=unix_seconds(expires_at),
+        )
+
+    def operator(self, session: Session) -> str:
+        """Return the operator token of a session, under the present generation of the master token."""
+        return operator.mint(
+            self._operator_key(session.kid),
+            kid=session.kid,
+            session=session.id,
+            nonce=session.nonce,
+            exp=unix_seconds(session.expires_at),
+        )
+
+    def jwt(
+        self,
+        form: Form,
+        session: Session,
+        *,
+        now: Instant,
+        expires_at: Instant,
+        first: Mapping[str, object] | None = None,
+    ) -> str:
+        """Return the JWT of *form* for the session's current generation; *first* are the form's own claims."""
+        shape = JWT_FORMS[form]
+        claims: dict[str, object] = {
+            **(first or {}),
+            "sub": session.subject,
+            "iat": now // 1000,
+            "exp": unix_seconds(expires_at),
+            "jti": jti.mint_jti(
+                self._keys.ring.key(session.kid, Purpose.JTI),
+                session=session.id,
+                nonce=session.nonce,
+                generation=session.generation,
+                entropy=self._entropy.bytes(8),
+            ),
+            "iss": shape.issuer(self._issuer, session.project),
+            "aud": shape.audience_of(session.project),
+            "sid": id_text(session.id),
+            "gen": session.generation,
+        }
+        if shape.purpose is not None:
+            return jws.sign(shape.profile, self._keys.ring.key(session.kid, shape.purpose), claims)
+        signing = self._keys.signing_key(session.project, shape.signed_for)
+        return jws.sign(shape.profile, signing.private, claims, kid=signing.kid)
+
+    # -- recognising --------------------------------------------------------------------------------------------
+
+    def recognise(self, text: str) -> Presented:
+        """Return what *text* says, or raise `Unauthenticated` (`UnknownKey` where a newer ring may know better)."""
+        if self._keys.ring is not self._ring:
+            self._ring = self._keys.ring
+            self._remembered.clear()
+        known = self._remembered.get(text)
+        if known is not None:
+            return known
+        presented = self._read(text)
+        if len(self._remembered) >= _REMEMBERED:
+            self._remembered.clear()
+        if presented.form is not Form.OPERATOR:
+            self._remembered[text] = presented
+        return presented
+
+    def _read(self, text: str) -> Presented:
+        if text.startswith(_OPAQUE):
+            return self._read_opaque(text)
+        if text.startswith("eyJ"):
+            return self._read_jwt(text)
+        if text.startswith("session:"):
+            return self._read_operator(text)
+        if text.startswith(_SECRETS):
+            raise WRONG_KIND
+        raise INVALID
+
+    def _read_opaque(self, text: str) -> Presented:
+        token = tokens.parse(text)
+        if token is None:
+            raise INVALID
+        root = self._keys.ring.root(token.kid)
+        if root is None:
+            raise _UNKNOWN_KEY
+        if not root.verifies or not tokens.authentic(
+            token, self._keys.ring.key(token.kid, token.kind.purpose)
+        ):
+            raise INVALID
+        return Presented(
+            form=_KINDS[token.kind],
+            project=root.project,
+            session=token.session,
+            generation=token.generation,
+            expires_at=token.exp * 1000,
+            kid=token.kid,
+            nonce=token.nonce,
+        )
+
+    def _read_operator(self, text: str) -> Presented:
+        token = operator.parse(text)
+        if token is None:
+            raise INVALID
+        root = self._keys.ring.root(token.kid)
+        if root is None or root.project != DEFAULT_PROJECT:
+            raise _UNKNOWN_KEY
+        if not root.verifies or not operator.authentic(token, self._operator_key(token.kid)):
+            raise _UNKNOWN_KEY
+        return Presented(
+            form=Form.OPERATOR,
+            project=root.project,
+            session=token.session,
+            generation=0,
+            expires_at=token.exp * 1000,
+            kid=token.kid,
+            nonce=token.nonce,
+            master_generation=self._keys.deployment.master_generation,
+        )
+
+    def _operator_key(self, kid: int) -> bytes:
+        return self._keys.ring.key(kid, Purpose.OPERATOR, str(self._keys.deployment.master_generation))
+
+    def _read_jwt(self, text: str) -> Presented:
+        unverified = jws.peek(text)
+        if unverified is None:
+            raise INVALID
+        kid = unverified.header.get("kid")
+        if unverified.header.get("alg") == "ES256" and isinstance(kid, str):
+            return self._read_es256(text, kid)
+        return self._read_hs256(text, unverified.claims.get("aud"))
+
+    def _read_es256(self, text: str, kid: str) -> Presented:
+        signing = self._keys.ring.signing_key_by_kid(kid)
+        if signing is None:
+            raise _UNKNOWN_KEY
+        if not signing.verifies:
+            raise INVALID
+        shape = ES256_FORMS[signing.audience]
+        claims = self._verified(shape, text, signing.public, signing.project)
+        return _presented_jwt(shape.form, signing.project, claims)
+
+    def _read_hs256(self, text: str, audience: object) -> Presented:
+        if not isinstance(audience, str):
+            raise INVALID
+        project = ProjectId(audience)
+        for root in self._keys.ring.roots_of(project):
+            for shape in HS256_FORMS:
+                assert shape.purpose is not None  # noqa: S101  every HS256 form has one
+                try:
+                    claims = self._verified(
+                        shape, text, self._keys.ring.key(root.kid, shape.purpose), project
+                    )
+                except Unauthenticated:
+                    continue
+                return _presented_jwt(shape.form, project, claims)
+        raise INVALID
+
+    def _verified(self, shape: JwtForm, text: str, key: bytes, project: ProjectId) -> Mapping[str, object]:
+        return jws.verify(
+            shape.profile,
+            text,
+            key,
+            issuer=shape.issuer(self._issuer, project),
+            audience=shape.audience_of(project),
+        )
+
+    def jti_kid(self, session: Session, presented: Presented) -> int | None:
+        """Return which of the session's keys the JWT's `jti` was made under, or None when under none of them."""
+        kid = session.kid if presented.generation == session.generation else session.prev_kid
+        if kid is None or presented.jti is None or self._keys.ring.root(kid) is None:
+            return None
+        genuine = jti.authentic_jti(
+            self._keys.ring.key(kid, Purpose.JTI),
+            presented.jti,
+            session=session.id,
+            nonce=session.nonce,
+            generation=presented.generation,
+        )
+        return kid if genuine else None
+
+
+def _presented_jwt(form: Form, project: ProjectId, claims: Mapping[str, object]) -> Presented:
+    sid, generation, exp, token_id = claims["sid"], claims["gen"], claims["exp"], claims["jti"]
+    session = parse_id(sid) if isinstance(sid, str) else None
+    if session is None or not (
+        isinstance(generation, int) and isinstance(exp, int) and isinstance(token_id, str)
+    ):
+        raise INVALID
+    return Presented(
+        form=form,
+        project=project,
+        session=session,
+        generation=generation,
+        expires_at=exp * 1000,
+        jti=token_id,
+    )

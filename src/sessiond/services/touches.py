@@ -1,0 +1,54 @@
+"""Last use, written behind: verifying never writes, what it saw is handed on here and written in batches."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sessiond.domain.errors import Unavailable
+from sessiond.domain.ids import SessionId
+from sessiond.domain.instants import Instant, millis
+from sessiond.domain.sessions import Session
+from sessiond.services.ports import Store, Touch
+
+_RARELY_MS = 60_000
+_BOUND = 100_000
+
+
+class Touches:
+    """Collects what verifies saw.
+
+    A session is written at most once a minute (a tenth of its idle limit when that is shorter), and at the next
+    flush when the sight confirms a rotation within its grace. A touch that is lost makes the reuse rule more
+    lenient, never beyond the grace, and an idle limit up to a minute early.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: dict[SessionId, Touch] = {}
+
+    def note(self, session: Session, *, now: Instant, grace: timedelta) -> None:
+        """Note that an access token of the session's current generation was verified *now*."""
+        confirms = session.seen_generation < session.generation and now <= session.rotated_at + millis(grace)
+        if not confirms and now - session.last_seen_at < _interval(session):
+            return
+        if len(self._waiting) < _BOUND or session.id in self._waiting:
+            self._waiting[session.id] = Touch(
+                project=session.project, session=session.id, seen_at=now, generation=session.generation
+            )
+
+    async def flush(self) -> int:
+        """Write what was noted and return how many; what the store refuses now is kept for the next flush."""
+        if not self._waiting:
+            return 0
+        batch, self._waiting = self._waiting, {}
+        try:
+            await self._store.touch(list(batch.values()))
+        except Unavailable:
+            self._waiting = batch | self._waiting
+            return 0
+        return len(batch)
+
+
+def _interval(session: Session) -> int:
+    idle = session.idle_timeout_ms
+    return _RARELY_MS if idle is None else min(_RARELY_MS, idle // 10)

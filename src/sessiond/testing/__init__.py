@@ -1,0 +1,1 @@
+"""Contract suites for engines, shipped; they receive the engine as an argument."""
