@@ -1,0 +1,129 @@
+"""A real `sessiond serve` process on a free loopback port, ended by its own id."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import httpx
+
+SERVER_KEY = "test-server-key-0123456789abcdefghijklmnop"
+MASTER_TOKEN = "test-master-token-0123456789abcdefghijkl"
+START_WITHIN_SECONDS = 20
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class ServerProcess:
+    """A running server; `url`, `server_key` and `master_token` are all that a client needs."""
+
+    def __init__(self, data_dir: Path, port: int, arguments: tuple[str, ...], settings: Mapping[str, str]) -> None:
+        self.data_dir = data_dir
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.server_key = SERVER_KEY
+        self.master_token = MASTER_TOKEN
+        self.log_path = data_dir.with_name(data_dir.name + ".log")
+        self._arguments = arguments
+        self._settings = settings
+        self.process = self._spawn()
+
+    @classmethod
+    @contextlib.contextmanager
+    def started(
+        cls, folder: Path, *arguments: str, settings: Mapping[str, str] | None = None, port: int | None = None
+    ) -> Iterator[ServerProcess]:
+        """Start a server with its data below *folder*, wait until it is ready, and stop it in the end."""
+        server = cls(folder / "data", port or free_port(), arguments, settings or {})
+        try:
+            server.wait_until_ready()
+            yield server
+        finally:
+            server.stop()
+
+    @property
+    def command_environment(self) -> dict[str, str]:
+        """The environment for the command line beside this server."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("SESSIOND_")}
+        return kept | {"SESSIOND_DATA_DIR": str(self.data_dir)} | dict(self._settings)
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        """The header of a request with the server key."""
+        return {"Authorization": f"Bearer {self.server_key}"}
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        environment = self.command_environment | {
+            "SESSIOND_SERVER_KEY": self.server_key,
+            "SESSIOND_MASTER_TOKEN": self.master_token,
+        }
+        command = [*sessiond_command(), "serve", "--host", "127.0.0.1", "--port", str(self.port), *self._arguments]
+        with self.log_path.open("ab") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+
+    def log(self) -> str:
+        """Return everything that the server has printed and logged."""
+        return self.log_path.read_text()
+
+    def wait_until_ready(self) -> None:
+        """Return once `/readyz` answers 200; fail with the log when the process ended or took too long."""
+        deadline = time.monotonic() + START_WITHIN_SECONDS
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{self.url}/readyz", timeout=2).status_code == httpx.codes.OK:
+                    return
+            time.sleep(0.02)
+        raise AssertionError(f"the server did not become ready:\n{self.log()}")
+
+    def stop(self) -> int:
+        """End the server as an operator does (SIGTERM) and return its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+    def kill(self) -> None:
+        """End the server as a crash does (SIGKILL)."""
+        self.process.kill()
+        self.process.wait()
+
+    def restart(self) -> None:
+        """Start the server again on the same data and port, and wait until it is ready."""
+        self.process = self._spawn()
+        self.wait_until_ready()
+
+    def run(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run the command line beside the server, e.g. `run("users", "list", "--json")`."""
+        return subprocess.run(
+            [*sessiond_command(), *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            env=self.command_environment,
+            timeout=60,
+            check=False,
+        )
+
+
+def sessiond_command() -> list[str]:
+    """Return the command line of this checkout."""
+    return [str(Path(sys.executable).with_name("sessiond"))]
