@@ -1,0 +1,47 @@
+"""What every engine offers to the rest, and what engines share: the role, the opening function, the one refusal."""
+
+from __future__ import annotations
+
+import enum
+from typing import Protocol
+
+from sessiond.domain.errors import Unavailable
+from sessiond.services.ports import Change, Store
+
+
+class Role(enum.Enum):
+    """Who opens the store."""
+
+    SERVER = enum.auto()
+    """Serves requests, may keep records in memory. An embedded engine admits one at a time."""
+    TOOL = enum.auto()
+    """A command beside a running server: short-lived, keeps nothing in memory."""
+
+
+class EngineModule(Protocol):
+    """A module or package below `sessiond.storage.engines`, named as the scheme of its URLs (`+` becomes `_`)."""
+
+    async def open_store(self, url: str, *, role: Role, cache_records: int = 100_000) -> Store:
+        """Open the store at *url*, keeping at most *cache_records* sessions in memory.
+
+        Raises `Misconfigured`, in one sentence, when the URL or what lies there cannot be used.
+        """
+        ...
+
+
+def unavailable(why: str) -> Unavailable:
+    """Return the refusal of an engine that cannot answer; *why* is for people and holds no data."""
+    return Unavailable("store_unavailable", f"The store cannot answer now: {why}.")
+
+
+def check_shape(change: Change) -> None:
+    """Raise `ValueError` when *change* writes what it does not expect, or writes outside its partition."""
+    written = [record.key for record in change.puts]
+    written += change.deletes
+    for key in written:
+        if key not in change.expects:
+            raise ValueError(f"a {key.kind} is written without an expectation")
+        if key.partition != change.partition:
+            raise ValueError(
+                f"a {key.kind} lies in partition {key.partition}, the change in {change.partition}"
+            )

@@ -1,0 +1,222 @@
+"""The memory engine: the whole contract in plain dictionaries, lost at exit. For tests, and to be read first."""
+
+# ruff: noqa: D102  what each method does is said by the port, sessiond.services.ports.Store
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+import msgspec
+
+from sessiond.domain.errors import Conflict, Misconfigured
+from sessiond.domain.events import Event
+from sessiond.domain.ids import ProjectId, SessionId, SubjectId, partition_of
+from sessiond.domain.instants import Instant
+from sessiond.domain.projects import Deployment, Project, deployment_key, project_key
+from sessiond.domain.records import Key, Kind, Record
+from sessiond.domain.sessions import Session, Standing, session_key
+from sessiond.domain.subjects import Subject, subject_key
+from sessiond.services.ports import Change, Revocation, Selection, Store, Touch
+from sessiond.storage.engine import Role, check_shape, unavailable
+
+
+async def open_store(url: str, *, role: Role, cache_records: int = 100_000) -> Store:  # noqa: ARG001  the signature of all
+    """Open a new, empty store; *url* is `memory://` and nothing more."""
+    if url != "memory://":
+        raise Misconfigured("a memory:// URL takes nothing after it; every opening is a store of its own")
+    return MemoryStore()
+
+
+class MemoryStore:
+    """Records in a dictionary. Every method runs to its end without waiting, so each is atomic by itself."""
+
+    def __init__(self) -> None:
+        self._records: dict[Key, Record] = {}
+        self._events: dict[int, Event] = {}
+        self._sequence = 0
+        self._closed = False
+
+    async def get(self, key: Key) -> Record | None:
+        self.check()
+        return self._records.get(key)
+
+    async def get_many(self, keys: Sequence[Key]) -> Sequence[Record | None]:
+        self.check()
+        return [self._records.get(key) for key in keys]
+
+    async def find_session(self, project: ProjectId, session: SessionId) -> Standing | None:
+        return self.peek_session(project, session)
+
+    def peek_session(self, project: ProjectId, session: SessionId) -> Standing | None:
+        self.check()
+        found = self._session(project, session)
+        if found is None:
+            return None
+        partition = partition_of(session)
+        acting = found.actor.subject if found.actor is not None else None
+        return Standing(
+            session=found,
+            subject=cast("Subject | None", self._records.get(subject_key(project, found.subject, partition))),
+            project=cast("Project | None", self._records.get(project_key(project))),
+            deployment=cast("Deployment | None", self._records.get(deployment_key())),
+            actor=self._subject(project, acting) if acting is not None else None,
+        )
+
+    async def list_by_subject(
+        self,
+        project: ProjectId,
+        subject: SubjectId,
+        *,
+        live_at: Instant | None = None,
+        limit: int | None = None,
+        before: SessionId | None = None,
+    ) -> Sequence[Session]:
+        self.check()
+        found = [
+            session
+            for session in self._sessions()
+            if session.project == project
+            and session.subject == subject
+            and (before is None or session.id < before)
+            and (live_at is None or _live(session, live_at))
+        ]
+        return sorted(found, key=lambda session: session.id, reverse=True)[:limit]
+
+    async def scan(self, selection: Selection, *, limit: int, offset: int = 0) -> Sequence[Record]:
+        self.check()
+        newest_first = sorted(
+            self._selected(selection), key=lambda record: (record.sorted_at, record.key.id), reverse=True
+        )
+        return newest_first[offset : offset + limit]
+
+    async def count(self, selection: Selection) -> int:
+        self.check()
+        return sum(1 for _ in self._selected(selection))
+
+    async def apply(self, change: Change) -> None:
+        self.check()
+        check_shape(change)
+        for key, version in change.expects.items():
+            present = self._records.get(key)
+            if (present.version if present is not None else 0) != version:
+                raise Conflict(f"{key.kind} is not at version {version}")
+        for record in change.puts:
+            self._records[record.key] = self._merged(record)
+        for key in change.deletes:
+            self._records.pop(key, None)
+        self._append(change.events)
+
+    async def revoke(self, revocations: Sequence[Revocation]) -> Sequence[Session | None]:
+        self.check()
+        return [self._revoke(revocation) for revocation in revocations]
+
+    async def touch(self, touches: Sequence[Touch]) -> None:
+        self.check()
+        for touch in touches:
+            session = self._session(touch.project, touch.session)
+            if session is not None:
+                self._records[session.key] = session.touched(
+                    seen_at=touch.seen_at, generation=touch.generation
+                )
+
+    async def events(
+        self, *, after: int, limit: int, project: ProjectId | None = None
+    ) -> Sequence[tuple[int, Event]]:
+        self.check()
+        found = [
+            (sequence, event)
+            for sequence, event in self._events.items()
+            if sequence > after and project in {None, event.project}
+        ]
+        return found[:limit]
+
+    async def newest_event(self) -> int:
+        self.check()
+        return self._sequence
+
+    async def purge(self, *, before: Instant, limit: int) -> int:
+        self.check()
+        going = [key for key, record in self._records.items() if _may_go(record, before)][:limit]
+        for key in going:
+            del self._records[key]
+        return len(going)
+
+    async def purge_events(self, *, before: Instant, limit: int) -> int:
+        self.check()
+        old = [(event.at, sequence) for sequence, event in self._events.items() if event.at < before]
+        going = sorted(old)[:limit]
+        for _, sequence in going:
+            del self._events[sequence]
+        return len(going)
+
+    def check(self) -> None:
+        if self._closed:
+            raise unavailable("it was closed")
+
+    async def close(self) -> None:
+        self._closed = True
+
+    def _session(self, project: ProjectId, session: SessionId) -> Session | None:
+        return cast("Session | None", self._records.get(session_key(project, session)))
+
+    def _subject(self, project: ProjectId, subject: SubjectId) -> Subject | None:
+        """Find a subject whose partition is not known: the actor's."""
+        for key, record in self._records.items():
+            if key.kind is Kind.SUBJECT and key.project == project and key.id == subject.encode():
+                return cast("Subject", record)
+        return None
+
+    def _sessions(self) -> Iterable[Session]:
+        return (record for record in self._records.values() if isinstance(record, Session))
+
+    def _selected(self, selection: Selection) -> Iterable[Record]:
+        return (record for key, record in self._records.items() if _selects(selection, key, record))
+
+    def _merged(self, record: Record) -> Record:
+        former = self._records.get(record.key)
+        if not isinstance(record, Session) or not isinstance(former, Session):
+            return record
+        return msgspec.structs.replace(
+            record,
+            last_seen_at=max(record.last_seen_at, former.last_seen_at),
+            seen_generation=max(record.seen_generation, former.seen_generation),
+        )
+
+    def _revoke(self, revocation: Revocation) -> Session | None:
+        session = self._session(revocation.project, revocation.session)
+        if session is None or session.revoked_at is not None:
+            return session
+        ended = session.revoked(now=revocation.at, reason=revocation.reason)
+        self._records[ended.key] = ended
+        self._append([revocation.event])
+        return ended
+
+    def _append(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._sequence += 1
+            self._events[self._sequence] = event
+
+
+def _live(session: Session, now: Instant) -> bool:
+    idle = session.idle_timeout_ms
+    if session.revoked_at is not None or session.expires_at <= now:
+        return False
+    return idle is None or session.last_seen_at + idle > now
+
+
+def _selects(selection: Selection, key: Key, record: Record) -> bool:
+    if key.kind is not selection.kind or selection.project not in {None, key.project}:
+        return False
+    if selection.owner not in {None, record.owner}:
+        return False
+    if selection.expired_at is None:
+        return True
+    limit = record.expires_at_or_none
+    return (limit is not None and limit <= selection.expired_at) is selection.expired
+
+
+def _may_go(record: Record, before: Instant) -> bool:
+    if not isinstance(record, Session):
+        return record.purge_at is not None and record.purge_at < before
+    return record.expires_at < before or (record.revoked_at is not None and record.revoked_at < before)
