@@ -1,0 +1,231 @@
+"""Credentials: how a request shows who asks, and what of that stands in the OpenAPI document.
+
+Who stands behind a text is the services' to say (`Callers`); where a request carries it, and which of several counts,
+is said here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sessiond.domain.callers import PUBLIC, Caller, OperatorCaller, ServerCaller, SubjectCaller
+from sessiond.domain.errors import InvalidRequest, Refusal, Unauthenticated
+from sessiond.domain.sessions import INVALID
+from sessiond.http.refusals import CrossSite
+from sessiond.http.request import Request
+
+MISSING = Unauthenticated("credential_required", "Present a credential.")
+"""There is none at all."""
+
+DIFFER = InvalidRequest(
+    "credentials_differ", "The Authorization header and the cookie name different sessions."
+)
+
+MOST_CREDENTIAL_CHARS = 8 * 1024
+
+SESSION_COOKIES = ("__Host-sid", "sid")
+"""The session cookie: the second name on plain http, where browsers refuse the first."""
+
+ACCEPTED_COOKIES = (*SESSION_COOKIES, "pocketpaw_session", "accessToken")
+"""Every cookie that may show a session, in the order in which they count."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityScheme:
+    """One entry of the OpenAPI document's `securitySchemes`."""
+
+    name: str
+    document: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """What an endpoint asks for.
+
+    *schemes* are alternatives, each the schemes needed together; an empty one says that none is needed. *refusals* are
+    samples of what *resolve* raises.
+    """
+
+    name: str
+    resolve: Callable[[Request], Awaitable[Caller | None]]
+    schemes: Sequence[Sequence[SecurityScheme]] = ()
+    refusals: Sequence[Refusal] = ()
+
+
+async def _nobody(_request: Request) -> None:
+    return None
+
+
+NOBODY = Credential(name="none", resolve=_nobody)
+"""Anyone may ask, and nobody is told apart."""
+
+BEARER_SERVER_KEY = SecurityScheme(
+    "serverKey", {"type": "http", "scheme": "bearer", "description": "An application's server key."}
+)
+BEARER_SESSION = SecurityScheme(
+    "accessToken", {"type": "http", "scheme": "bearer", "description": "A session's access token."}
+)
+BEARER_MASTER = SecurityScheme(
+    "masterToken", {"type": "http", "scheme": "bearer", "description": "The operator's master token."}
+)
+COOKIE_SESSION = SecurityScheme(
+    "sessionCookie",
+    {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "__Host-sid",
+        "description": "The session cookie (`sid` on plain http).",
+    },
+)
+
+
+def bearer(request: Request) -> str | None:
+    """Return the text after `Authorization: Bearer` (any case, RFC 9110 section 11.1), or None without one.
+
+    Another scheme counts as none. Raises `INVALID` for a text that is empty, not visible ASCII, or too long.
+    """
+    header = request.header("authorization")
+    if header is None:
+        return None
+    scheme, _, text = header.partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    text = text.strip(" ")
+    if (
+        not text
+        or len(text) >= MOST_CREDENTIAL_CHARS
+        or not text.isascii()
+        or not text.isprintable()
+        or " " in text
+    ):
+        raise INVALID
+    return text
+
+
+class Callers(Protocol):
+    """Who stands behind a text. Each method raises `Unauthenticated` for one that does not pass."""
+
+    async def by_server_key(self, text: str, *, project: str | None) -> ServerCaller | OperatorCaller:
+        """Return the application of a server key; or the operator, by the master token or an operator session.
+
+        *project* is what `Sessiond-Project` says; it counts for the operator only.
+        """
+        ...
+
+    async def by_access_token(self, text: str, *, by_cookie: bool) -> SubjectCaller | OperatorCaller:
+        """Return whom an access token, or the value of a session cookie, is about; any dialect's."""
+        ...
+
+    async def by_master_token(self, text: str, *, project: str | None) -> OperatorCaller:
+        """Return the operator, by the master token itself and nothing else."""
+        ...
+
+
+class Credentials:
+    """The credentials that dialects share, over one set of callers."""
+
+    def __init__(self, callers: Callers) -> None:
+        self._callers = callers
+        wrong: tuple[Refusal, ...] = (MISSING, INVALID)
+        key, session = (BEARER_SERVER_KEY,), (BEARER_SESSION,)
+        self.server_key = Credential(
+            name="server key", resolve=self._server_key, schemes=(key,), refusals=wrong
+        )
+        self.master = Credential(
+            name="master token", resolve=self._master, schemes=((BEARER_MASTER,),), refusals=wrong
+        )
+        self.session = Credential(
+            name="session",
+            resolve=self._session,
+            schemes=(session, (COOKIE_SESSION,)),
+            refusals=(*wrong, DIFFER, CrossSite()),
+        )
+        self.public_or_server_key = Credential(
+            name="public access or server key",
+            resolve=self._public_or_server_key,
+            schemes=((), key),
+            refusals=(*wrong, CrossSite()),
+        )
+        self.public_first = Credential(
+            name="public access, else server key",
+            resolve=self._public_first,
+            schemes=((), key),
+            refusals=(*wrong, CrossSite()),
+        )
+
+    async def _server_key(self, request: Request) -> Caller:
+        text = bearer(request)
+        if text is None:
+            raise MISSING
+        return await self._callers.by_server_key(text, project=request.header("sessiond-project"))
+
+    async def _master(self, request: Request) -> Caller:
+        text = bearer(request)
+        if text is None:
+            raise MISSING
+        return await self._callers.by_master_token(text, project=request.header("sessiond-project"))
+
+    async def _public_or_server_key(self, request: Request) -> Caller:
+        """Return the public caller, unless a key is presented: that must pass, even while public access is open."""
+        return public_caller(request) if bearer(request) is None else await self._server_key(request)
+
+    async def _public_first(self, request: Request) -> Caller:
+        """Return the public caller while public access is open: an `Authorization` header is ignored then, valid or not."""
+        if request.edge.why_closed(request) is None or request.header("authorization") is None:
+            return public_caller(request)
+        return await self._server_key(request)
+
+    async def _session(self, request: Request) -> Caller:
+        text = bearer(request)
+        if text is None:
+            return await self._by_cookie(request)
+        caller = await self._callers.by_access_token(text, by_cookie=False)
+        cookie = _first_cookie(request, SESSION_COOKIES)
+        if cookie is not None and await self._differs(caller, cookie):
+            raise DIFFER
+        return caller
+
+    async def _by_cookie(self, request: Request) -> Caller:
+        cookie = _first_cookie(request, ACCEPTED_COOKIES)
+        if cookie is None:
+            raise MISSING
+        return await self._callers.by_access_token(cookie, by_cookie=True)
+
+    async def _differs(self, caller: Caller, cookie: str) -> bool:
+        """Tell whether the cookie shows another session; one that no longer passes says nothing."""
+        try:
+            other = await self._callers.by_access_token(cookie, by_cookie=True)
+        except Unauthenticated:
+            return False
+        return _session_of(caller) != _session_of(other)
+
+
+def public_caller(request: Request) -> ServerCaller:
+    """Return the caller of an open public endpoint.
+
+    Raises `CrossSite` for a page that is not ours, and `Unauthenticated` (`public_access_closed`) where public access
+    is closed for this request.
+    """
+    why = request.edge.why_closed(request)
+    if why is not None:
+        raise Unauthenticated(
+            "public_access_closed",
+            f"Present a server key: public access is closed to this request, since {why}.",
+        )
+    request.require_same_origin()
+    return PUBLIC
+
+
+def _first_cookie(request: Request, names: Sequence[str]) -> str | None:
+    for name in names:
+        value = request.cookie(name)
+        if value is not None:
+            return value
+    return None
+
+
+def _session_of(caller: Caller) -> bytes | None:
+    standing = getattr(caller, "standing", None)
+    return None if standing is None else standing.session.id

@@ -1,0 +1,71 @@
+"""Endpoint declarations: all that the dispatcher and the OpenAPI document know about one operation."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sessiond.domain.errors import Refusal
+from sessiond.http.answer import JSON, Answer
+from sessiond.http.credentials import NOBODY, Credential
+from sessiond.http.request import Request
+
+FORM = "application/x-www-form-urlencoded"
+
+Handler = Callable[[Request], Awaitable[Answer]]
+Instant = Callable[[Request], Answer | bytes | None]
+
+DEFAULT_BODY_LIMIT = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One operation.
+
+    *path* and its *aliases* are templates: `/v1/sessions/{id}`; a trailing slash is an alias by itself, and GET
+    answers HEAD too.
+
+    *request* is the struct that a JSON or form body decodes to (`request.body_as(T)`); None: a body is ignored. With
+    *raw_json* the struct only documents the body, and `request.body` is the JSON as Python values (`msgspec.UNSET`
+    where there is no body), for dialects with schema messages of their own. *body_optional*: no body is None instead
+    of a refusal. *query* is the struct of the query (`request.query_as(T)`).
+
+    *answers* gives the type of each status that is a success (None: no body); *refusals* are samples of what the
+    handler may refuse: the document shows the status and the body that the dialect makes of each. What the
+    dispatcher and the credential refuse is added by itself.
+
+    *same_origin*: a browser may send this from our own pages only, even without a cookie (sign-in, sign-out).
+    *instant* may answer at once, without a task: an answer, the JSON of a 200, or None for the handler; it resolves
+    the credential itself and may raise refusals.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str = field(kw_only=True)
+    description: str = field(default="", kw_only=True)
+    tags: Sequence[str] = field(default=(), kw_only=True)
+    aliases: Sequence[str] = field(default=(), kw_only=True)
+    credential: Credential = field(default=NOBODY, kw_only=True)
+    request: type | None = field(default=None, kw_only=True)
+    raw_json: bool = field(default=False, kw_only=True)
+    body_optional: bool = field(default=False, kw_only=True)
+    content_types: Sequence[str] = field(default=(JSON,), kw_only=True)
+    max_body: int = field(default=DEFAULT_BODY_LIMIT, kw_only=True)
+    query: type | None = field(default=None, kw_only=True)
+    params: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    answers: Mapping[int, type | None] = field(default_factory=lambda: {200: None}, kw_only=True)
+    answer_type: str = field(default=JSON, kw_only=True)
+    refusals: Sequence[Refusal] = field(default=(), kw_only=True)
+    same_origin: bool = field(default=False, kw_only=True)
+    instant: Instant | None = field(default=None, kw_only=True)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The path and its aliases."""
+        return (self.path, *self.aliases)
+
+    @property
+    def takes_body(self) -> bool:
+        """Whether a body is read."""
+        return self.request is not None or self.raw_json

@@ -1,0 +1,203 @@
+"""What an endpoint is asked: the head of one HTTP request, its decoded parts, and who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import parse_qsl
+
+from sessiond.domain.callers import Caller, OperatorCaller, ServerCaller, SubjectCaller
+from sessiond.domain.errors import InvalidRequest
+from sessiond.domain.instants import Instant
+from sessiond.http.cookies import find_cookie
+from sessiond.http.refusals import CrossSite
+
+if TYPE_CHECKING:
+    from sessiond.http.edge import Edge
+    from sessiond.http.endpoint import Endpoint
+    from sessiond.http.peer import Connection
+    from sessiond.services.ports import Clock
+
+T = TypeVar("T")
+Headers = Sequence[tuple[bytes, bytes]]
+
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_NO_PARAMS: Mapping[str, str] = {}
+
+
+class Request:
+    """One request. Its headers, cookies, query and address are read when they are asked for.
+
+    *path* is the raw path as it was sent, *params* the decoded values of the template's names, *endpoint* what was
+    found for it, *caller* who asks (None where no credential is needed).
+    """
+
+    __slots__ = (
+        "_address",
+        "_clock",
+        "_now",
+        "_scheme",
+        "body",
+        "caller",
+        "connection",
+        "edge",
+        "endpoint",
+        "http_version",
+        "method",
+        "params",
+        "path",
+        "query",
+        "query_string",
+        "raw_headers",
+        "request_id",
+        "transport_scheme",
+    )
+
+    def __init__(  # noqa: PLR0917 - made once per request on the hot path, where keywords cost
+        self,
+        method: str,
+        path: str,
+        query_string: bytes,
+        raw_headers: Headers,
+        connection: Connection,
+        edge: Edge,
+        clock: Clock,
+        request_id: str,
+        http_version: str = "1.1",
+        transport_scheme: str = "http",
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query_string = query_string
+        self.raw_headers = raw_headers
+        self.connection = connection
+        self.edge = edge
+        self.request_id = request_id
+        self.http_version = http_version
+        self.transport_scheme = transport_scheme
+        self.params: Mapping[str, str] = _NO_PARAMS
+        self.endpoint: Endpoint | None = None
+        self.caller: Caller | None = None
+        self.query: object = None
+        self.body: object = None
+        self._clock = clock
+        self._now: Instant | None = None
+        self._address: str | None = None
+        self._scheme: str | None = None
+
+    @property
+    def now(self) -> Instant:
+        """When it was first asked what time it is; the same for the whole request."""
+        if self._now is None:
+            self._now = self._clock.now()
+        return self._now
+
+    @property
+    def changes(self) -> bool:
+        """Whether the method is one that may change something."""
+        return self.method not in _SAFE_METHODS
+
+    def header(self, name: str) -> str | None:
+        """Return the value of the header *name* (lower case), or None. Raises `InvalidRequest` when it stands twice."""
+        wanted, found = name.encode(), None
+        for other, value in self.raw_headers:
+            if other == wanted:
+                if found is not None:
+                    raise InvalidRequest("repeated_header", f"The header {name} stands more than once.")
+                found = value
+        return None if found is None else found.decode("latin-1")
+
+    def headers(self, name: str) -> tuple[str, ...]:
+        """Return every value of the header *name* (lower case), in order."""
+        wanted = name.encode()
+        return tuple(value.decode("latin-1") for other, value in self.raw_headers if other == wanted)
+
+    def cookie(self, name: str) -> str | None:
+        """Return the value of the cookie *name*, or None; two `Cookie` headers mean one.
+
+        A cookie proves nothing about who wrote the page, so that reading one in a request that may change something
+        raises `CrossSite` if a browser sent it from a page that is not ours. Raises `InvalidRequest` when two
+        cookies have the name.
+        """
+        headers = [value for other, value in self.raw_headers if other == b"cookie"]
+        found = find_cookie(headers, name) if headers else None
+        if found is not None and self.changes:
+            self.require_same_origin()
+        return found
+
+    def require_same_origin(self) -> None:
+        """Raise `CrossSite` if a browser sent this from a page that is not ours."""
+        if self.edge.foreign(self):
+            raise CrossSite
+
+    def query_items(self) -> list[tuple[str, str]]:
+        """Return the names and values of the query in order. Raises `InvalidRequest` if it is not UTF-8."""
+        try:
+            return parse_qsl(
+                self.query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100
+            )
+        except ValueError:
+            raise InvalidRequest("malformed_query", "The query is not percent-encoded UTF-8.") from None
+
+    def query_as(self, kind: type[T]) -> T:
+        """Return the decoded query, which the endpoint declared as *kind*."""
+        return _expected(self.query, kind)
+
+    def body_as(self, kind: type[T]) -> T:
+        """Return the decoded body, which the endpoint declared as *kind*."""
+        return _expected(self.body, kind)
+
+    def caller_as(self, kind: type[T]) -> T:
+        """Return the caller, whom the endpoint's credential promised to be a *kind*."""
+        return _expected(self.caller, kind)
+
+    @property
+    def host(self) -> str:
+        """The `Host` header: the dispatcher has seen to it that there is exactly one."""
+        return self.header("host") or ""
+
+    @property
+    def client_address(self) -> str:
+        """The client's address; behind trusted proxies the one that they noted."""
+        if self._address is None:
+            self._address = self.edge.client_address(self)
+        return self._address
+
+    @property
+    def user_agent(self) -> str | None:
+        """The `User-Agent`, at most 512 characters, control characters replaced; None without one."""
+        values = self.headers("user-agent")
+        if not values:
+            return None
+        text = values[0][:512]
+        return (
+            text
+            if text.isprintable()
+            else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+        )
+
+    @property
+    def scheme(self) -> str:
+        """`http` or `https`, as the browser sees it."""
+        if self._scheme is None:
+            self._scheme = self.edge.scheme(self)
+        return self._scheme
+
+    @property
+    def secure(self) -> bool:
+        """Whether the browser sees https: then cookies are `Secure`."""
+        return self.scheme == "https"
+
+    @property
+    def caller_label(self) -> str | None:
+        """How events and logs name the caller; None for nobody."""
+        caller = self.caller
+        if isinstance(caller, ServerCaller | OperatorCaller | SubjectCaller):
+            return caller.label
+        return None
+
+
+def _expected(value: object, kind: type[T]) -> T:
+    if not isinstance(value, kind):
+        raise TypeError(f"the endpoint promised a {kind.__name__}, and this is a {type(value).__name__}")
+    return value
