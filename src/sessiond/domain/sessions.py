@@ -65,7 +65,7 @@ class Session(Record, frozen=True, kw_only=True, gc=False):
     """One subject's signed-in state on one client.
 
     *idle_timeout_ms* None means none. *seen_generation* is the highest generation whose access token a node of ours
-    has verified (−1 at birth). *prev_kid* is the key of the previous generation's tokens.
+    has verified (-1 at birth). *prev_kid* is the key of the previous generation's tokens.
     """
 
     kind: ClassVar[Kind] = Kind.SESSION
@@ -105,6 +105,10 @@ class Session(Record, frozen=True, kw_only=True, gc=False):
     @property
     def sorted_at(self) -> Instant:
         return self.created_at
+
+    @property
+    def expires_at_or_none(self) -> Instant | None:
+        return self.expires_at
 
     def rotated(self, *, now: Instant, kid: int) -> Session:
         """Return the session one generation on, its new tokens under the key *kid*."""
@@ -177,7 +181,7 @@ def ending(standing: Standing, now: Instant) -> Ending | None:
     return _overtaken(standing)
 
 
-def _overtaken(standing: Standing) -> Ending | None:
+def _overtaken(standing: Standing) -> Ending | None:  # noqa: PLR0911  one return per rule
     session, subject, epochs = standing.session, standing.subject, standing.session.epochs
     if standing.deployment is None or standing.deployment.epoch != epochs.deployment:
         return Ending.DEPLOYMENT_EPOCH

@@ -164,8 +164,15 @@ class Store(Protocol):
         """Remove at most *limit* of the oldest events that happened before *before*, and return how many went."""
         ...
 
+    def check(self) -> None:
+        """Look, without waiting, whether the store is still the one that was opened; asked each second by the edge.
+
+        Raises `Unavailable` if it is not, and from then on every method does, until it is opened anew.
+        """
+        ...
+
     async def close(self) -> None:
-        """Finish what was accepted and let go of everything."""
+        """Finish what was accepted and let go of everything. Every method raises `Unavailable` afterwards."""
         ...
 
 
