@@ -1,0 +1,76 @@
+"""Contract: `events` and `newest_event`, the outbox."""
+
+# ruff: noqa: D102, S101, PLR2004  a test's name is its sentence, and it is made of asserts and literal values
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from sessiond.domain.errors import Conflict
+from sessiond.domain.events import EventType
+from sessiond.domain.ids import DEFAULT_PROJECT, Partition
+from sessiond.services.ports import Change, Store
+from sessiond.testing import samples
+from sessiond.testing.samples import NOW
+
+
+class EventContract:
+    """What holds for events."""
+
+    async def test_an_event_is_read_back_member_by_member(self, store: Store) -> None:
+        bare = samples.event(EventType.CLOCK_STEPPED)
+        bare = type(bare)(type=bare.type, at=NOW, partition=Partition(0), project=DEFAULT_PROJECT)
+        full = samples.event()
+        await store.apply(Change(partition=samples.PARTITION, expects={}, events=[full, bare]))
+        assert [event for _, event in await store.events(after=0, limit=9)] == [full, bare]
+
+    async def test_events_are_written_in_the_change_they_tell_of(self, store: Store) -> None:
+        alice = samples.subject()
+        await store.apply(samples.put(alice, events=(samples.event(),)))
+        with pytest.raises(Conflict):
+            await store.apply(samples.put(alice, events=(samples.event(),)))
+        assert len(await store.events(after=0, limit=9)) == 1
+
+    async def test_events_come_oldest_first_above_a_sequence_and_bounded(self, store: Store) -> None:
+        told = [samples.event(at=NOW + n) for n in range(5)]
+        for event in told:
+            await store.apply(Change(partition=samples.PARTITION, expects={}, events=[event]))
+        everything = await store.events(after=0, limit=9)
+        assert [event for _, event in everything] == told
+        second = everything[1][0]
+        assert await store.events(after=second, limit=2) == everything[2:4]
+        assert list(await store.events(after=everything[-1][0], limit=9)) == []
+
+    async def test_sequences_rise_strictly_within_a_partition(self, store: Store) -> None:
+        changes = [
+            Change(partition=samples.PARTITION, expects={}, events=[samples.event(), samples.event()])
+            for _ in range(6)
+        ]
+        await asyncio.gather(*map(store.apply, changes))
+        sequences = [sequence for sequence, _ in await store.events(after=0, limit=99)]
+        assert len(sequences) == len(set(sequences)) == 12
+        assert sequences == sorted(sequences)
+
+    async def test_events_can_be_of_one_project(self, store: Store) -> None:
+        ours, theirs = samples.event(), samples.event(project=samples.OTHER_PROJECT)
+        await store.apply(Change(partition=samples.PARTITION, expects={}, events=[ours, theirs]))
+        found = await store.events(after=0, limit=9, project=samples.OTHER_PROJECT)
+        assert [event for _, event in found] == [theirs]
+        assert len(await store.events(after=0, limit=9, project=DEFAULT_PROJECT)) == 1
+
+    async def test_the_newest_event_is_zero_and_then_the_highest_sequence(self, store: Store) -> None:
+        assert await store.newest_event() == 0
+        await store.apply(
+            Change(partition=samples.PARTITION, expects={}, events=[samples.event(), samples.event()])
+        )
+        assert await store.newest_event() == (await store.events(after=0, limit=9))[-1][0]
+
+    async def test_the_newest_event_never_falls(self, store: Store) -> None:
+        await store.apply(Change(partition=samples.PARTITION, expects={}, events=[samples.event()]))
+        newest = await store.newest_event()
+        assert await store.purge_events(before=NOW + 1, limit=9) == 1
+        assert await store.newest_event() == newest
+        await store.apply(Change(partition=samples.PARTITION, expects={}, events=[samples.event()]))
+        assert await store.newest_event() > newest
