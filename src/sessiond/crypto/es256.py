@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from functools import lru_cache
+from typing import TypedDict
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -21,6 +22,17 @@ SCALAR_ENTROPY = 48
 
 _SIZE = 32
 _ORDER = ec.SECP256R1.group_order
+
+
+class PublicJwk(TypedDict):
+    """What a JWKS says of an ES256 key, and nothing else."""
+
+    alg: str
+    crv: str
+    kid: str
+    kty: str
+    x: str
+    y: str
 
 
 class DeterministicES256(ESAlgorithm):
@@ -48,8 +60,8 @@ def key_pair(scalar: bytes) -> ECKey:
     return ECKey.import_key(ec.derive_private_key(int.from_bytes(scalar), ec.SECP256R1()))
 
 
-def public_jwk(key: SigningKey) -> dict[str, str]:
-    """Return the public half of *key* as a JWK: alg, crv, kid, kty, x, y (RFC 7517, RFC 7518 section 6.2.1)."""
+def public_jwk(key: SigningKey) -> PublicJwk:
+    """Return the public half of *key* as a JWK (RFC 7517, RFC 7518 section 6.2.1)."""
     numbers = key_pair(key.secret).public_key.public_numbers()
     return {
         "alg": "ES256",

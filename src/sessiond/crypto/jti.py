@@ -16,12 +16,12 @@ _SHAPE = re.compile(r"[A-Za-z0-9_-]{32}")
 _RANDOM = 8
 
 
-def mint_jti(key: bytes, *, session: SessionId, nonce: bytes, generation: int, entropy: bytes) -> str:
+def mint_jti(key: bytes, *, session: SessionId, nonce: bytes, generation: int, entropy8: bytes) -> str:
     """Return a new `jti` from 8 bytes of entropy; *key* is that of the purpose `jti`."""
-    if len(entropy) != _RANDOM:
+    if len(entropy8) != _RANDOM:
         raise ValueError("a jti is made of 8 bytes")
-    tag = macs.tag(key, _bound(session, nonce, generation, entropy))
-    return urlsafe_b64encode(entropy + tag).decode()
+    tag = macs.tag(key, _bound(session, nonce, generation, entropy8))
+    return urlsafe_b64encode(entropy8 + tag).decode()
 
 
 def authentic_jti(key: bytes, text: str, *, session: SessionId, nonce: bytes, generation: int) -> bool:

@@ -13,10 +13,10 @@ from hashlib import sha256
 import msgspec
 
 from sessiond.crypto import macs, ring_contents
-from sessiond.crypto.es256 import public_jwk
+from sessiond.crypto.es256 import PublicJwk, public_jwk
 from sessiond.crypto.purposes import KEY_SIZE, Purpose, derive
 from sessiond.crypto.ring_contents import Entropy, RingContents
-from sessiond.crypto.sealing import Unsealable, seal, unseal
+from sessiond.crypto.sealing import SEAL_ENTROPY, Unsealable, seal, unseal
 from sessiond.domain.errors import Misconfigured, Unavailable
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition, ProjectId, SubjectId
 from sessiond.domain.instants import Instant
@@ -69,11 +69,11 @@ class KeyRing:
         """Return the ring with the pending key active, the former retired, and a new one pending."""
         return KeyRing(ring_contents.rotate_signing_key(self._contents, project, audience, entropy, now))
 
-    def seal(self, wrapping_key: bytes, install_id: str, entropy: bytes) -> bytes:
-        """Return the ring as a box that only *wrapping_key* (32 bytes) opens; *entropy* is 12 bytes."""
+    def seal(self, wrapping_key: bytes, install_id: str, entropy: Entropy) -> bytes:
+        """Return the ring as a box that only *wrapping_key* (32 bytes) of this installation opens."""
         _check_wrapping_key(wrapping_key)
         plain = msgspec.msgpack.encode(self._contents)
-        return seal(wrapping_key, plain, aad=_aad(install_id), entropy=entropy)
+        return seal(wrapping_key, plain, aad=_aad(install_id), entropy=entropy.bytes(SEAL_ENTROPY))
 
     @classmethod
     def unseal(cls, blob: bytes, wrapping_key: bytes, install_id: str) -> KeyRing:
@@ -135,7 +135,7 @@ class KeyRing:
         """Return the signing key *kid* if it is active or retired, else None."""
         return self._signing_keys.get(kid)
 
-    def jwks(self, project: ProjectId, audiences: Collection[Audience]) -> list[dict[str, str]]:
+    def jwks(self, project: ProjectId, audiences: Collection[Audience]) -> list[PublicJwk]:
         """Return the public keys of *project* for *audiences*: pending, active and retired, as JWKs."""
         return [
             public_jwk(key)
