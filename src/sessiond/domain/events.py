@@ -35,7 +35,7 @@ class EventType(enum.StrEnum):
     PROJECT_SESSIONS_REVOKED = "project.sessions_revoked"
     SERVER_KEY_ADDED = "server_key.added"
     SERVER_KEY_REVOKED = "server_key.revoked"
-    MASTER_TOKEN_ROTATED = "master_token.rotated"  # noqa: S105  the name of an event
+    MASTER_TOKEN_ROTATED = "master_token.rotated"
     KEYS_CHANGED = "keys.changed"
     DEPLOYMENT_RECOVERED = "deployment.recovered"
     VAULT_SAVED = "vault.saved"

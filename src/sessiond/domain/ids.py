@@ -6,12 +6,15 @@ Layout (RFC 9562 section 5.7): 48 bits of Unix milliseconds, version 7, 12 bits 
 
 from __future__ import annotations
 
+import re
 from typing import NewType
 from uuid import UUID
 
 from sessiond.domain.instants import Instant
 
 PARTITIONS = 4096
+LONGEST_SUBJECT_ID = 256
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 SessionId = NewType("SessionId", bytes)
 """The 16 bytes of a session's UUIDv7."""
@@ -63,9 +66,9 @@ def parse_project_id(text: str) -> ProjectId | None:
 
 def acceptable_subject_id(text: str) -> bool:
     """Tell whether *text* may name a subject: 1 to 256 bytes of UTF-8, no control characters, no surrogates."""
-    if not text or any(ord(c) < 0x20 or 0x7F <= ord(c) <= 0x9F for c in text):
+    if not text or _CONTROL.search(text):
         return False
     try:
-        return len(text.encode()) <= 256
+        return len(text.encode()) <= LONGEST_SUBJECT_ID
     except UnicodeEncodeError:
         return False

@@ -33,6 +33,13 @@ class SessionKind(enum.StrEnum):
     STACK = "stack"
 
 
+class AccessFormat(enum.StrEnum):
+    """The form of the access tokens that a session of kind `tokens` gets."""
+
+    OPAQUE = "opaque"
+    JWT = "jwt"
+
+
 class Client(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The software that holds the tokens, as it was seen at sign-in; *name* is what the user calls it."""
 
@@ -73,6 +80,7 @@ class Session(Record, frozen=True, kw_only=True, gc=False):
     project: ProjectId
     subject: SubjectId
     session_kind: SessionKind
+    access_format: AccessFormat = AccessFormat.OPAQUE
     created_at: Instant
     authenticated_at: Instant
     last_seen_at: Instant
@@ -228,6 +236,11 @@ class Admission(enum.Enum):
     NEWER = enum.auto()
     SUPERSEDED = enum.auto()
     FOREIGN = enum.auto()
+
+
+def recent(session: Session, generation: int) -> bool:
+    """Tell whether *generation* is the session's current or previous one."""
+    return session.generation - 1 <= generation <= session.generation
 
 
 def recognise(session: Session, claim: Claim) -> Admission:

@@ -41,7 +41,15 @@ class Services:
         self.touches = Touches(store)
         self.tokens = Tokens(keys, entropy, issuer=issuer)
         self.issuing = Issuing(store, keys, clock, entropy, policy=rules.policy, contention=contention)
-        self.sessions = Sessions(store, keys, self.tokens, self.touches, clock, observer, policy=rules.policy)
+        self.sessions = Sessions(
+            store,
+            keys,
+            clock,
+            tokens=self.tokens,
+            touches=self.touches,
+            observer=observer,
+            policy=rules.policy,
+        )
         self.subjects = Subjects(store, keys, clock, entropy, contention=contention)
         self.projects = Projects(store, keys, clock, entropy, contention=contention)
         self.server_keys = ServerKeys(store, keys, clock, entropy)

@@ -1,18 +1,21 @@
-"""Credentials: who asks? One place for every dialect; a dialect only says where the texts lie in a request."""
+"""Credentials: who stands behind a text? One place for every dialect; a dialect only says where the texts lie."""
 
 from __future__ import annotations
 
 from sessiond.crypto.purposes import Purpose
-from sessiond.domain.callers import Caller, OperatorCaller, ServerCaller, SubjectCaller
+from sessiond.domain.callers import OperatorCaller, ServerCaller, SubjectCaller
 from sessiond.domain.errors import Forbidden, Unauthenticated
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId
 from sessiond.domain.sessions import INVALID, SessionKind
 from sessiond.services.keys import Keys
 from sessiond.services.projects import Projects, ServerKeys
 from sessiond.services.sessions import Sessions, Verified
+from sessiond.services.tokens import is_session_text
 
 _LONGEST = 8192
-_SESSION_TEXTS = ("sda1_", "sdr1_", "sdb1_", "sds1_", "sdx1_", "eyJ", "session:")
+
+SERVER_KEY_REQUIRED = Forbidden("server_key_required", "This needs a server key or the operator.")
+NOT_MASTER = Unauthenticated("invalid_master_token", "This is not the master token.")
 
 
 class Credentials:
@@ -24,16 +27,19 @@ class Credentials:
         self._projects = projects
         self._server_keys = server_keys
 
-    async def caller(self, text: str, *, project: str | None = None, by_cookie: bool = False) -> Caller:
-        """Return the caller that *text* proves: a session's own, a server key, or the master token.
+    async def by_server_key(self, text: str, *, project: str | None) -> ServerCaller | OperatorCaller:
+        """Return the application of a server key; or the operator, by the master token or an operator session.
 
-        *project* is what `Sessiond-Project` names, for the operator only. Raises `Unauthenticated`.
+        *project* (a name or an id) counts for the operator only. A subject's own session is `Forbidden`
+        (`server_key_required`); anything else that does not pass is `Unauthenticated`.
         """
         if not acceptable(text):
             raise INVALID
-        if text.startswith(_SESSION_TEXTS):
-            verified = await self._sessions.verify(text)
-            return await self.of_session(verified, project=project, by_cookie=by_cookie)
+        if is_session_text(text):
+            caller = await self.by_access_token(text, by_cookie=False)
+            if isinstance(caller, SubjectCaller):
+                raise SERVER_KEY_REQUIRED
+            return OperatorCaller(project=await self._named(project), standing=caller.standing)
         found = await self._server_keys.find(text)
         if found is not None:
             return ServerCaller(project=found.project, name=found.name, key_id=found.id)
@@ -41,23 +47,26 @@ class Credentials:
             return OperatorCaller(project=await self._named(project))
         raise INVALID
 
-    async def of_session(
-        self, verified: Verified, *, project: str | None = None, by_cookie: bool = False
-    ) -> Caller:
-        """Return the caller that a verified session is: the operator for an operator's, else its subject."""
-        standing = verified.standing
-        if standing.session.session_kind is SessionKind.OPERATOR:
-            return OperatorCaller(project=await self._named(project), standing=standing)
-        return SubjectCaller(standing=standing, by_cookie=by_cookie)
+    async def by_access_token(self, text: str, *, by_cookie: bool) -> SubjectCaller | OperatorCaller:
+        """Return whom an access token, or the value of a session cookie, is about; any dialect's."""
+        if not acceptable(text):
+            raise INVALID
+        return caller_of(await self._sessions.verify(text), by_cookie=by_cookie)
 
-    async def server_or_operator(
-        self, text: str, *, project: str | None = None
-    ) -> ServerCaller | OperatorCaller:
-        """Return a caller that acts for a whole project; a subject's own session is refused with `Forbidden`."""
-        caller = await self.caller(text, project=project)
-        if isinstance(caller, SubjectCaller):
-            raise Forbidden("server_key_required", "This needs a server key or the operator.")
-        return caller
+    async def by_master_token(self, text: str, *, project: str | None) -> OperatorCaller:
+        """Return the operator, by the master token itself and nothing else.
+
+        Raises `Unauthenticated`: `invalid_master_token` for another credential that passes, else `invalid_token`.
+        """
+        if await self.is_master(text):
+            return OperatorCaller(project=await self._named(project))
+        if acceptable(text):
+            if is_session_text(text):
+                await self._sessions.verify(text)
+                raise NOT_MASTER
+            if await self._server_keys.find(text) is not None:
+                raise NOT_MASTER
+        raise INVALID
 
     async def is_master(self, text: str) -> bool:
         """Tell whether *text* is the master token, in constant time and as of now."""
@@ -66,15 +75,18 @@ class Credentials:
         await self._keys.reload(at_once=True)
         return self._keys.is_master(self._keys.lookup(Purpose.LOOKUP_MASTER_TOKEN, text))
 
-    async def require_master(self, text: str) -> None:
-        """Raise `Unauthenticated` (`invalid_master_token`) unless *text* is the master token."""
-        if not await self.is_master(text):
-            raise Unauthenticated("invalid_master_token", "This is not the master token.")
-
     async def _named(self, project: str | None) -> ProjectId:
         if project is None:
             return DEFAULT_PROJECT
         return (await self._projects.find(project)).id
+
+
+def caller_of(verified: Verified, *, by_cookie: bool) -> SubjectCaller | OperatorCaller:
+    """Return the caller that a verified session is: the operator for an operator's, else its subject."""
+    standing = verified.standing
+    if standing.session.session_kind is SessionKind.OPERATOR:
+        return OperatorCaller(project=DEFAULT_PROJECT, standing=standing)
+    return SubjectCaller(standing=standing, by_cookie=by_cookie)
 
 
 def acceptable(text: str) -> bool:

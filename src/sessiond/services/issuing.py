@@ -15,7 +15,16 @@ from sessiond.domain.limits import make_room
 from sessiond.domain.policies import Policy
 from sessiond.domain.projects import Deployment, Epoch, Project, deployment_key, project_key
 from sessiond.domain.records import Key, Record
-from sessiond.domain.sessions import Actor, Client, Epochs, Session, SessionKind, Standing, ending
+from sessiond.domain.sessions import (
+    AccessFormat,
+    Actor,
+    Client,
+    Epochs,
+    Session,
+    SessionKind,
+    Standing,
+    ending,
+)
 from sessiond.domain.subjects import Subject, SubjectKind, subject_key
 from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys
@@ -34,6 +43,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     project: ProjectId
     subject: SubjectId
     session_kind: SessionKind
+    access_format: AccessFormat = AccessFormat.OPAQUE
     by: str
     client: Client = Client()
     create: SubjectKind | None = None
@@ -56,7 +66,19 @@ class Issued(msgspec.Struct, frozen=True):
 
     session: Session
     subject: Subject
+    policy: Policy
     fresh: bool = True
+
+
+class _Ground(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session is issued on, read at one instant; *found* None: *subject* is to be created with it."""
+
+    now: Instant
+    found: Subject | None
+    subject: Subject
+    project: Project
+    deployment: Deployment
+    policy: Policy
 
 
 class Issuing:
@@ -96,9 +118,22 @@ class Issuing:
         return await self._contention.settle((order.project, order.subject), lambda: self._attempt(order))
 
     async def _attempt(self, order: Order) -> Issued:
+        ground = await self._ground(order)
+        found, subject = ground.found, ground.subject
+        if subject.disabled_at is not None:
+            raise Forbidden("subject_disabled", "The subject is disabled.")
+        session = self._born(order, ground)
+        live = await self._live(order, ground, session) if found is not None else ()
+        if order.find_existing is not None:
+            existing = next((each for each in live if order.find_existing(each)), None)
+            if existing is not None:
+                return Issued(existing, subject, ground.policy, fresh=False)
+        await self._store.apply(_change(order, ground, session, make_room(live, ground.policy)))
+        return Issued(session, subject, ground.policy)
+
+    async def _ground(self, order: Order) -> _Ground:
         now = self._clock.now()
-        partition = self._keys.partition(order.project, order.subject)
-        key = subject_key(order.project, order.subject, partition)
+        key = subject_key(order.project, order.subject, self._keys.partition(order.project, order.subject))
         subject, project, deployment = await self._store.get_many(
             [key, project_key(order.project), deployment_key()]
         )
@@ -107,24 +142,14 @@ class Issuing:
         if not isinstance(deployment, Deployment):
             raise Unavailable("deployment_missing", "The deployment's control record is gone.")
         found = subject if isinstance(subject, Subject) else None
-        born = found or self._newcomer(order, key, now)
-        if born.disabled_at is not None:
-            raise Forbidden("subject_disabled", "The subject is disabled.")
-        policy = self.policy_of(project)
-        session = self._born(order, born, project, deployment, policy, now)
-        live = (
-            await self._live(order, policy, Standing(session, born, project, deployment), now)
-            if found
-            else ()
+        return _Ground(
+            now=now,
+            found=found,
+            subject=found or self._newcomer(order, key, now),
+            project=project,
+            deployment=deployment,
+            policy=self.policy_of(project),
         )
-        if order.find_existing is not None:
-            existing = next((each for each in live if order.find_existing(each)), None)
-            if existing is not None:
-                return Issued(existing, born, fresh=False)
-        evicted = make_room(live, policy)
-        counted = policy.max_sessions is not None or order.find_existing is not None
-        await self._store.apply(_change(order, found, born, session, evicted, now, counted=counted))
-        return Issued(session, born)
 
     def _newcomer(self, order: Order, key: Key, now: Instant) -> Subject:
         if order.create is None:
@@ -141,28 +166,24 @@ class Issuing:
             hint=order.hint,
         )
 
-    async def _live(self, order: Order, policy: Policy, newborn: Standing, now: Instant) -> Sequence[Session]:
-        if policy.max_sessions is None and order.find_existing is None:
+    async def _live(self, order: Order, ground: _Ground, newborn: Session) -> Sequence[Session]:
+        if not _counted(order, ground.policy):
             return ()
-        rows = await self._store.list_by_subject(order.project, order.subject, live_at=now)
-        return [row for row in rows if ending(msgspec.structs.replace(newborn, session=row), now) is None]
+        standing = Standing(newborn, ground.subject, ground.project, ground.deployment)
+        rows = await self._store.list_by_subject(order.project, order.subject, live_at=ground.now)
+        return [
+            row for row in rows if ending(msgspec.structs.replace(standing, session=row), ground.now) is None
+        ]
 
-    def _born(
-        self,
-        order: Order,
-        subject: Subject,
-        project: Project,
-        deployment: Deployment,
-        policy: Policy,
-        now: Instant,
-    ) -> Session:
+    def _born(self, order: Order, ground: _Ground) -> Session:
+        now, policy = ground.now, ground.policy
         idle = _shorter(order.idle_timeout, policy.idle_timeout)
-        root = self._keys.ring.active_root(order.project)
         return Session(
-            id=mint_id(now=now, partition=subject.partition, entropy=self._entropy.bytes(8)),
+            id=mint_id(now=now, partition=ground.subject.partition, entropy=self._entropy.bytes(8)),
             project=order.project,
             subject=order.subject,
             session_kind=order.session_kind,
+            access_format=order.access_format,
             created_at=now,
             authenticated_at=now,
             last_seen_at=now,
@@ -174,11 +195,16 @@ class Issuing:
             actor=order.actor,
             metadata=order.metadata,
             nonce=self._entropy.bytes(16),
-            kid=root.kid,
+            kid=self._keys.ring.active_root(order.project).kid,
             rotated_at=now,
             rotates=order.rotates,
-            epochs=Epochs(deployment.epoch, project.epoch, subject.epoch),
+            epochs=Epochs(ground.deployment.epoch, ground.project.epoch, ground.subject.epoch),
         )
+
+
+def _counted(order: Order, policy: Policy) -> bool:
+    """Tell whether the subject's other sessions matter, so that its version has to move with this change."""
+    return policy.max_sessions is not None or order.find_existing is not None
 
 
 def _lifetime(order: Order, policy: Policy) -> timedelta:
@@ -192,32 +218,23 @@ def _shorter(asked: timedelta | None, allowed: timedelta | None) -> timedelta | 
     return min(asked, allowed)
 
 
-def _change(
-    order: Order,
-    found: Subject | None,
-    subject: Subject,
-    session: Session,
-    evicted: Sequence[Session],
-    now: Instant,
-    *,
-    counted: bool,
-) -> Change:
+def _change(order: Order, ground: _Ground, session: Session, evicted: Sequence[Session]) -> Change:
+    subject, now = ground.subject, ground.now
     expects: dict[Key, int] = {session.key: 0}
     puts: list[Record] = [session]
     events = [_event(EventType.SESSION_ISSUED, session, order.by, now, _issued_facts(order))]
-    if found is None:
+    if ground.found is None:
         expects[subject.key] = 0
         puts.append(subject)
         events.insert(0, _event(EventType.SUBJECT_CREATED, session, order.by, now))
-    elif counted:
+    elif _counted(order, ground.policy):
         expects[subject.key] = subject.version
         puts.append(msgspec.structs.replace(subject, version=subject.version + 1))
     for each in evicted:
         expects[each.key] = each.version
         puts.append(each.revoked(now=now, reason="evicted"))
-        events.append(
-            _event(EventType.SESSION_EVICTED, each, order.by, now, {"successor": id_text(session.id)})
-        )
+        successor = {"successor": id_text(session.id)}
+        events.append(_event(EventType.SESSION_EVICTED, each, order.by, now, successor))
     return Change(partition=subject.partition, expects=expects, puts=puts, events=events)
 
 

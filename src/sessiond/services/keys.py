@@ -5,14 +5,15 @@ from __future__ import annotations
 import hmac
 from collections.abc import Sequence
 
+from sessiond.crypto.es256 import PublicJwk
 from sessiond.crypto.purposes import Purpose
-from sessiond.crypto.ring import KeyRing, SigningKey
+from sessiond.crypto.ring import KeyRing
 from sessiond.domain.errors import Unavailable
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition, ProjectId, SubjectId
 from sessiond.domain.instants import Instant
-from sessiond.domain.keys import Audience
+from sessiond.domain.keys import Audience, SigningKey
 from sessiond.domain.projects import Deployment, deployment_key
-from sessiond.services.ports import Clock, Store
+from sessiond.services.ports import Clock, Entropy, Store
 
 _RELOAD_EVERY_MS = 1000
 
@@ -58,8 +59,8 @@ class Keys:
         """Tell, in constant time, whether *digest* is the keyed hash of the master token."""
         return hmac.compare_digest(digest, self.deployment.master_digest)
 
-    def seal(self, ring: KeyRing, entropy: bytes) -> bytes:
-        """Return *ring* sealed for this deployment; *entropy* is 12 bytes."""
+    def seal(self, ring: KeyRing, entropy: Entropy) -> bytes:
+        """Return *ring* sealed for this deployment."""
         return ring.seal(self._wrapping_key, self.deployment.install_id, entropy)
 
     def partition(self, project: ProjectId, subject: SubjectId) -> Partition:
@@ -74,6 +75,6 @@ class Keys:
         """Return the signing key that mints for *audience* now."""
         return self.ring.signing_key(project, audience)
 
-    def jwks(self, project: ProjectId, audiences: Sequence[Audience]) -> list[dict[str, str]]:
+    def jwks(self, project: ProjectId, audiences: Sequence[Audience]) -> list[PublicJwk]:
         """Return the public keys of *audiences* in JWK form (RFC 7517 section 4)."""
         return self.ring.jwks(project, audiences)

@@ -1,4 +1,4 @@
-"""What the services need from outside: a store, a clock, entropy. Each sentence here is a test of the contract suite."""
+"""What the services need from outside: a store, a clock, entropy. Each sentence on the store is a contract test."""
 
 from __future__ import annotations
 

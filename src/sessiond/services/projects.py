@@ -74,7 +74,7 @@ class Projects:
             ring = self._keys.ring.with_project(project.id, self._entropy, now)
             renewed = msgspec.structs.replace(
                 deployment,
-                ring=self._keys.seal(ring, self._entropy.bytes(12)),
+                ring=self._keys.seal(ring, self._entropy),
                 ring_version=deployment.ring_version + 1,
                 version=deployment.version + 1,
             )

@@ -25,6 +25,7 @@ from sessiond.domain.sessions import (
     Standing,
     admit_access,
     ending,
+    recent,
     recognise,
     refuse_ended,
 )
@@ -62,11 +63,11 @@ class Sessions:
         self,
         store: Store,
         keys: Keys,
+        clock: Clock,
+        *,
         tokens: Tokens,
         touches: Touches,
-        clock: Clock,
         observer: Observer,
-        *,
         policy: Policy,
     ) -> None:
         self._store = store
@@ -149,7 +150,7 @@ class Sessions:
         session, kid = standing.session, presented.kid
         if presented.jti is not None and presented.generation <= session.generation:
             kid = self._tokens.jti_kid(session, presented)
-            if kid is None and session.generation - presented.generation < 2:
+            if kid is None and recent(session, presented.generation):
                 raise INVALID
         master = presented.master_generation
         deployment = standing.deployment
@@ -253,23 +254,29 @@ class Sessions:
             raise NotFound("session_unknown", "There is no such session.")
         return standing
 
-    async def list_live(
-        self,
-        project: ProjectId,
-        subject: SubjectId,
-        *,
-        limit: int | None = None,
-        before: SessionId | None = None,
-    ) -> Sequence[Session]:
-        """Return the subject's live sessions, newest first."""
+    async def list_live(self, project: ProjectId, subject: SubjectId) -> Sequence[Session]:
+        """Return all of the subject's live sessions, newest first."""
+        now = self._clock.now()
+        return await self._living(await self._store.list_by_subject(project, subject, live_at=now), now)
+
+    async def list_page(
+        self, project: ProjectId, subject: SubjectId, *, limit: int, before: SessionId | None = None
+    ) -> tuple[Sequence[Session], SessionId | None]:
+        """Return a page of the subject's live sessions, newest first, and the next page's *before*.
+
+        A page holds at most *limit*, of ids below *before*; None for the next page's says that this was the last.
+        """
         now = self._clock.now()
         rows = await self._store.list_by_subject(project, subject, live_at=now, limit=limit, before=before)
+        return await self._living(rows, now), rows[-1].id if len(rows) == limit else None
+
+    async def _living(self, rows: Sequence[Session], now: Instant) -> Sequence[Session]:
         if not rows:
             return ()
-        first = await self._store.find_session(project, rows[0].id)
-        if first is None:
+        sibling = await self._store.find_session(rows[0].project, rows[0].id)
+        if sibling is None:
             return ()
-        return [row for row in rows if ending(await self._standing_of(row, first), now) is None]
+        return [row for row in rows if ending(await self._standing_of(row, sibling), now) is None]
 
     async def _standing_of(self, row: Session, sibling: Standing) -> Standing:
         """Return the standing of *row* from that of another session of its subject; an actor is read."""

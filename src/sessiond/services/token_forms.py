@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
+from types import UnionType
 
 import msgspec
 
@@ -56,3 +58,84 @@ class JwtForm(msgspec.Struct, frozen=True, kw_only=True):
     def audience_of(self, project: ProjectId) -> str:
         """Return the `aud` claim of tokens for *project*."""
         return project + self.audience_suffix
+
+
+_COMMON: dict[str, type | UnionType] = {
+    "sub": str,
+    "iat": int,
+    "exp": int,
+    "jti": str,
+    "iss": str,
+    "aud": str,
+    "sid": str,
+    "gen": int,
+}
+_STACK = Profile(
+    alg="ES256",
+    claims=_COMMON
+    | {
+        "project_id": str,
+        "branch_id": str,
+        "refresh_token_id": str,
+        "role": str,
+        "name": str | None,
+        "email": str | None,
+        "email_verified": bool,
+        "selected_team_id": str | None,
+        "signed_up_at": int,
+        "is_anonymous": bool,
+        "is_restricted": bool,
+        "restricted_reason": dict | None,
+        "requires_totp_mfa": bool,
+    },
+)
+_PIN = _COMMON | {"name": str}
+
+
+def _stack(form: Form, audience: Audience, path: str, suffix: str) -> JwtForm:
+    return JwtForm(
+        form=form,
+        profile=_STACK,
+        signed_for=audience,
+        issuer_path=f"/api/v1/{path}/{{project}}",
+        audience_suffix=suffix,
+    )
+
+
+JWT_FORMS: Mapping[Form, JwtForm] = {
+    shape.form: shape
+    for shape in (
+        JwtForm(
+            form=Form.NATIVE_JWT,
+            profile=Profile(alg="ES256", typ="at+jwt", claims=_COMMON | {"client_id": str}),
+            signed_for=Audience.NATIVE,
+        ),
+        JwtForm(
+            form=Form.DEVICE,
+            profile=Profile(alg="HS256", typ="JWT", claims={"session": str} | _COMMON),
+            purpose=Purpose.DEVICE_HS256,
+        ),
+        JwtForm(
+            form=Form.PIN_ACCESS,
+            profile=Profile(alg="HS256", typ="JWT", claims=_PIN, use=("use", "access")),
+            purpose=Purpose.PIN_ACCESS_HS256,
+        ),
+        JwtForm(
+            form=Form.PIN_REFRESH,
+            profile=Profile(alg="HS256", typ="JWT", claims=_PIN, use=("use", "refresh")),
+            purpose=Purpose.PIN_REFRESH_HS256,
+        ),
+        _stack(Form.STACK_ACCESS, Audience.STACK, "projects", ""),
+        _stack(
+            Form.STACK_RESTRICTED_ACCESS,
+            Audience.STACK_RESTRICTED,
+            "projects-restricted-users",
+            ":restricted",
+        ),
+        _stack(Form.STACK_ANONYMOUS_ACCESS, Audience.STACK_ANONYMOUS, "projects-anonymous-users", ":anon"),
+    )
+}
+"""Every JWT form: RFC 9068's for the native API, and those that the dialects' documents show."""
+
+HS256_FORMS = tuple(shape for shape in JWT_FORMS.values() if shape.purpose is not None)
+ES256_FORMS = {shape.signed_for: shape for shape in JWT_FORMS.values() if shape.purpose is None}

@@ -1,0 +1,30 @@
+"""The native API below `/v1`: sessions as an application developer wants them."""
+
+from __future__ import annotations
+
+from sessiond.http.credentials import Credentials
+from sessiond.http.dialect import Dialect, RefusalMedia
+from sessiond.http.dialects.native.health import Health
+from sessiond.http.dialects.native.own_session import OwnSession
+from sessiond.http.dialects.native.problems import PROBLEM_JSON, Problem, refuse
+from sessiond.http.dialects.native.sessions import ManagedSessions
+from sessiond.http.edge import Edge
+from sessiond.services.bundle import Services
+
+
+def dialect(services: Services, _edge: Edge) -> Dialect:
+    """Return the native API over *services*."""
+    credentials = Credentials(services.credentials)
+    return Dialect(
+        name="native",
+        title="sessiond",
+        description="Sessions, verified in microseconds and ended everywhere at once.",
+        endpoints=(
+            *ManagedSessions(services, credentials).endpoints(),
+            *OwnSession(services, credentials).endpoints(),
+            *Health(services).endpoints(),
+        ),
+        refuse=refuse,
+        refusal_media=(RefusalMedia(content_type=PROBLEM_JSON, type=Problem),),
+        prefixes=("/",),
+    )

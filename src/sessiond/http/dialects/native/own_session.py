@@ -1,0 +1,165 @@
+"""A session's own paths: show it, refresh it, end it; and the answer for proxies that ask before they forward."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import msgspec
+
+from sessiond.domain.callers import Caller, OperatorCaller, SubjectCaller
+from sessiond.domain.errors import Unauthenticated
+from sessiond.domain.ids import DEFAULT_PROJECT, SessionId, id_text
+from sessiond.domain.keys import Audience
+from sessiond.domain.sessions import INVALID, Session
+from sessiond.http.answer import NO_CONTENT, Answer
+from sessiond.http.cookies import SetCookie
+from sessiond.http.credentials import SESSION_COOKIES, Credentials
+from sessiond.http.dialects.native.shapes import (
+    JwksAnswer,
+    RefreshSession,
+    SessionAnswer,
+    TokensAnswer,
+    view,
+)
+from sessiond.http.dialects.native.token_answers import tokens_of
+from sessiond.http.endpoint import Endpoint
+from sessiond.http.request import Request
+from sessiond.services.bundle import Services
+from sessiond.services.sessions import SUPERSEDED_REFRESH
+from sessiond.services.token_forms import Form
+from sessiond.services.tokens import WRONG_KIND
+
+_KEPT_BODIES = 100_000
+_JWKS_CACHE = ("Cache-Control", "public, max-age=300")
+
+
+class OwnSession:
+    """The singular paths: the session is the one whose credential is presented."""
+
+    def __init__(self, services: Services, credentials: Credentials) -> None:
+        self._services = services
+        self._credentials = credentials
+        self._bodies: dict[SessionId, tuple[Session, bytes]] = {}
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Return the declarations."""
+        own, tags = self._credentials.session, ("session",)
+        return (
+            Endpoint(
+                "GET",
+                "/v1/session",
+                self.show,
+                summary="Verify: show the session of the presented credential",
+                tags=tags,
+                credential=own,
+                answers={200: SessionAnswer},
+                refusals=(WRONG_KIND,),
+                instant=self.show_at_once,
+            ),
+            Endpoint(
+                "DELETE",
+                "/v1/session",
+                self.end,
+                summary="Sign out: end the session of the presented credential",
+                tags=tags,
+                credential=own,
+                answers={204: None},
+            ),
+            Endpoint(
+                "POST",
+                "/v1/session/refresh",
+                self.refresh,
+                summary="Get the next tokens for a refresh token",
+                tags=tags,
+                request=RefreshSession,
+                answers={200: TokensAnswer},
+                refusals=(INVALID, SUPERSEDED_REFRESH),
+            ),
+            Endpoint(
+                "GET",
+                "/v1/verify",
+                self.verify,
+                summary="Verify for a reverse proxy: identity in headers, no body",
+                tags=tags,
+                credential=own,
+                answers={200: None},
+            ),
+            Endpoint(
+                "GET",
+                "/.well-known/jwks.json",
+                self.jwks,
+                summary="The public keys of JWT access tokens",
+                tags=("keys",),
+                answers={200: JwksAnswer},
+            ),
+        )
+
+    async def show(self, request: Request) -> Answer:
+        """Show the session."""
+        return Answer(200, SessionAnswer(session=view(session_of(request.caller))))
+
+    def show_at_once(self, request: Request) -> bytes | None:
+        """Answer from memory where that is as strict as a read: an access token, and no cookie to compare with."""
+        text = None
+        for name, value in request.raw_headers:
+            if name == b"authorization":
+                if text is not None or value[:7] != b"Bearer ":
+                    return None
+                text = value[7:].decode("latin-1")
+            elif name == b"cookie":
+                return None
+        verified = None if text is None else self._services.sessions.peek(text)
+        return None if verified is None else self._body(verified.standing.session)
+
+    def _body(self, session: Session) -> bytes:
+        kept = self._bodies.get(session.id)
+        if kept is not None and kept[0] is session:
+            return kept[1]
+        if len(self._bodies) >= _KEPT_BODIES:
+            self._bodies.clear()
+        body = msgspec.json.encode(SessionAnswer(session=view(session)))
+        self._bodies[session.id] = (session, body)
+        return body
+
+    async def end(self, request: Request) -> Answer:
+        """End the session and delete its cookie."""
+        caller = request.caller
+        session = session_of(caller)
+        label = caller.label if isinstance(caller, SubjectCaller | OperatorCaller) else "unknown"
+        await self._services.sessions.revoke(session, reason="signed_out", by=label)
+        cookies = [
+            SetCookie(name=name, value="", secure=request.secure).deleted()
+            for name in SESSION_COOKIES
+            if request.cookie(name) is not None
+        ]
+        return Answer(NO_CONTENT.status, cookies=cookies)
+
+    async def refresh(self, request: Request) -> Answer:
+        """Rotate, or repeat the last rotation's answer within the grace."""
+        text = request.body_as(RefreshSession).refresh_token
+        standing = await self._services.sessions.refresh(text, Form.REFRESH)
+        policy = self._services.sessions.policy_of(standing)
+        return Answer(200, tokens_of(self._services, standing.session, policy, now=request.now))
+
+    async def verify(self, request: Request) -> Answer:
+        """Tell a proxy who asks."""
+        session = session_of(request.caller)
+        return Answer(
+            200,
+            headers=(
+                ("X-Session-Id", id_text(session.id)),
+                ("X-Session-Subject", quote(session.subject, safe="")),
+            ),
+        )
+
+    async def jwks(self, _request: Request) -> Answer:
+        """Publish the default project's native keys; a key is published well before its first use."""
+        keys = self._services.keys.jwks(DEFAULT_PROJECT, (Audience.NATIVE,))
+        return Answer(200, {"keys": keys}, headers=(_JWKS_CACHE,))
+
+
+def session_of(caller: Caller | None) -> Session:
+    """Return the session that the caller's own credential is about."""
+    if isinstance(caller, SubjectCaller | OperatorCaller) and caller.standing is not None:
+        return caller.standing.session
+    raise Unauthenticated("session_required", "This needs a session's own credential.")

@@ -1,0 +1,175 @@
+"""Sessions as an application manages them: create, list, revoke. A server key or the operator only."""
+
+from __future__ import annotations
+
+from sessiond.domain.callers import OperatorCaller, ServerCaller
+from sessiond.domain.errors import Forbidden, InvalidRequest, NotFound, StateConflict
+from sessiond.domain.ids import SubjectId, acceptable_subject_id, id_text, parse_id
+from sessiond.domain.sessions import AccessFormat, Client, SessionKind
+from sessiond.domain.subjects import SubjectKind
+from sessiond.http.answer import NO_CONTENT, Answer
+from sessiond.http.credentials import Credentials
+from sessiond.http.dialects.native.shapes import (
+    CreatedAnswer,
+    CreateSession,
+    ListQuery,
+    SessionPage,
+    view,
+)
+from sessiond.http.dialects.native.token_answers import session_cookie, tokens_of
+from sessiond.http.endpoint import Endpoint
+from sessiond.http.request import Request
+from sessiond.services.bundle import Services
+from sessiond.services.issuing import Order
+
+_INVALID_SUBJECT = InvalidRequest(
+    "invalid_subject", "A subject is 1 to 256 bytes of UTF-8 without control characters."
+)
+_INVALID_CURSOR = InvalidRequest("invalid_cursor", "`after` is not a `next` of this list.")
+_SESSION_UNKNOWN = NotFound("session_unknown", "There is no such session.")
+_SUBJECT_DISABLED = Forbidden("subject_disabled", "The subject is disabled.")
+_LIMIT_REACHED = StateConflict("session_limit_reached", "The subject already has as many sessions as it may.")
+
+
+class ManagedSessions:
+    """The plural paths."""
+
+    def __init__(self, services: Services, credentials: Credentials) -> None:
+        self._services = services
+        self._credentials = credentials
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Return the declarations."""
+        server, tags = self._credentials.server_key, ("sessions",)
+        return (
+            Endpoint(
+                "POST",
+                "/v1/sessions",
+                self.create,
+                summary="Create a session for a subject",
+                tags=tags,
+                credential=server,
+                request=CreateSession,
+                answers={201: CreatedAnswer},
+                refusals=(_INVALID_SUBJECT, _SUBJECT_DISABLED, _LIMIT_REACHED),
+            ),
+            Endpoint(
+                "GET",
+                "/v1/sessions",
+                self.list_page,
+                summary="List a subject's live sessions",
+                tags=tags,
+                credential=server,
+                query=ListQuery,
+                answers={200: SessionPage},
+                refusals=(_INVALID_SUBJECT, _INVALID_CURSOR),
+            ),
+            Endpoint(
+                "DELETE",
+                "/v1/sessions/{id}",
+                self.revoke,
+                summary="End a session",
+                tags=tags,
+                credential=server,
+                params={"id": "The session's id."},
+                answers={204: None},
+                refusals=(_SESSION_UNKNOWN,),
+            ),
+            Endpoint(
+                "DELETE",
+                "/v1/subjects/{id}/sessions",
+                self.revoke_subject,
+                summary="End all sessions of a subject, in one write",
+                tags=tags,
+                credential=server,
+                params={"id": "The subject's id."},
+                answers={204: None},
+                refusals=(_INVALID_SUBJECT,),
+            ),
+        )
+
+    async def create(self, request: Request) -> Answer:
+        """Issue a session; the answer carries its tokens, or sets its cookie."""
+        asked, caller = request.body_as(CreateSession), manager(request)
+        cookie = asked.delivery == "cookie"
+        if cookie and asked.format == "jwt":
+            raise InvalidRequest("invalid_format", "A session delivered as a cookie has no access token.")
+        issued = await self._services.issuing.issue(
+            Order(
+                project=caller.project,
+                subject=subject_id(asked.subject),
+                session_kind=SessionKind.BROWSER if cookie else SessionKind.TOKENS,
+                access_format=AccessFormat(asked.format),
+                by=caller.label,
+                create=SubjectKind.USER,
+                rotates=not cookie,
+                client=Client(address=request.client_address, user_agent=request.user_agent),
+            )
+        )
+        session = issued.session
+        location = ("Location", f"/v1/sessions/{id_text(session.id)}")
+        if cookie:
+            body = CreatedAnswer(session=view(session))
+            return Answer(
+                201, body, headers=(location,), cookies=(session_cookie(self._services, request, session),)
+            )
+        tokens = tokens_of(self._services, session, issued.policy, now=request.now)
+        return Answer(
+            201,
+            CreatedAnswer(
+                session=view(session),
+                token_type=tokens.token_type,
+                access_token=tokens.access_token,
+                expires_in=tokens.expires_in,
+                refresh_token=tokens.refresh_token,
+            ),
+            headers=(location,),
+        )
+
+    async def list_page(self, request: Request) -> Answer:
+        """List what lives, newest first."""
+        query, caller = request.query_as(ListQuery), manager(request)
+        before = None
+        if query.after is not None:
+            before = parse_id(query.after)
+            if before is None:
+                raise _INVALID_CURSOR
+        rows, following = await self._services.sessions.list_page(
+            caller.project, subject_id(query.subject), limit=query.limit, before=before
+        )
+        page = SessionPage(
+            items=[view(row) for row in rows], next=None if following is None else id_text(following)
+        )
+        return Answer(200, page)
+
+    async def revoke(self, request: Request) -> Answer:
+        """End one session; again is no error."""
+        caller = manager(request)
+        identifier = parse_id(request.params["id"])
+        if identifier is None:
+            raise _SESSION_UNKNOWN
+        standing = await self._services.sessions.get(caller.project, identifier)
+        await self._services.sessions.revoke(standing.session, reason="revoked", by=caller.label)
+        return NO_CONTENT
+
+    async def revoke_subject(self, request: Request) -> Answer:
+        """End all sessions of a subject; none is no error."""
+        caller = manager(request)
+        subject = subject_id(request.params["id"])
+        await self._services.subjects.revoke_sessions(caller.project, subject, by=caller.label)
+        return NO_CONTENT
+
+
+def manager(request: Request) -> ServerCaller | OperatorCaller:
+    """Return the caller, who manages a project's sessions."""
+    caller = request.caller
+    if isinstance(caller, ServerCaller | OperatorCaller):
+        return caller
+    raise TypeError("the endpoint's credential promises a server key or the operator")
+
+
+def subject_id(text: str) -> SubjectId:
+    """Return *text* as a subject's id, or refuse."""
+    if not acceptable_subject_id(text):
+        raise _INVALID_SUBJECT
+    return SubjectId(text)

@@ -1,0 +1,153 @@
+"""The JSON of the native API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from sessiond.domain.ids import id_text
+from sessiond.domain.instants import rfc3339
+from sessiond.domain.sessions import Session
+
+
+class CreateSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a session is asked for."""
+
+    subject: Annotated[str, Meta(description="Whom the session is about: 1 to 256 bytes.", min_length=1)]
+    format: Annotated[
+        Literal["opaque", "jwt"], Meta(description="The form of the access token; `jwt` is RFC 9068's.")
+    ] = "opaque"
+    delivery: Annotated[
+        Literal["tokens", "cookie"],
+        Meta(
+            description="`tokens` in the body, or one `cookie` that lives as long as the session, and none."
+        ),
+    ] = "tokens"
+
+
+class ClientView(msgspec.Struct, frozen=True, kw_only=True):
+    """The software that holds the tokens, as it was seen at sign-in."""
+
+    address: str | None
+    user_agent: str | None
+    name: str | None
+
+
+class ActorView(msgspec.Struct, frozen=True, kw_only=True):
+    """Who acts when it is not the subject, and why."""
+
+    name: str
+    reason: str
+    subject: str | None
+
+
+class SessionView(msgspec.Struct, frozen=True, kw_only=True):
+    """A session as it is shown. Instants are RFC 3339 in UTC."""
+
+    id: str
+    subject: str
+    kind: str
+    created_at: str
+    authenticated_at: str
+    last_seen_at: str
+    expires_at: str
+    idle_timeout_seconds: int | None
+    client: ClientView
+    acr: str | None
+    amr: Sequence[str]
+    actor: ActorView | None
+    metadata: Mapping[str, object]
+
+
+class SessionAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One session."""
+
+    session: SessionView
+
+
+class TokensAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A session's tokens. `expires_in` is the access token's life in seconds."""
+
+    token_type: Literal["Bearer"]
+    access_token: str
+    expires_in: int
+    refresh_token: str
+
+
+class CreatedAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A new session with its tokens; with `delivery: cookie` the session alone."""
+
+    session: SessionView
+    token_type: str | None = None
+    access_token: str | None = None
+    expires_in: int | None = None
+    refresh_token: str | None = None
+
+
+class RefreshSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A refresh token."""
+
+    refresh_token: Annotated[str, Meta(min_length=1)]
+
+
+class ListQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which sessions, and which page of them."""
+
+    subject: Annotated[str, Meta(description="Whose sessions.", min_length=1)]
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+    after: Annotated[str | None, Meta(description="`next` of the page before.")] = None
+
+
+class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of sessions, newest first. `next` asks for the following page; null on the last."""
+
+    items: Sequence[SessionView]
+    next: str | None
+
+
+class Jwk(msgspec.Struct, frozen=True, kw_only=True):
+    """A public ES256 key (RFC 7517, RFC 7518 section 6.2.1)."""
+
+    kty: str
+    crv: str
+    alg: str
+    kid: str
+    x: str
+    y: str
+
+
+class JwksAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A JWK Set (RFC 7517 section 5)."""
+
+    keys: Sequence[Jwk]
+
+
+class HealthAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Alive, or ready."""
+
+    status: str
+
+
+def view(session: Session) -> SessionView:
+    """Return the session as it is shown."""
+    client, actor, idle = session.client, session.actor, session.idle_timeout_ms
+    return SessionView(
+        id=id_text(session.id),
+        subject=session.subject,
+        kind=session.session_kind.value,
+        created_at=rfc3339(session.created_at),
+        authenticated_at=rfc3339(session.authenticated_at),
+        last_seen_at=rfc3339(session.last_seen_at),
+        expires_at=rfc3339(session.expires_at),
+        idle_timeout_seconds=None if idle is None else idle // 1000,
+        client=ClientView(address=client.address, user_agent=client.user_agent, name=client.name),
+        acr=session.acr,
+        amr=session.amr,
+        actor=None
+        if actor is None
+        else ActorView(name=actor.name, reason=actor.reason, subject=actor.subject),
+        metadata=session.metadata,
+    )
