@@ -172,7 +172,7 @@ class Credentials:
         return public_caller(request) if bearer(request) is None else await self._server_key(request)
 
     async def _public_first(self, request: Request) -> Caller:
-        """Return the public caller while public access is open: an `Authorization` header is ignored then, valid or not."""
+        """Return the public caller while public access is open: an `Authorization` header is ignored then."""
         if request.edge.why_closed(request) is None or request.header("authorization") is None:
             return public_caller(request)
         return await self._server_key(request)

@@ -135,6 +135,9 @@ class Defect(Refusal):
         super().__init__("internal_error", "The server failed; the log has it under this request's id.")
 
 
+BAD_HOST = InvalidRequest("bad_host", "Send exactly one Host header, host[:port].")
+OVERLOADED = Unavailable("overloaded", "Too many requests at once; try again.")
+
 _STATUSES: dict[type[Refusal], int] = {
     MethodNotAllowed: 405,
     BodyTooLarge: 413,

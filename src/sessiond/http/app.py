@@ -1,0 +1,230 @@
+"""The dispatcher: one plain ASGI callable over all dialects. What it does, in order, is in `docs/dialects.md`."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from typing import Any
+
+from sessiond.domain.errors import InvalidRequest, Refusal
+from sessiond.http.access_log import AccessLog
+from sessiond.http.answer import Answer
+from sessiond.http.body import ClientGoneError, Receive, parse_body, read_body
+from sessiond.http.dialect import Dialect
+from sessiond.http.edge import Edge, acceptable_host
+from sessiond.http.json_body import decode_query
+from sessiond.http.logs import frames_of
+from sessiond.http.own_pages import own_pages
+from sessiond.http.peer import Connection
+from sessiond.http.problems import refuse_with_problem
+from sessiond.http.refusals import BAD_HOST, OVERLOADED, Defect
+from sessiond.http.request import Headers, Request
+from sessiond.http.request_ids import RequestIds
+from sessiond.http.router import Match, Route, Router
+from sessiond.http.wire import finished, preflight, refused
+from sessiond.services.ports import Clock
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+CONNECTION = "sessiond.connection"
+"""The scope's member that holds the `Connection`, so that what is known about it is kept while it lasts."""
+
+_SINGLE = frozenset(
+    {
+        b"host",
+        b"authorization",
+        b"content-type",
+        b"content-length",
+        b"origin",
+        b"sec-fetch-site",
+        b"sessiond-project",
+    }
+)
+_CLIENT_GONE = 499
+_logger = logging.getLogger("sessiond.http")
+
+
+class App:
+    """Every dialect behind one ASGI callable.
+
+    *max_in_flight* requests are worked on at once; more are refused with 503. Raises `ValueError` when two endpoints
+    claim the same path.
+    """
+
+    def __init__(
+        self,
+        dialects: Sequence[Dialect],
+        *,
+        edge: Edge,
+        clock: Clock,
+        access_log: AccessLog | None = None,
+        request_ids: RequestIds | None = None,
+        max_in_flight: int = 1000,
+    ) -> None:
+        own = own_pages(dialects, edge)
+        self.dialects = (*dialects, own)
+        self.edge = edge
+        self.clock = clock
+        self.access_log = access_log or AccessLog(None)
+        self.request_ids = request_ids or RequestIds()
+        self.router = Router(self.dialects, own)
+        self.max_in_flight = max_in_flight
+        self._in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"no {scope['type']} here")
+        started = time.perf_counter_ns()
+        request = self._request(scope)
+        match = self.router.match(request.path)
+        self._in_flight += 1
+        try:
+            answer, dialect = await self._answer(match, request, receive)
+        except ClientGoneError:
+            self.access_log.record(request, match.template, _CLIENT_GONE, started)
+            return
+        finally:
+            self._in_flight -= 1
+        status, headers, body = self.finish(answer, request, dialect)
+        self.access_log.record(request, match.template, status, started)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
+
+    def refuse(self, refusal: Refusal, request: Request, dialect: Dialect) -> Answer:
+        """Return *refusal* as *dialect* shows it, with the headers that HTTP asks for."""
+        return refused(dialect.refuse(refusal, request), refusal)
+
+    def finish(
+        self, answer: Answer, request: Request, dialect: Dialect
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """Return status, headers and body; an answer that cannot be sent becomes a `Defect`."""
+        try:
+            return (answer.status, *finished(answer, request, dialect))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer and the log a line
+            log_defect(error, request)
+        answer = refuse_with_problem(Defect(), request)
+        return (answer.status, *finished(answer, request, self.dialects[-1]))
+
+    async def _answer(self, match: Match, request: Request, receive: Receive) -> tuple[Answer, Dialect]:
+        dialect = match.dialect
+        try:
+            self._admit(request)
+            if request.method == "OPTIONS" and dialect.cors is not None and match.place is not None:
+                return preflight(dialect), dialect
+            route = match.route(request.method)
+            dialect = route.dialect
+            request.params = match.params
+            return await _ask(route, request, receive), dialect
+        except Refusal as refusal:
+            forget_where(refusal)
+            return self._refuse_safely(refusal, request, dialect), dialect
+        except ClientGoneError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a defect of ours: one log line, and the dialect's 500
+            log_defect(error, request)
+            return self._refuse_safely(Defect(), request, dialect), dialect
+
+    def _admit(self, request: Request) -> None:
+        look_over(request.raw_headers)
+        if self._in_flight > self.max_in_flight:
+            raise OVERLOADED
+
+    def _refuse_safely(self, refusal: Refusal, request: Request, dialect: Dialect) -> Answer:
+        try:
+            return self.refuse(refusal, request, dialect)
+        except Exception as error:  # noqa: BLE001 - the dialect's own rendering failed; nobody else can answer
+            log_defect(error, request)
+            return refuse_with_problem(Defect(), request)
+
+    def _request(self, scope: Scope) -> Request:
+        connection = scope.get(CONNECTION)
+        if connection is None:
+            connection = Connection(scope.get("client"), scope.get("server"))
+        headers = scope["headers"]
+        path = scope.get("raw_path") or scope["path"].encode()
+        return Request(
+            scope["method"],
+            path.decode("latin-1"),
+            scope["query_string"],
+            headers,
+            connection,
+            self.edge,
+            self.clock,
+            self.request_ids.accept(_incoming_id(headers)),
+            scope["http_version"],
+            scope.get("scheme", "http"),
+        )
+
+
+async def _ask(route: Route, request: Request, receive: Receive) -> Answer:
+    """Return what the endpoint answers, after everything that is checked before it."""
+    endpoint = request.endpoint = route.endpoint
+    if endpoint.same_origin:
+        request.require_same_origin()
+    decode: Callable[[], object] | None = None
+    if endpoint.takes_body and route.dialect.body_before_credential:
+        decode = parse_body(await read_body(request, receive, endpoint.max_body), request, endpoint)
+    request.caller = await endpoint.credential.resolve(request)
+    if endpoint.takes_body:
+        if decode is None:
+            decode = parse_body(await read_body(request, receive, endpoint.max_body), request, endpoint)
+        request.body = decode()
+    if endpoint.query is not None:
+        request.query = decode_query(request.query_items(), endpoint.query)
+    return await endpoint.handler(request)
+
+
+def look_over(headers: Headers) -> None:
+    """Raise `InvalidRequest` unless there is exactly one sound `Host`, and each header that may stand once does."""
+    seen: list[bytes] = []
+    host = b""
+    for name, value in headers:
+        if name in _SINGLE:
+            if name in seen:
+                raise BAD_HOST if name == b"host" else _repeated(name)
+            seen.append(name)
+            if name == b"host":
+                host = value
+    if not _sound_host(host):
+        raise BAD_HOST
+
+
+def forget_where(refusal: Refusal) -> None:
+    """Drop the traceback of *refusal*.
+
+    A refusal that is a constant would otherwise gather the frames of every raise, with all that their variables hold.
+    """
+    refusal.__traceback__ = refusal.__context__ = None
+
+
+def log_defect(error: Exception, request: Request) -> None:
+    """Write one line about a fault that nobody foresaw: its class and where it was raised, no message."""
+    _logger.error(
+        "request failed",
+        extra={
+            "request_id": request.request_id,
+            "path": request.endpoint.path if request.endpoint else "-",
+            "error": type(error).__qualname__,
+            "frames": " < ".join(reversed(frames_of(error.__traceback__))),
+        },
+    )
+
+
+def _repeated(name: bytes) -> InvalidRequest:
+    return InvalidRequest("repeated_header", f"The header {name.decode()} stands more than once.")
+
+
+@functools.lru_cache(maxsize=256)
+def _sound_host(value: bytes) -> bool:
+    return acceptable_host(value.decode("latin-1"))
+
+
+def _incoming_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    for name, value in headers:
+        if name == b"x-request-id":
+            return value
+    return None

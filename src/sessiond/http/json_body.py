@@ -1,0 +1,162 @@
+"""JSON, form and query text to structs, refusing what is ambiguous: duplicate members, NaN, other encodings.
+
+msgspec decodes and checks shapes, but takes the last of two members of one name (measured); the standard library's
+`object_pairs_hook` sees them all, at any depth, after escapes are resolved.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from sessiond.http.refusals import Fault, InvalidMembers, MalformedBody
+
+_MOST_FIELDS = 100
+_MOST_DETAIL_CHARS = 200
+_WHERE = re.compile(r"^(.*?)(?: - at `(?:key in )?\$?([^`]*)`)?$", re.DOTALL)
+_STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
+
+
+class _DuplicateMemberError(ValueError):
+    """A member stands twice in one object."""
+
+
+def parse_json(body: bytes) -> object:
+    """Return the JSON value in *body* as Python values, or raise `MalformedBody`.
+
+    Refused besides what is no JSON (RFC 8259): duplicate members, lone surrogates, a byte order mark, encodings other
+    than UTF-8, numbers that a double or 64 bits cannot hold, nesting beyond the interpreter's limit.
+    """
+    try:
+        value: object = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        raise MalformedBody from None
+    _refuse_duplicates(body)
+    return value
+
+
+def decode_json(body: bytes, kind: type) -> object:
+    """Return *body* as a *kind*; raises `MalformedBody`, or `InvalidMembers` with every fault that can be told."""
+    try:
+        value: object = _decoder(kind).decode(body)
+    except msgspec.ValidationError:
+        _convert(parse_json(body), kind, strict=True, where="body")
+        raise MalformedBody from None
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        raise MalformedBody from None
+    _refuse_duplicates(body)
+    return value
+
+
+def parse_form(body: bytes) -> dict[str, str]:
+    """Return the fields of `application/x-www-form-urlencoded`, each once, or raise `MalformedBody`."""
+    try:
+        items = parse_qsl(
+            body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
+        )
+    except ValueError:
+        raise MalformedBody("The body is not a form in UTF-8.") from None
+    fields = dict(items)
+    if len(fields) != len(items):
+        raise MalformedBody("A field of the form stands more than once.", duplicate=True)
+    return fields
+
+
+def decode_form(body: bytes, kind: type) -> object:
+    """Return the form in *body* as a *kind*, its texts converted to the types of the members."""
+    return _convert(parse_form(body), kind, strict=False, where="body")
+
+
+def decode_query(items: Sequence[tuple[str, str]], kind: type) -> object:
+    """Return the query as a *kind*; a parameter may stand more than once only where the member is a list."""
+    lists = _list_members(kind)
+    values: dict[str, Any] = {}
+    faults = []
+    for name, value in items:
+        if name in lists:
+            values.setdefault(name, []).append(value)
+        elif name in values:
+            faults.append(Fault(_pointer(name), "stands more than once"))
+        else:
+            values[name] = value
+    if faults:
+        raise InvalidMembers(faults, where="query")
+    return _convert(values, kind, strict=False, where="query")
+
+
+def _refuse_duplicates(body: bytes) -> None:
+    try:
+        json.loads(body.decode(), object_pairs_hook=_unique)
+    except _DuplicateMemberError:
+        raise MalformedBody("A member stands more than once in one object.", duplicate=True) from None
+    except (ValueError, RecursionError):
+        raise MalformedBody from None
+
+
+def _unique(pairs: list[tuple[str, object]]) -> None:
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise _DuplicateMemberError
+
+
+@functools.cache
+def _decoder(kind: type) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+@functools.cache
+def _list_members(kind: type) -> frozenset[str]:
+    return frozenset(field.encode_name for field in msgspec.structs.fields(kind) if _is_list(field.type))
+
+
+def _is_list(annotation: object) -> bool:
+    origin = typing.get_origin(annotation)
+    if origin in {typing.Annotated, typing.Union, types.UnionType}:
+        return any(_is_list(part) for part in typing.get_args(annotation))
+    return (origin or annotation) in {list, tuple, set, frozenset}
+
+
+def _convert(value: object, kind: type, *, strict: bool, where: str) -> object:
+    try:
+        return msgspec.convert(value, kind, strict=strict)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise InvalidMembers(_faults(value, kind, error, strict=strict), where=where) from None
+
+
+def _faults(value: object, kind: type, error: Exception, *, strict: bool) -> list[Fault]:
+    """Return every fault of the top-level members, one each; else the one that msgspec names."""
+    if not isinstance(value, Mapping) or not issubclass(kind, msgspec.Struct):
+        return [_fault(error)]
+    faults = []
+    fields = msgspec.structs.fields(kind)
+    for field in fields:
+        if field.encode_name not in value:
+            if field.required:
+                faults.append(Fault(_pointer(field.encode_name), "is required"))
+            continue
+        try:
+            msgspec.convert(value[field.encode_name], field.type, strict=strict)
+        except (msgspec.ValidationError, RecursionError) as inner:
+            faults.append(_fault(inner, _pointer(field.encode_name)))
+    if kind.__struct_config__.forbid_unknown_fields:
+        known = {field.encode_name for field in fields}
+        faults += [Fault(_pointer(str(name)), "is not a known member") for name in value if name not in known]
+    return faults[:_MOST_FIELDS] or [_fault(error)]
+
+
+def _fault(error: Exception, base: str = "") -> Fault:
+    match = _WHERE.match(str(error))
+    detail, path = (match[1], match[2] or "") if match else (str(error), "")
+    steps = [_pointer(name or index) for name, index in _STEP.findall(path) if name or index]
+    return Fault(base + "".join(steps), detail[:_MOST_DETAIL_CHARS])
+
+
+def _pointer(name: str) -> str:
+    return "/" + name.replace("~", "~0").replace("/", "~1")[:_MOST_DETAIL_CHARS]
