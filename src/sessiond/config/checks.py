@@ -1,0 +1,102 @@
+"""Values that have the right type and would still be wrong or unsafe."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from urllib.parse import SplitResult, urlsplit
+
+from sessiond.config.settings import Settings
+from sessiond.domain.errors import Misconfigured
+from sessiond.domain.policies import check
+from sessiond.storage.open import known_engines
+
+
+def check_settings(settings: Settings) -> None:
+    """Raise `Misconfigured` with the first thing that is wrong; the sentence begins with the setting's name."""
+    check(settings.policy)
+    _check_workers(settings)
+    _check_host(settings.host)
+    _check_database(settings.database)
+    _check_public_url(settings.public_url)
+    _check_login_url(settings.login_url)
+    for network in settings.trusted_proxies:
+        _check_proxy(network)
+    _check_lifetimes(settings)
+
+
+def _check_workers(settings: Settings) -> None:
+    if settings.workers > 1:
+        raise Misconfigured(
+            f"workers must be 1, not {settings.workers}: SQLite is served by one process, and no engine "
+            "that several can share is available yet"
+        )
+
+
+def _check_host(host: str) -> None:
+    if any(c.isspace() or c in "/@[]" for c in host):
+        raise Misconfigured(
+            "host must be an address or a name, such as 127.0.0.1, ::1 or 0.0.0.0, without a port"
+        )
+
+
+def _check_database(url: str | None) -> None:
+    known = ", ".join(f"{name}://" for name in known_engines())
+    if url is None:
+        return
+    if "://" not in url:
+        raise Misconfigured(
+            f"database must be a URL that begins with one of {known}, such as sqlite:///path/to/file"
+        )
+    if url.partition("://")[0] not in known_engines():
+        raise Misconfigured(f"database names no known engine; it must begin with one of {known}")
+
+
+def _check_public_url(url: str | None) -> None:
+    if url is None:
+        return
+    parts = _split(url)
+    if parts is None or parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise Misconfigured(
+            "public_url must be a scheme and a host, such as https://sessions.example.org, and no more"
+        )
+
+
+def _check_login_url(url: str | None) -> None:
+    if url is not None and _split(url) is None:
+        raise Misconfigured("login_url must be an http or https URL, such as https://app.example.org/login")
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    strange = any(c.isspace() or not c.isprintable() for c in url)
+    if strange or parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
+        return None
+    return parts
+
+
+def _check_proxy(text: str) -> None:
+    try:
+        network = ip_network(text)
+    except ValueError:
+        raise Misconfigured(
+            f"trusted_proxies must hold addresses or networks, such as 10.0.0.5 or 10.0.0.0/8, not {text!r}"
+        ) from None
+    if network.prefixlen == 0:
+        raise Misconfigured(
+            f"trusted_proxies must not hold {text}: every client could then choose its own address; name the proxies"
+        )
+
+
+def _check_lifetimes(settings: Settings) -> None:
+    stack, pin = settings.stack_auth, settings.pin
+    for name in ("default_lifetime", "impersonation_lifetime"):
+        if getattr(stack, name) > stack.max_lifetime:
+            raise Misconfigured(f"stack_auth.{name} must not be above stack_auth.max_lifetime")
+    if pin.access_token_lifetime > pin.session_ttl:
+        raise Misconfigured("pin.access_token_lifetime must not be above pin.session_ttl")
+    if settings.policy.access_token_lifetime > settings.policy.absolute_timeout:
+        raise Misconfigured("policy.access_token_lifetime must not be above policy.absolute_timeout")

@@ -1,0 +1,97 @@
+"""Starting: what a database, a wrapping key and a witness mean together. Nothing here reads them; it only decides.
+
+The witness lies beside the wrapping key, apart from the database, and says how far the database had come. So a
+database that was restored from a backup, replaced or lost is noticed before it serves a session that was ended since.
+A snapshot that takes the witness along cannot be noticed (`tokens.md` section 4).
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from sessiond.domain.errors import Misconfigured
+from sessiond.domain.projects import Epoch
+
+
+class Witness(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far an installation had come when it was last seen: its epoch and its highest event sequence."""
+
+    install_id: str
+    epoch: Epoch
+    newest_event: int
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """What a start finds. *recorded* is None for a database without a deployment record, else what it says.
+
+    *has_key* tells whether there is a wrapping key, *opens* whether it opens the ring of *recorded*.
+    """
+
+    recorded: Witness | None
+    witness: Witness | None
+    has_key: bool
+    opens: bool = False
+
+
+class Start(enum.Enum):
+    """What a start means."""
+
+    FIRST = enum.auto()
+    """Nothing is there yet: keys, server key and master token are made."""
+    ORDINARY = enum.auto()
+    """Everything fits."""
+    BEHIND = enum.auto()
+    """The database is older than the witness, or another history of it: a new epoch ends every session."""
+    KEY_MISSING = enum.auto()
+    KEY_WRONG = enum.auto()
+    DATABASE_EMPTY = enum.auto()
+    DATABASE_FOREIGN = enum.auto()
+
+
+def decide(found: Found) -> Start:
+    """Return what a start with what was *found* means."""
+    recorded, witness = found.recorded, found.witness
+    if recorded is None:
+        return Start.FIRST if witness is None else Start.DATABASE_EMPTY
+    if witness is not None and witness.install_id != recorded.install_id:
+        return Start.DATABASE_FOREIGN
+    if not found.has_key:
+        return Start.KEY_MISSING
+    if not found.opens:
+        return Start.KEY_WRONG
+    if witness is None:
+        return Start.ORDINARY
+    behind = recorded.newest_event < witness.newest_event or recorded.epoch != witness.epoch
+    return Start.BEHIND if behind else Start.ORDINARY
+
+
+def require_startable(start: Start, *, database: str, secrets: str) -> None:
+    """Raise `Misconfigured`, in one sentence that says what to do, when *start* must not go on.
+
+    *database* and *secrets* name where both lie, without any secret.
+    """
+    sentence = _REFUSED.get(start)
+    if sentence is not None:
+        raise Misconfigured(sentence.format(database=database, secrets=secrets))
+
+
+_REFUSED = {
+    Start.KEY_MISSING: (
+        "The database {database} is in use, but its wrapping key is not in {secrets}: "
+        "give SESSIOND_KEY or SESSIOND_KEY_FILE, or point --secrets-dir at the directory that has it"
+    ),
+    Start.KEY_WRONG: (
+        "The wrapping key in {secrets} (or SESSIOND_KEY) does not open the key ring of {database}: "
+        "give the key that belongs to this database, or the database that belongs to this key"
+    ),
+    Start.DATABASE_EMPTY: (
+        "The database {database} is empty, but {secrets} belongs to an installation that was in use: restore its "
+        "database, or point --database at it, or choose another --data-dir to begin anew"
+    ),
+    Start.DATABASE_FOREIGN: (
+        "The database {database} is of another installation than the keys in {secrets}: "
+        "point --database and --secrets-dir at the two that belong together"
+    ),
+}

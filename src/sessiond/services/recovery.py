@@ -1,0 +1,199 @@
+"""The deployment's first and worst days: its birth, the secrets seeded into it, and a new epoch after a restore."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+
+import msgspec
+
+from sessiond.crypto.purposes import Purpose
+from sessiond.crypto.ring import KeyRing
+from sessiond.crypto.secrets import Secret
+from sessiond.domain.errors import Conflict, Misconfigured
+from sessiond.domain.events import Event, EventType
+from sessiond.domain.ids import DEFAULT_PROJECT, id_text, mint_id
+from sessiond.domain.instants import Instant
+from sessiond.domain.projects import (
+    CONTROL_PARTITION,
+    Deployment,
+    Epoch,
+    Project,
+    ServerKey,
+    deployment_key,
+)
+from sessiond.domain.startup import Witness
+from sessiond.services.contention import Contention
+from sessiond.services.keys import Keys
+from sessiond.services.ports import Change, Clock, Entropy, Store
+from sessiond.services.projects import Projects, ServerKeys
+
+DEFAULT_PROJECT_NAME = "default"
+SEEDED_KEY_NAME = "seeded"
+FIRST_KEY_NAME = "first"
+
+
+class Birth(msgspec.Struct, frozen=True, kw_only=True):
+    """What a new deployment is made from. *seeded* tells whether the operator chose the server key."""
+
+    wrapping_key: bytes
+    server_key: Secret
+    seeded: bool
+    master_token: Secret
+
+
+async def find_deployment(store: Store) -> Deployment | None:
+    """Return the deployment's control record, or None in a database that was never used."""
+    record = await store.get(deployment_key())
+    return record if isinstance(record, Deployment) else None
+
+
+async def make_deployment(store: Store, clock: Clock, entropy: Entropy, birth: Birth) -> Deployment:
+    """Make the deployment, its key ring, the default project and the first server key, in one change.
+
+    When another process made it meanwhile, that one is returned and nothing of *birth* is written.
+    """
+    now, install_id = clock.now(), str(uuid.UUID(bytes=entropy.bytes(16), version=4))
+    ring = KeyRing.initial(entropy, now)
+    deployment = Deployment(
+        install_id=install_id,
+        epoch=_draw_epoch(entropy),
+        ring=ring.seal(birth.wrapping_key, install_id, entropy),
+        ring_version=1,
+        master_digest=ring.lookup(Purpose.LOOKUP_MASTER_TOKEN, DEFAULT_PROJECT, birth.master_token.reveal()),
+        master_generation=1,
+        created_at=now,
+    )
+    project = Project(
+        id=DEFAULT_PROJECT, name=DEFAULT_PROJECT_NAME, epoch=_draw_epoch(entropy), created_at=now
+    )
+    key = ServerKey(
+        digest=ring.lookup(Purpose.LOOKUP_SERVER_KEY, DEFAULT_PROJECT, birth.server_key.reveal()),
+        project=DEFAULT_PROJECT,
+        id=id_text(mint_id(now=now, partition=CONTROL_PARTITION, entropy=entropy.bytes(8))),
+        name=SEEDED_KEY_NAME if birth.seeded else FIRST_KEY_NAME,
+        created_at=now,
+        seeded=birth.seeded,
+    )
+    born = (deployment, project, key)
+    change = Change(
+        partition=CONTROL_PARTITION,
+        expects={record.key: 0 for record in born},
+        puts=born,
+        events=[
+            _event(EventType.PROJECT_CREATED, now, {"name": project.name}),
+            _event(EventType.SERVER_KEY_ADDED, now, {"name": key.name, "id": key.id}),
+        ],
+    )
+    try:
+        await store.apply(change)
+    except Conflict:
+        found = await find_deployment(store)
+        if found is None:
+            raise Misconfigured("The database has records but no deployment record: restore it") from None
+        return found
+    return deployment
+
+
+class Recovery:
+    """What is done to a whole deployment by its operator's hand, or at its start."""
+
+    def __init__(
+        self, store: Store, keys: Keys, clock: Clock, entropy: Entropy, *, contention: Contention
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._clock = clock
+        self._entropy = entropy
+        self._contention = contention
+
+    async def witness(self) -> Witness:
+        """Return how far the deployment has come, as the store says now."""
+        # The event sequence first: a witness may lag behind the store, never run ahead of it.
+        newest = await self._store.newest_event()
+        await self._keys.reload(at_once=True)
+        deployment = self._keys.deployment
+        return Witness(install_id=deployment.install_id, epoch=deployment.epoch, newest_event=newest)
+
+    async def recover(self, *, by: str, reason: str) -> Deployment:
+        """Draw a new deployment epoch: every session of every project ends in this one write."""
+        epoch = _draw_epoch(self._entropy)
+
+        async def attempt() -> Deployment:
+            await self._keys.reload(at_once=True)
+            old, now = self._keys.deployment, self._clock.now()
+            renewed = msgspec.structs.replace(old, epoch=epoch, version=old.version + 1)
+            await self._store.apply(
+                Change(
+                    partition=CONTROL_PARTITION,
+                    expects={old.key: old.version},
+                    puts=[renewed],
+                    events=[_event(EventType.DEPLOYMENT_RECOVERED, now, {"reason": reason}, by)],
+                )
+            )
+            self._keys.adopt(renewed)
+            return renewed
+
+        return await self._contention.settle((DEFAULT_PROJECT, "deployment"), attempt)
+
+    def check_master_seed(self, token: Secret) -> None:
+        """Raise `Misconfigured` unless *token* is the master token: the seed counts at the first start only."""
+        if not self._keys.is_master(self._keys.lookup(Purpose.LOOKUP_MASTER_TOKEN, token.reveal())):
+            raise Misconfigured(
+                "SESSIOND_MASTER_TOKEN is not the stored master token: it only seeds the first start, so remove it, "
+                "or set it to the token that `sessiond master-token rotate` gave last"
+            )
+
+    async def seed_server_key(self, server_keys: ServerKeys, text: Secret) -> bool:
+        """Make *text* the one seeded server key of the default project; tell whether anything changed.
+
+        A former seeded key is revoked. Raises `Misconfigured` when *text* is a key that was revoked.
+        """
+        digest = self._keys.lookup(Purpose.LOOKUP_SERVER_KEY, text.reveal())
+        known = await server_keys.list_all(DEFAULT_PROJECT)
+        same = next((key for key in known if key.digest == digest), None)
+        if same is not None and same.revoked_at is not None:
+            raise Misconfigured(
+                "SESSIOND_SERVER_KEY is a server key that was revoked, and stays so: choose another"
+            )
+        former = [key for key in known if key.seeded and key.revoked_at is None and key.digest != digest]
+        if same is None:
+            await server_keys.add(DEFAULT_PROJECT, SEEDED_KEY_NAME, by="sessiond", text=text)
+        for key in former:
+            await server_keys.revoke(DEFAULT_PROJECT, key.id, by="sessiond")
+        return same is None or bool(former)
+
+    async def set_publishable_key(self, projects: Projects, text: Secret | None) -> bool:
+        """Make *text* what Stack Auth clients of the default project present, None for nothing; tell of a change."""
+        purpose = Purpose.LOOKUP_PUBLISHABLE_KEY
+        digest = self._keys.lookup(purpose, text.reveal()) if text is not None else None
+
+        async def attempt() -> bool:
+            old = await projects.require(DEFAULT_PROJECT)
+            if old.publishable_key_digest == digest:
+                return False
+            renewed = msgspec.structs.replace(old, publishable_key_digest=digest, version=old.version + 1)
+            event = _event(
+                EventType.KEYS_CHANGED, self._clock.now(), {"publishable_key": "set" if digest else "none"}
+            )
+            await self._store.apply(
+                Change(
+                    partition=CONTROL_PARTITION,
+                    expects={old.key: old.version},
+                    puts=[renewed],
+                    events=[event],
+                )
+            )
+            return True
+
+        return await self._contention.settle((DEFAULT_PROJECT, "control"), attempt)
+
+
+def _draw_epoch(entropy: Entropy) -> Epoch:
+    return int.from_bytes(entropy.bytes(8), signed=True)
+
+
+def _event(what: EventType, now: Instant, data: Mapping[str, str], by: str = "sessiond") -> Event:
+    return Event(
+        type=what, at=now, partition=CONTROL_PARTITION, project=DEFAULT_PROJECT, by=by, data=dict(data)
+    )

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from sessiond.domain.errors import Misconfigured
+from sessiond.domain.startup import Found, Start, Witness, decide, require_startable
+
+NOW = Witness(install_id="a", epoch=7, newest_event=100)
+
+
+def witnessed(**changes: object) -> Witness:
+    return msgspec.structs.replace(NOW, **changes)
+
+
+def found(
+    recorded: Witness | None, witness: Witness | None, *, has_key: bool = True, opens: bool = True
+) -> Found:
+    return Found(recorded=recorded, witness=witness, has_key=has_key, opens=opens and has_key)
+
+
+@pytest.mark.parametrize("has_key", [True, False])
+def test_an_empty_database_without_a_witness_is_a_first_start(has_key: bool) -> None:
+    assert decide(found(None, None, has_key=has_key)) is Start.FIRST
+
+
+def test_a_database_that_has_come_further_than_the_witness_is_ordinary() -> None:
+    assert decide(found(NOW, witnessed(newest_event=60))) is Start.ORDINARY
+
+
+def test_a_database_that_is_where_the_witness_says_is_ordinary() -> None:
+    assert decide(found(NOW, NOW)) is Start.ORDINARY
+
+
+def test_a_database_whose_key_fits_needs_no_witness() -> None:
+    assert decide(found(NOW, None)) is Start.ORDINARY
+
+
+def test_a_database_with_fewer_events_than_the_witness_is_behind() -> None:
+    assert decide(found(NOW, witnessed(newest_event=101))) is Start.BEHIND
+
+
+def test_a_database_with_another_epoch_than_the_witness_is_behind() -> None:
+    assert decide(found(NOW, witnessed(epoch=8, newest_event=1))) is Start.BEHIND
+
+
+def test_an_empty_database_beside_a_witness_is_refused() -> None:
+    assert decide(found(None, NOW)) is Start.DATABASE_EMPTY
+
+
+def test_a_database_of_another_installation_than_the_witness_is_refused() -> None:
+    assert decide(found(NOW, witnessed(install_id="b"))) is Start.DATABASE_FOREIGN
+
+
+def test_a_database_of_another_installation_is_refused_also_when_the_key_does_not_open_it() -> None:
+    assert decide(found(NOW, witnessed(install_id="b"), opens=False)) is Start.DATABASE_FOREIGN
+
+
+@pytest.mark.parametrize("witness", [None, NOW])
+def test_a_used_database_without_its_key_is_refused(witness: Witness | None) -> None:
+    assert decide(found(NOW, witness, has_key=False)) is Start.KEY_MISSING
+
+
+@pytest.mark.parametrize("witness", [None, NOW])
+def test_a_used_database_whose_ring_the_key_does_not_open_is_refused(witness: Witness | None) -> None:
+    assert decide(found(NOW, witness, opens=False)) is Start.KEY_WRONG
+
+
+@pytest.mark.parametrize("start", [Start.FIRST, Start.ORDINARY, Start.BEHIND])
+def test_a_start_that_goes_on_is_not_refused(start: Start) -> None:
+    require_startable(start, database="sqlite:///d", secrets="s")
+
+
+@pytest.mark.parametrize(
+    "start", [Start.KEY_MISSING, Start.KEY_WRONG, Start.DATABASE_EMPTY, Start.DATABASE_FOREIGN]
+)
+def test_a_refusal_is_one_sentence_that_names_the_database_and_the_secrets(start: Start) -> None:
+    with pytest.raises(Misconfigured, match=r"\A[^\n]*sqlite:///d[^\n]*\Z") as refused:
+        require_startable(start, database="sqlite:///d", secrets="/etc/s")
+
+    assert "/etc/s" in str(refused.value)
