@@ -1,0 +1,37 @@
+"""Throttling by name within one process: for what is cheap to try and has no guessable secret behind it."""
+
+from __future__ import annotations
+
+from sessiond.domain.allowances import Bucket, take
+from sessiond.domain.errors import Throttled
+from sessiond.services.ports import Clock
+
+_BOUND = 10_000
+
+
+class Allowance:
+    """At most *burst* at once and *per_second* after, for each name; a bounded number of names is remembered."""
+
+    def __init__(self, clock: Clock, *, burst: int, per_second: float) -> None:
+        self._clock = clock
+        self._burst = burst
+        self._per_second = per_second
+        self._buckets: dict[str, Bucket] = {}
+
+    def take(self, name: str) -> None:
+        """Count one attempt of *name*, or raise `Throttled` (`too_many_requests`; data: limit, remaining, reset)."""
+        now = self._clock.now()
+        bucket, wait_ms = take(
+            self._buckets.pop(name, None), now=now, burst=self._burst, per_second=self._per_second
+        )
+        if len(self._buckets) >= _BOUND:
+            del self._buckets[next(iter(self._buckets))]
+        self._buckets[name] = bucket
+        if wait_ms:
+            seconds = -(-wait_ms // 1000)
+            raise Throttled(
+                "too_many_requests",
+                "Too many requests",
+                retry_after_seconds=seconds,
+                data={"limit": self._burst, "remaining": 0, "reset": (now + wait_ms) // 1000 + 1},
+            )
