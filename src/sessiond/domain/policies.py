@@ -60,7 +60,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     preset: Annotated[
         Preset,
         Described(
-            text="The NIST limits that this policy keeps: aal1 (30 d), aal2 (24 h, 1 h idle), aal3 (12 h, 15 min idle); "
+            text="NIST's limits to keep: aal1 (30 d), aal2 (24 h, 1 h idle), aal3 (12 h, 15 min idle); "
             "custom goes beyond them and needs a justification."
         ),
     ] = Preset.AAL1
