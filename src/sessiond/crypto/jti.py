@@ -14,6 +14,7 @@ from sessiond.domain.ids import SessionId
 
 _SHAPE = re.compile(r"[A-Za-z0-9_-]{32}")
 _RANDOM = 8
+_LAST_GENERATION = 2**32 - 1
 
 
 def mint_jti(key: bytes, *, session: SessionId, nonce: bytes, generation: int, entropy8: bytes) -> str:
@@ -25,8 +26,8 @@ def mint_jti(key: bytes, *, session: SessionId, nonce: bytes, generation: int, e
 
 
 def authentic_jti(key: bytes, text: str, *, session: SessionId, nonce: bytes, generation: int) -> bool:
-    """Tell whether *text* was minted with *key* for this session and generation; never raises on any text."""
-    if _SHAPE.fullmatch(text) is None:
+    """Tell whether *text* was minted with *key* for this session and generation; never raises."""
+    if _SHAPE.fullmatch(text) is None or not 0 <= generation <= _LAST_GENERATION:
         return False
     box = urlsafe_b64decode(text)
     return macs.matches(key, _bound(session, nonce, generation, box[:_RANDOM]), box[_RANDOM:])

@@ -1,0 +1,37 @@
+"""Keys and randomness for tests: counted, so that a failure can be repeated."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from sessiond.crypto.ring import KeyRing
+from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SessionId
+
+NOW = 1_770_000_000_000
+PROJECT = DEFAULT_PROJECT
+OTHER_PROJECT = ProjectId("00000000-0000-4000-8000-000000000002")
+SESSION = SessionId(bytes(range(16)))
+NONCE = bytes(range(100, 116))
+KEY = bytes(range(32))
+OTHER_KEY = bytes(range(1, 33))
+
+
+class CountedEntropy:
+    """Bytes that differ at every call and are the same in every run."""
+
+    def __init__(self, seed: str = "") -> None:
+        self._seed = seed
+        self._calls = 0
+
+    def bytes(self, count: int) -> bytes:
+        self._calls += 1
+        drawn = b"".join(
+            sha256(f"{self._seed}|{self._calls}|{i}".encode()).digest() for i in range(count // 32 + 1)
+        )
+        return drawn[:count]
+
+
+def two_projects() -> KeyRing:
+    """A ring with the default project and another."""
+    entropy = CountedEntropy()
+    return KeyRing.initial(entropy, NOW).with_project(OTHER_PROJECT, entropy, NOW)
