@@ -10,6 +10,7 @@ from sessiond.services.keys import Keys
 from sessiond.services.operators import Operators
 from sessiond.services.ports import Clock, Entropy, MasterTokenKeeper, Observer, Store
 from sessiond.services.projects import Projects, ServerKeys
+from sessiond.services.recovery import Recovery
 from sessiond.services.sessions import Sessions
 from sessiond.services.subjects import Subjects
 from sessiond.services.tokens import Tokens
@@ -54,6 +55,7 @@ class Services:
         self.projects = Projects(store, keys, clock, entropy, contention=contention)
         self.server_keys = ServerKeys(store, keys, clock, entropy)
         self.credentials = Credentials(keys, self.sessions, self.projects, self.server_keys)
+        self.recovery = Recovery(store, keys, clock, entropy, contention=contention)
         self.operators = Operators(
             store,
             keys,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from sessiond.http.credentials import Credentials
-from sessiond.http.dialect import Dialect, RefusalMedia
+from sessiond.http.dialect import Dialect
 from sessiond.http.dialects.native.health import Health
 from sessiond.http.dialects.native.own_session import OwnSession
-from sessiond.http.dialects.native.problems import PROBLEM_JSON, Problem, refuse
 from sessiond.http.dialects.native.sessions import ManagedSessions
 from sessiond.http.edge import Edge
+from sessiond.http.problems import PROBLEM_MEDIA, refuse_with_problem
 from sessiond.services.bundle import Services
 
 
@@ -24,7 +24,7 @@ def dialect(services: Services, _edge: Edge) -> Dialect:
             *OwnSession(services, credentials).endpoints(),
             *Health(services).endpoints(),
         ),
-        refuse=refuse,
-        refusal_media=(RefusalMedia(content_type=PROBLEM_JSON, type=Problem),),
+        refuse=refuse_with_problem,
+        refusal_media=(PROBLEM_MEDIA,),
         prefixes=("/",),
     )
