@@ -36,7 +36,7 @@ async def _seen(store: Store, session: Session) -> Standing | None:
     """Return what a read finds, after checking that memory says the same or nothing, before and after the read."""
     early = store.peek_session(session.project, session.id)
     found = await store.find_session(session.project, session.id)
-    assert early in {None, found} if early is None else early == found
+    assert early is None or early == found
     late = store.peek_session(session.project, session.id)
     assert late is None or late == found
     return found

@@ -1,0 +1,125 @@
+"""Standings kept in memory, bounded. Whether they may still be trusted is the engine's knowledge, not the cache's."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+from sessiond.domain.ids import ProjectId, SessionId, SubjectId
+from sessiond.domain.records import Key, Kind
+from sessiond.domain.sessions import Standing
+from sessiond.domain.subjects import Subject
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Recent(Generic[K, V]):
+    """A dictionary of about the *limit* entries used last: a young half, and an old one that it replaces when full."""
+
+    def __init__(self, limit: int) -> None:
+        self._half = max(1, limit // 2)
+        self._young: dict[K, V] = {}
+        self._old: dict[K, V] = {}
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def get(self, key: K) -> V | None:
+        """Return the value at *key*, which was thereby used."""
+        value = self._young.get(key)
+        if value is None and self._old:
+            value = self._old.pop(key, None)
+            if value is not None:
+                self.put(key, value)
+        return value
+
+    def put(self, key: K, value: V) -> None:
+        """Keep *value* at *key*."""
+        if len(self._young) >= self._half:
+            self._old = self._young
+            self._young = {}
+        self._young[key] = value
+
+    def drop(self, key: K) -> None:
+        """Forget *key*."""
+        self._young.pop(key, None)
+        self._old.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._young.clear()
+        self._old.clear()
+
+
+class StandingCache:
+    """Standings by session, each good only as long as its subject and its actor are the ones that are kept.
+
+    Only complete standings are kept, so that nothing that is merely added can overtake one.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._standings: Recent[SessionId, Standing] = Recent(limit)
+        self._subjects: Recent[tuple[ProjectId, SubjectId], Subject] = Recent(limit)
+
+    def __len__(self) -> int:
+        return len(self._standings)
+
+    def get(self, project: ProjectId, session: SessionId) -> Standing | None:
+        """Return the standing of *session*, or None."""
+        standing = self._standings.get(session)
+        if standing is None:
+            return None
+        found = standing.session
+        if found.project != project or self._subjects.get((project, found.subject)) is not standing.subject:
+            return None
+        acting = standing.actor
+        if acting is not None and self._subjects.get((project, acting.id)) is not acting:
+            return None
+        return standing
+
+    def put(self, standing: Standing) -> None:
+        """Keep *standing* if it is complete."""
+        found, subject, actor = standing.session, standing.subject, standing.actor
+        if subject is None or standing.project is None or standing.deployment is None:
+            return
+        acts = found.actor is not None and found.actor.subject is not None
+        if acts and actor is None:
+            return
+        kept = Standing(
+            session=found,
+            subject=self._shared(found.project, subject),
+            project=standing.project,
+            deployment=standing.deployment,
+            actor=self._shared(found.project, actor) if actor is not None else None,
+        )
+        self._standings.put(found.id, kept)
+
+    def drop(self, kind: Kind, project: ProjectId, identifier: bytes) -> None:
+        """Forget what depends on this record, which has changed or gone."""
+        match kind:
+            case Kind.SESSION:
+                self._standings.drop(SessionId(identifier))
+            case Kind.SUBJECT:
+                self._subjects.drop((project, SubjectId(identifier.decode())))
+            case Kind.PROJECT | Kind.DEPLOYMENT:
+                self._standings.clear()
+            case _:
+                pass
+
+    def drop_key(self, key: Key) -> None:
+        """Forget what depends on the record at *key*."""
+        self.drop(key.kind, key.project, key.id)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._standings.clear()
+        self._subjects.clear()
+
+    def _shared(self, project: ProjectId, subject: Subject) -> Subject:
+        """Return the kept subject where it is equal, so that a subject's sessions all stand on the same one."""
+        known = self._subjects.get((project, subject.id))
+        if known == subject:
+            return known
+        self._subjects.put((project, subject.id), subject)
+        return subject

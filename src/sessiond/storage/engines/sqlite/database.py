@@ -1,0 +1,108 @@
+"""The database file: its name, its creation, its connections, and whether it is still the one that was opened."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from sessiond.domain.errors import Misconfigured
+from sessiond.storage.engine import unavailable
+from sessiond.storage.engines.sqlite.failures import meaning
+
+OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
+CHECKPOINT_PAGES = 4000
+MAPPED_BYTES = 1 << 31
+LARGEST_WAL_KEPT = 64 << 20
+
+_SCHEME = "sqlite:///"
+
+
+def parse_url(url: str) -> Path:
+    """Return the path in `sqlite:///relative/path` or `sqlite:////absolute/path`, or raise `Misconfigured`."""
+    if not url.startswith(_SCHEME) or url == _SCHEME or url.endswith("/"):
+        raise Misconfigured("a SQLite URL is sqlite:///relative/path or sqlite:////absolute/path of a file")
+    if "?" in url:
+        raise Misconfigured(
+            "a SQLite URL takes no parameters: a namespace of its own is a database file of its own"
+        )
+    return Path(url.removeprefix(_SCHEME)).absolute()
+
+
+class DatabaseFile:
+    """One SQLite file, made private (0600) before anything is in it."""
+
+    def __init__(self, path: Path, *, busy_seconds: float) -> None:
+        self.path = path
+        self._busy_seconds = busy_seconds
+        self._identity: tuple[int, int] | None = None
+
+    def prepare(self) -> None:
+        """Make the file and its directory where they are missing, and close both to other users."""
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise Misconfigured(f"this Python's SQLite is {sqlite3.sqlite_version}; 3.37 or newer is needed")
+        try:
+            self.path.parent.mkdir(mode=0o700, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                # Only a file that was not there is opened here: closing a descriptor of one that SQLite has open
+                # in this process would drop its locks.
+                os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            if not self.path.is_file():
+                raise Misconfigured(f"{self.path} is not a file; name the database file itself")
+            self.path.chmod(0o600)
+        except OSError as error:
+            raise Misconfigured(f"the database {self.path} cannot be made: {error.strerror}") from error
+
+    def connect(self, *, writing: bool, busy_seconds: float | None = None) -> sqlite3.Connection:
+        """Return a connection in autocommit mode, for one thread at a time.
+
+        A reading one may not write, yet is opened so that it can help to recover the index of the write-ahead log.
+        """
+        database = sqlite3.connect(
+            f"file:{quote(str(self.path))}?mode=rw",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=self._busy_seconds if busy_seconds is None else busy_seconds,
+            cached_statements=256,
+        )
+        database.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
+        database.execute("PRAGMA temp_store = MEMORY")
+        database.execute("PRAGMA trusted_schema = OFF")
+        if writing:
+            database.execute("PRAGMA synchronous = FULL")
+            database.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+            database.execute(f"PRAGMA journal_size_limit = {LARGEST_WAL_KEPT}")
+        else:
+            database.execute("PRAGMA query_only = ON")
+        return database
+
+    def remember(self) -> None:
+        """Take the files that lie at the path now for the ones that are open."""
+        self._identity = self._seen()
+
+    def check(self) -> None:
+        """Raise `Unavailable` if another file than the one that is open lies at the path."""
+        if self._seen() != self._identity:
+            raise unavailable(
+                "the database file was replaced or removed while it was open; restart the server"
+            )
+
+    def _seen(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self.path)  # noqa: PTH116  once per batch: a third of what Path.stat costs
+        except OSError:
+            return None
+        return (found.st_dev, found.st_ino)
+
+
+@contextlib.contextmanager
+def opening(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors while opening into `Misconfigured`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise Misconfigured(f"the database {path} cannot be opened: {meaning(error)}") from error

@@ -1,0 +1,222 @@
+"""The SQLite store: reads on the loop, long reads on a thread, writes in batches on another."""
+
+# ruff: noqa: D102  what each method does is said by the port, sessiond.services.ports.Store
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar, cast
+
+from sessiond.domain.errors import Unavailable
+from sessiond.domain.events import Event
+from sessiond.domain.ids import ProjectId, SessionId, SubjectId
+from sessiond.domain.instants import Instant
+from sessiond.domain.records import Key, Record
+from sessiond.domain.sessions import Session, Standing
+from sessiond.services.ports import Change, Revocation, Selection, Touch
+from sessiond.storage.batching import Batcher, Outcome
+from sessiond.storage.engine import check_shape, unavailable
+from sessiond.storage.engines.sqlite.database import DatabaseFile
+from sessiond.storage.engines.sqlite.failures import answering
+from sessiond.storage.engines.sqlite.lock import ServerLock
+from sessiond.storage.engines.sqlite.operations import (
+    Apply,
+    ForgetChanges,
+    Operation,
+    Purge,
+    PurgeEvents,
+    Revoke,
+    TouchAll,
+)
+from sessiond.storage.engines.sqlite.reads import Reads
+from sessiond.storage.engines.sqlite.trust import TrustedMemory
+from sessiond.storage.engines.sqlite.writer import Writer
+
+PURGED_PER_TRANSACTION = 64
+
+T = TypeVar("T")
+
+
+class Connections:
+    """The three connections of a store: writing, reading on the loop, reading at length."""
+
+    def __init__(self, writing: sqlite3.Connection, reading: Reads, reading_long: Reads) -> None:
+        self.writing = writing
+        self.reading = reading
+        self.reading_long = reading_long
+
+
+class SqliteStore:
+    """Records in one SQLite file. *memory* is None for a command, and where the cache is off."""
+
+    def __init__(
+        self, file: DatabaseFile, connections: Connections, memory: TrustedMemory | None, lock: ServerLock
+    ) -> None:
+        self._file = file
+        self._reads = connections.reading
+        self._long_reads = connections.reading_long
+        self._memory = memory
+        self._lock = lock
+        self._lost: str | None = None
+        self._closing: asyncio.Future[None] | None = None
+        self._writer = Writer(connections.writing, file.check)
+        self._batcher: Batcher[Operation] = Batcher(self._run)
+        self._long = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sessiond-sqlite-reader")
+
+    async def get(self, key: Key) -> Record | None:
+        self._ready()
+        with answering():
+            return self._reads.get(key)
+
+    async def get_many(self, keys: Sequence[Key]) -> Sequence[Record | None]:
+        self._ready()
+        with answering():
+            return self._reads.get_many(keys)
+
+    async def find_session(self, project: ProjectId, session: SessionId) -> Standing | None:
+        self._ready()
+        with answering():
+            standing = self._reads.standing(project, session)
+        if standing is not None and self._memory is not None:
+            self._memory.keep(standing)
+        return standing
+
+    def peek_session(self, project: ProjectId, session: SessionId) -> Standing | None:
+        if self._lost is not None:
+            raise unavailable(self._lost)
+        memory = self._memory
+        if memory is None:
+            return None
+        if memory.has_moved():
+            self.check()
+            with answering():
+                memory.catch_up()
+        return memory.get(project, session)
+
+    async def list_by_subject(
+        self,
+        project: ProjectId,
+        subject: SubjectId,
+        *,
+        live_at: Instant | None = None,
+        limit: int | None = None,
+        before: SessionId | None = None,
+    ) -> Sequence[Session]:
+        self._ready()
+        with answering():
+            return self._reads.list_by_subject(project, subject, live_at=live_at, limit=limit, before=before)
+
+    async def scan(self, selection: Selection, *, limit: int, offset: int = 0) -> Sequence[Record]:
+        return await self._at_length(lambda reads: reads.scan(selection, limit, offset))
+
+    async def count(self, selection: Selection) -> int:
+        return await self._at_length(lambda reads: reads.count(selection))
+
+    async def apply(self, change: Change) -> None:
+        self._ready()
+        check_shape(change)
+        await self._write(Apply(change))
+
+    async def revoke(self, revocations: Sequence[Revocation]) -> Sequence[Session | None]:
+        self._ready()
+        if not revocations:
+            return []
+        return cast("list[Session | None]", await self._write(Revoke(revocations)))
+
+    async def touch(self, touches: Sequence[Touch]) -> None:
+        self._ready()
+        if touches:
+            await self._write(TouchAll(touches))
+
+    async def events(
+        self, *, after: int, limit: int, project: ProjectId | None = None
+    ) -> Sequence[tuple[int, Event]]:
+        return await self._at_length(lambda reads: reads.events(after, limit, project))
+
+    async def newest_event(self) -> int:
+        self._ready()
+        with answering():
+            return self._reads.newest_event()
+
+    async def purge(self, *, before: Instant, limit: int) -> int:
+        self._ready()
+        if self._memory is not None:
+            await self._write(ForgetChanges(self._memory.caught_up_to))
+        return await self._in_portions(limit, lambda portion: Purge(before, portion))
+
+    async def purge_events(self, *, before: Instant, limit: int) -> int:
+        self._ready()
+        return await self._in_portions(limit, lambda portion: PurgeEvents(before, portion))
+
+    def check(self) -> None:
+        self._ready()
+        try:
+            self._file.check()
+            if self._memory is not None and not self._memory.is_current():
+                raise unavailable("a file of the open database was replaced or removed; restart the server")
+        except Unavailable as refusal:
+            self._lose(refusal)
+            raise
+
+    async def close(self) -> None:
+        if self._closing is None:
+            self._lost = "it was closed"
+            self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        await self._batcher.close()
+        await asyncio.to_thread(self._let_go)
+
+    def _let_go(self) -> None:
+        self._long.shutdown()
+        self._long_reads.close()
+        self._reads.close()
+        self._writer.stop()
+        if self._memory is not None:
+            self._memory.close()
+        self._lock.release()
+
+    def _ready(self) -> None:
+        if self._lost is not None:
+            raise unavailable(self._lost)
+
+    def _lose(self, refusal: Unavailable) -> None:
+        """Answer nothing from now on: what lies at the path is not what is open."""
+        self._lost = refusal.detail.removeprefix("The store cannot answer now: ").removesuffix(".")
+
+    def _write(self, operation: Operation) -> asyncio.Future[object]:
+        return self._batcher.submit(operation)
+
+    def _run(self, operations: Sequence[Operation], done: Callable[[Sequence[Outcome]], None]) -> None:
+        def finished(outcomes: Sequence[Outcome]) -> None:
+            # Also for those that failed: a commit whose end is unknown may have happened.
+            if self._memory is not None:
+                for operation in operations:
+                    self._memory.drop(operation.keys)
+            done(outcomes)
+
+        self._writer.post(operations, finished)
+
+    async def _in_portions(self, limit: int, operation: Callable[[int], Operation]) -> int:
+        """Run a removal in small transactions, each of which waits its turn among the requests' own."""
+        gone = 0
+        while gone < limit:
+            portion = min(PURGED_PER_TRANSACTION, limit - gone)
+            went = cast("int", await self._write(operation(portion)))
+            gone += went
+            if went < portion:
+                break
+        return gone
+
+    async def _at_length(self, read: Callable[[Reads], T]) -> T:
+        self._ready()
+
+        def run() -> T:
+            with answering():
+                return read(self._long_reads)
+
+        return await asyncio.get_running_loop().run_in_executor(self._long, run)

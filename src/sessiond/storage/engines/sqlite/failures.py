@@ -1,0 +1,51 @@
+"""What SQLite's errors mean to a caller: the store cannot answer, in words, and a line in the log."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Iterator
+
+from sessiond.domain.errors import Unavailable
+from sessiond.storage.engine import unavailable
+
+_LOG = logging.getLogger("sessiond.storage.sqlite")
+
+_MEANINGS = {
+    "SQLITE_BUSY": "another process has locked the database",
+    "SQLITE_LOCKED": "another process has locked the database",
+    "SQLITE_FULL": "the disk is full",
+    "SQLITE_IOERR": "the disk fails",
+    "SQLITE_CANTOPEN": "the database file cannot be opened",
+    "SQLITE_READONLY": "the database may not be written",
+    "SQLITE_CORRUPT": "the database is damaged; restore it from a backup",
+    "SQLITE_NOTADB": "the database is damaged; restore it from a backup",
+}
+
+
+def meaning(error: sqlite3.Error) -> str:
+    """Return what *error* means, without any of the data it was about."""
+    name = getattr(error, "sqlite_errorname", None) or type(error).__name__
+    for primary, words in _MEANINGS.items():
+        if name.startswith(primary):
+            return words
+    return f"SQLite reports {name}"
+
+
+def refused(error: sqlite3.Error) -> Unavailable:
+    """Log *error* and return the refusal that callers get for it."""
+    words = meaning(error)
+    _LOG.error("the store cannot answer: %s (%s)", words, getattr(error, "sqlite_errorname", "?"))
+    refusal = unavailable(words)
+    refusal.__cause__ = error
+    return refusal
+
+
+@contextlib.contextmanager
+def answering() -> Iterator[None]:
+    """Turn SQLite's errors within into `Unavailable`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise refused(error) from error

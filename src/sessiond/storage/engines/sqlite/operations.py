@@ -1,0 +1,224 @@
+"""What the writer thread runs: each operation checks what it expects by reading, then writes, within one transaction.
+
+All values are prepared on the loop, where a value that cannot be stored is its caller's error alone.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Protocol
+
+from sessiond.domain.errors import Conflict
+from sessiond.domain.instants import Instant
+from sessiond.domain.records import Key, Kind, Record
+from sessiond.domain.sessions import Session, session_key
+from sessiond.services.ports import Change, Revocation, Touch
+from sessiond.storage import batching
+from sessiond.storage.engines.sqlite.rows import (
+    EVENT_COLUMNS,
+    RECORD_COLUMNS,
+    SESSION_COLUMNS,
+    Row,
+    event_row,
+    key_row,
+    project_bytes,
+    project_text,
+    record_row,
+    session_from,
+    session_row,
+)
+
+_ONE_RECORD = "kind = ? AND project = ? AND id = ? AND partition = ?"
+_ONE_SESSION = "id = ? AND project = ?"
+
+
+def _insert(table: str, columns: Sequence[str]) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+
+
+_SESSION_VERSION = f"SELECT version FROM sessions WHERE {_ONE_SESSION}"  # noqa: S608  constants only, here and below
+_RECORD_VERSION = f"SELECT version FROM records WHERE {_ONE_RECORD}"  # noqa: S608
+_INSERT_SESSION = _insert("sessions", SESSION_COLUMNS)
+_INSERT_EVENT = _insert("events", EVENT_COLUMNS)
+_INSERT_RECORD = (
+    _insert("records", RECORD_COLUMNS).replace("body)", "body, stamp)").replace("?)", "?, random())")
+)
+_NEVER_FALLING = ("last_seen_at", "seen_generation")
+_UPDATE_SESSION = "UPDATE sessions SET {} WHERE {}".format(  # noqa: S608
+    ", ".join(
+        f"{column} = max({column}, ?)" if column in _NEVER_FALLING else f"{column} = ?"
+        for column in SESSION_COLUMNS[2:]
+    ),
+    _ONE_SESSION,
+)
+_UPDATE_RECORD = "UPDATE records SET {}, stamp = random() WHERE {}".format(  # noqa: S608
+    ", ".join(f"{column} = ?" for column in RECORD_COLUMNS[4:]), _ONE_RECORD
+)
+_DELETE_SESSION = f"DELETE FROM sessions WHERE {_ONE_SESSION}"  # noqa: S608
+_DELETE_RECORD = f"DELETE FROM records WHERE {_ONE_RECORD}"  # noqa: S608
+_REVOKE = f"""
+UPDATE sessions SET revoked_at = ?, revoked_reason = ?, version = version + 1
+WHERE {_ONE_SESSION} AND revoked_at IS NULL
+"""  # noqa: S608
+_READ_SESSION = f"SELECT {', '.join(SESSION_COLUMNS)} FROM sessions WHERE {_ONE_SESSION}"  # noqa: S608
+_TOUCH = """
+UPDATE sessions SET last_seen_at = max(last_seen_at, ?1), seen_generation = max(seen_generation, min(?2, generation))
+WHERE id = ?3 AND project = ?4 AND revoked_at IS NULL
+    AND (last_seen_at < ?1 OR seen_generation < min(?2, generation))
+"""
+_PURGE_SESSIONS = (
+    "SELECT id, project FROM sessions WHERE expires_at < ? ORDER BY expires_at LIMIT ?",
+    "SELECT id, project FROM sessions WHERE revoked_at < ? ORDER BY revoked_at LIMIT ?",
+)
+_PURGE_RECORDS = """
+SELECT kind, project, id, partition FROM records WHERE purge_at < ? ORDER BY purge_at LIMIT ?
+"""
+_PURGE_EVENTS = """
+DELETE FROM events WHERE sequence IN (SELECT sequence FROM events WHERE at < ? ORDER BY at, sequence LIMIT ?)
+"""
+
+
+class Operation(batching.Operation, Protocol):
+    """One intent; *keys* are the records it writes, complete once it ran."""
+
+    def run(self, database: sqlite3.Connection) -> object:
+        """Do it within the open transaction and return its answer, or raise `Conflict` before any write."""
+        ...
+
+
+class Apply:
+    """A change: its expectations, then its statements."""
+
+    def __init__(self, change: Change) -> None:
+        self.keys = [record.key for record in change.puts]
+        self.keys.extend(change.deletes)
+        inserted = {record.key for record in change.puts if isinstance(record, Session)}
+        self._checks = [
+            (key, version, *_version_of(key))
+            for key, version in change.expects.items()
+            # A new session's insert checks by itself: its primary key fails where one is there.
+            if version or key not in inserted
+        ]
+        self._steps = [_put(record, change.expects[record.key]) for record in change.puts]
+        self._steps.extend(_delete(key) for key in change.deletes)
+        self._events = [event_row(event) for event in change.events]
+
+    def run(self, database: sqlite3.Connection) -> None:
+        """Check, then write."""
+        for key, version, sql, values in self._checks:
+            row = database.execute(sql, values).fetchone()
+            if (row[0] if row is not None else 0) != version:
+                raise Conflict(f"{key.kind} is not at version {version}")
+        for sql, values in self._steps:
+            database.execute(sql, values)
+        for event in self._events:
+            database.execute(_INSERT_EVENT, event)
+
+
+class Revoke:
+    """Revocations; the answer is each session as it is afterwards."""
+
+    def __init__(self, revocations: Sequence[Revocation]) -> None:
+        self.keys = [session_key(each.project, each.session) for each in revocations]
+        self._each = [
+            ((each.at, each.reason, each.session, project_bytes(each.project)), event_row(each.event))
+            for each in revocations
+        ]
+
+    def run(self, database: sqlite3.Connection) -> list[Session | None]:
+        """End each and read it."""
+        return [_revoke(database, *each) for each in self._each]
+
+
+class TouchAll:
+    """Touches, each without effect where the row is already further."""
+
+    def __init__(self, touches: Sequence[Touch]) -> None:
+        self.keys = [session_key(touch.project, touch.session) for touch in touches]
+        self._rows = [
+            (touch.seen_at, touch.generation, touch.session, project_bytes(touch.project))
+            for touch in touches
+        ]
+
+    def run(self, database: sqlite3.Connection) -> None:
+        """Raise what is lower."""
+        database.executemany(_TOUCH, self._rows)
+
+
+class Purge:
+    """The removal of at most *limit* records; the answer is how many went, and *keys* which."""
+
+    def __init__(self, before: Instant, limit: int) -> None:
+        self.keys: list[Key] = []
+        self._before = before
+        self._limit = limit
+
+    def run(self, database: sqlite3.Connection) -> int:
+        """Remove ended sessions first, then other records that may go."""
+        self.keys = []
+        for sql in _PURGE_SESSIONS:
+            for identifier, project in self._find(database, sql):
+                database.execute(_DELETE_SESSION, (identifier, project))
+                self.keys.append(session_key(project_text(project), identifier))
+        for row in self._find(database, _PURGE_RECORDS):
+            database.execute(_DELETE_RECORD, row)
+            self.keys.append(Key(Kind(row[0]), row[3], project_text(row[1]), row[2]))
+        return len(self.keys)
+
+    def _find(self, database: sqlite3.Connection, sql: str) -> list[Row]:
+        left = self._limit - len(self.keys)
+        return database.execute(sql, (self._before, left)).fetchall() if left else []
+
+
+class PurgeEvents:
+    """The removal of at most *limit* of the oldest events; the answer is how many went."""
+
+    keys: Sequence[Key] = ()
+
+    def __init__(self, before: Instant, limit: int) -> None:
+        self._values = (before, limit)
+
+    def run(self, database: sqlite3.Connection) -> int:
+        """Remove them."""
+        return database.execute(_PURGE_EVENTS, self._values).rowcount
+
+
+class ForgetChanges:
+    """The removal of what the server's memory has already dropped."""
+
+    keys: Sequence[Key] = ()
+
+    def __init__(self, up_to: int) -> None:
+        self._up_to = up_to
+
+    def run(self, database: sqlite3.Connection) -> None:
+        """Remove them."""
+        database.execute("DELETE FROM changes WHERE sequence <= ?", (self._up_to,))
+
+
+def _version_of(key: Key) -> tuple[str, Row]:
+    if key.kind is Kind.SESSION:
+        return _SESSION_VERSION, (key.id, project_bytes(key.project))
+    return _RECORD_VERSION, key_row(key)
+
+
+def _put(record: Record, expected: int) -> tuple[str, Row]:
+    if isinstance(record, Session):
+        row = session_row(record)
+        return (_UPDATE_SESSION, (*row[2:], *row[:2])) if expected else (_INSERT_SESSION, row)
+    row = record_row(record)
+    return (_UPDATE_RECORD, (*row[4:], *row[:4])) if expected else (_INSERT_RECORD, row)
+
+
+def _delete(key: Key) -> tuple[str, Row]:
+    if key.kind is Kind.SESSION:
+        return _DELETE_SESSION, (key.id, project_bytes(key.project))
+    return _DELETE_RECORD, key_row(key)
+
+
+def _revoke(database: sqlite3.Connection, values: Row, event: Row) -> Session | None:
+    if database.execute(_REVOKE, values).rowcount:
+        database.execute(_INSERT_EVENT, event)
+    row = database.execute(_READ_SESSION, values[2:]).fetchone()
+    return session_from(row) if row is not None else None

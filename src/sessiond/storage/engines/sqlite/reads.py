@@ -1,0 +1,231 @@
+"""Reads on one connection, none of which leaves a transaction open: the next read sees the newest commit."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+from sessiond.domain.events import Event
+from sessiond.domain.ids import ProjectId, SessionId, SubjectId, partition_of
+from sessiond.domain.instants import Instant
+from sessiond.domain.projects import CONTROL_PARTITION, Deployment, Project, deployment_key, project_key
+from sessiond.domain.records import Key, Kind, Record
+from sessiond.domain.sessions import Session, Standing
+from sessiond.domain.subjects import Subject
+from sessiond.services.ports import Selection
+from sessiond.storage.engines.sqlite.rows import (
+    EVENT_COLUMNS,
+    SESSION_COLUMNS,
+    Row,
+    event_from,
+    key_row,
+    project_bytes,
+    project_text,
+    record_from,
+    session_from,
+)
+
+_SESSION = ", ".join(f"s.{column}" for column in SESSION_COLUMNS)
+_WIDTH = len(SESSION_COLUMNS)
+_GET_SESSION = f"SELECT {_SESSION} FROM sessions AS s WHERE id = ? AND project = ?"  # noqa: S608  constants only
+_GET_RECORD = "SELECT body FROM records WHERE kind = ? AND project = ? AND id = ? AND partition = ?"
+# The subject's id is its text as bytes. The control records' bodies are large and change rarely: their stamps suffice.
+_STANDING = f"""
+SELECT {_SESSION}, u.body, p.stamp, d.stamp FROM sessions AS s
+LEFT JOIN records AS u
+    ON u.kind = 'subject' AND u.project = s.project AND u.id = CAST(s.subject AS BLOB) AND u.partition = ?
+LEFT JOIN records AS p ON p.kind = 'project' AND p.project = s.project AND p.id = x'' AND p.partition = ?
+LEFT JOIN records AS d ON d.kind = 'deployment' AND d.project = ? AND d.id = x'' AND d.partition = ?
+WHERE s.id = ? AND s.project = ?
+"""  # noqa: S608
+_ACTOR = "SELECT body FROM records WHERE kind = 'subject' AND project = ? AND id = ?"
+_EVENTS = f"SELECT sequence, {', '.join(EVENT_COLUMNS)} FROM events WHERE sequence > ?"  # noqa: S608
+_STAMPS = slice(_WIDTH + 1, _WIDTH + 3)
+_MOST_CONTROL_RECORDS = 1000
+_EVER = 1 << 53  # milliseconds
+
+
+class Reads:
+    """What can be asked of one reading connection."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        # Decoded control records by their stamp; no record has the stamp None.
+        self._known: dict[int | None, Record | None] = {None: None}
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._database.close()
+
+    def get(self, key: Key) -> Record | None:
+        """Return the record at *key*."""
+        if key.kind is Kind.SESSION:
+            row = self._one(_GET_SESSION, (key.id, project_bytes(key.project)))
+            return session_from(row) if row is not None and partition_of(key.id) == key.partition else None
+        row = self._one(_GET_RECORD, key_row(key))
+        return record_from(key.kind, row[0]) if row is not None else None
+
+    def get_many(self, keys: Sequence[Key]) -> list[Record | None]:
+        """Return the records at *keys*, read at one instant."""
+        with self._one_instant():
+            return [self.get(key) for key in keys]
+
+    def standing(self, project: ProjectId, session: SessionId) -> Standing | None:
+        """Return a session with everything its life depends on, read at one instant."""
+        values = (
+            partition_of(session),
+            CONTROL_PARTITION,
+            project_bytes(deployment_key().project),
+            CONTROL_PARTITION,
+            session,
+            project_bytes(project),
+        )
+        row = self._one(_STANDING, values)
+        if row is None:
+            return None
+        found = session_from(row)
+        if (found.actor is None or found.actor.subject is None) and self._known.keys() >= set(row[_STAMPS]):
+            return self._assembled(found, row, None)
+        with self._one_instant():
+            # An actor has its own partition, and changed control records their bodies: more than one statement.
+            row = self._one(_STANDING, values)
+            if row is None:
+                return None
+            found = session_from(row)
+            for stamp, key in zip(row[_STAMPS], (project_key(project), deployment_key()), strict=True):
+                if stamp not in self._known:
+                    self._learn(stamp, key)
+            return self._assembled(found, row, self._actor(found))
+
+    def list_by_subject(
+        self,
+        project: ProjectId,
+        subject: SubjectId,
+        *,
+        live_at: Instant | None,
+        limit: int | None,
+        before: SessionId | None,
+    ) -> list[Session]:
+        """Return a subject's sessions, newest id first."""
+        sql = f"SELECT {_SESSION} FROM sessions AS s WHERE project = ? AND subject = ?"  # noqa: S608
+        values: list[object] = [project_bytes(project), subject]
+        if before is not None:
+            sql += " AND id < ?"
+            values.append(before)
+        if live_at is not None:
+            sql += (
+                " AND revoked_at IS NULL AND expires_at > ? AND last_seen_at + ifnull(idle_timeout_ms, ?) > ?"
+            )
+            values += [live_at, _EVER, live_at]
+        values.append(-1 if limit is None else limit)
+        return [session_from(row) for row in self._all(f"{sql} ORDER BY id DESC LIMIT ?", values)]
+
+    def scan(self, selection: Selection, limit: int, offset: int) -> list[Record]:
+        """Return a page of a selection, newest first. A session's id begins with its `created_at`."""
+        where, values = _where(selection)
+        if selection.kind is Kind.SESSION:
+            sql = f"SELECT {_SESSION} FROM sessions AS s {where} ORDER BY id DESC"  # noqa: S608
+            return [session_from(row) for row in self._page(sql, values, limit, offset)]
+        sql = f"SELECT kind, body FROM records {where} ORDER BY sorted_at DESC, id DESC"  # noqa: S608
+        return [record_from(*row) for row in self._page(sql, values, limit, offset)]
+
+    def count(self, selection: Selection) -> int:
+        """Return how many records a selection holds."""
+        where, values = _where(selection)
+        table = "sessions" if selection.kind is Kind.SESSION else "records"
+        return int(self._all(f"SELECT count(*) FROM {table} {where}", values)[0][0])  # noqa: S608
+
+    def events(self, after: int, limit: int, project: ProjectId | None) -> list[tuple[int, Event]]:
+        """Return events above a sequence."""
+        values: list[object] = [after]
+        sql = _EVENTS
+        if project is not None:
+            sql += " AND project = ?"
+            values.append(project_bytes(project))
+        values.append(limit)
+        return [
+            (row[0], event_from(row[1:])) for row in self._all(f"{sql} ORDER BY sequence LIMIT ?", values)
+        ]
+
+    def newest_event(self) -> int:
+        """Return the highest sequence ever written, also if its event was purged."""
+        row = self._one("SELECT seq FROM sqlite_sequence WHERE name = 'events'", ())
+        return int(row[0]) if row is not None else 0
+
+    def newest_change(self) -> int:
+        """Return the sequence of the last change that a command wrote down."""
+        row = self._one("SELECT seq FROM sqlite_sequence WHERE name = 'changes'", ())
+        return int(row[0]) if row is not None else 0
+
+    def changes(self, after: int) -> list[tuple[int, str, ProjectId, bytes]]:
+        """Return what commands changed: sequence, kind, project, id."""
+        sql = "SELECT sequence, kind, project, id FROM changes WHERE sequence > ? ORDER BY sequence"
+        return [(row[0], row[1], project_text(row[2]), row[3]) for row in self._all(sql, (after,))]
+
+    def _learn(self, stamp: int | None, key: Key) -> None:
+        record = self.get(key)
+        if stamp is None or record is None:
+            return
+        if len(self._known) >= _MOST_CONTROL_RECORDS:
+            self._known.clear()
+            self._known[None] = None
+        self._known[stamp] = record
+
+    def _assembled(self, found: Session, row: Row, actor: Subject | None) -> Standing:
+        body, project_stamp, deployment_stamp = row[_WIDTH:]
+        return Standing(
+            session=found,
+            subject=cast("Subject", record_from(Kind.SUBJECT, body)) if body is not None else None,
+            project=cast("Project | None", self._known[project_stamp]),
+            deployment=cast("Deployment | None", self._known[deployment_stamp]),
+            actor=actor,
+        )
+
+    def _actor(self, found: Session) -> Subject | None:
+        """Read the subject who acts; its partition is not known here, and no other has its project and id."""
+        if found.actor is None or found.actor.subject is None:
+            return None
+        row = self._one(_ACTOR, (project_bytes(found.project), found.actor.subject.encode()))
+        return cast("Subject", record_from(Kind.SUBJECT, row[0])) if row is not None else None
+
+    @contextlib.contextmanager
+    def _one_instant(self) -> Iterator[None]:
+        self._database.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._database.execute("COMMIT")
+
+    def _one(self, sql: str, values: Sequence[object]) -> Row | None:
+        rows = self._database.execute(sql, values).fetchall()
+        return rows[0] if rows else None
+
+    def _all(self, sql: str, values: Sequence[object]) -> list[Row]:
+        return self._database.execute(sql, values).fetchall()
+
+    def _page(self, sql: str, values: Sequence[object], limit: int, offset: int) -> list[Row]:
+        return self._all(f"{sql} LIMIT ? OFFSET ?", [*values, limit, offset])
+
+
+def _where(selection: Selection) -> tuple[str, list[object]]:
+    """Return the conditions of a selection and their values."""
+    of_sessions = selection.kind is Kind.SESSION
+    conditions: list[str] = []
+    values: list[object] = []
+    if not of_sessions:
+        conditions.append("kind = ?")
+        values.append(selection.kind)
+    if selection.project is not None:
+        conditions.append("project = ?")
+        values.append(project_bytes(selection.project))
+    if selection.owner is not None:
+        conditions.append("subject = ?" if of_sessions else "owner = ?")
+        values.append(selection.owner)
+    if selection.expired_at is not None:
+        conditions.append(
+            "expires_at <= ?" if selection.expired else "(expires_at IS NULL OR expires_at > ?)"
+        )
+        values.append(selection.expired_at)
+    return (f"WHERE {' AND '.join(conditions)}" if conditions else "", values)

@@ -1,0 +1,206 @@
+"""Rows and structs: how sessions, other records and events lie in their tables."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from sessiond.domain.events import Event, EventType
+from sessiond.domain.ids import ProjectId, id_text
+from sessiond.domain.records import Key, Kind, Record
+from sessiond.domain.sessions import Actor, Client, Epochs, Session, SessionKind
+from sessiond.storage.kinds import record_types
+
+Row = tuple[Any, ...]
+"""A row as sqlite3 gives it; STRICT tables vouch for its types."""
+
+
+class _Rest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The members of a session that have no column."""
+
+    client: Client = Client()
+    acr: str | None = None
+    amr: tuple[str, ...] = ()
+    actor: Actor | None = None
+    metadata: Mapping[str, object] = {}
+
+
+_NO_REST = _Rest()
+_SESSION_KINDS = {kind.value: kind for kind in SessionKind}
+_EVENT_TYPES = {kind.value: kind for kind in EventType}
+_encode = msgspec.json.Encoder().encode
+_decode_rest = msgspec.json.Decoder(_Rest).decode
+_decode_data = msgspec.json.Decoder(dict[str, str | int | None]).decode
+
+SESSION_COLUMNS = (
+    "id",
+    "project",
+    "subject",
+    "version",
+    "session_kind",
+    "created_at",
+    "authenticated_at",
+    "last_seen_at",
+    "expires_at",
+    "idle_timeout_ms",
+    "nonce",
+    "kid",
+    "prev_kid",
+    "generation",
+    "rotated_at",
+    "seen_generation",
+    "rotates",
+    "deployment_epoch",
+    "project_epoch",
+    "subject_epoch",
+    "revoked_at",
+    "revoked_reason",
+    "body",
+)
+RECORD_COLUMNS = (
+    "kind",
+    "project",
+    "id",
+    "partition",
+    "version",
+    "owner",
+    "sorted_at",
+    "expires_at",
+    "purge_at",
+    "body",
+)
+EVENT_COLUMNS = ("type", "at", "partition", "project", "session", "subject", "by", "data")
+
+
+@functools.lru_cache(maxsize=4096)
+def project_bytes(project: ProjectId) -> bytes:
+    """Return the 16 bytes of a project's id."""
+    return bytes.fromhex(project.replace("-", ""))
+
+
+@functools.lru_cache(maxsize=4096)
+def project_text(project: bytes) -> ProjectId:
+    """Return a project's id from its 16 bytes."""
+    return ProjectId(id_text(project))
+
+
+def session_row(session: Session) -> Row:
+    """Return the values of `SESSION_COLUMNS`."""
+    rest = _encode(_Rest(session.client, session.acr, session.amr, session.actor, session.metadata))
+    return (
+        session.id,
+        project_bytes(session.project),
+        session.subject,
+        session.version,
+        session.session_kind,
+        session.created_at,
+        session.authenticated_at,
+        session.last_seen_at,
+        session.expires_at,
+        session.idle_timeout_ms,
+        session.nonce,
+        session.kid,
+        session.prev_kid,
+        session.generation,
+        session.rotated_at,
+        session.seen_generation,
+        session.rotates,
+        session.epochs.deployment,
+        session.epochs.project,
+        session.epochs.subject,
+        session.revoked_at,
+        session.revoked_reason,
+        rest.decode() if len(rest) > len("{}") else None,
+    )
+
+
+def session_from(row: Row) -> Session:
+    """Return the session of a row that begins with `SESSION_COLUMNS`."""
+    body = row[22]
+    rest = _NO_REST if body is None else _decode_rest(body)
+    return Session(
+        id=row[0],
+        project=project_text(row[1]),
+        subject=row[2],
+        version=row[3],
+        session_kind=_SESSION_KINDS[row[4]],
+        created_at=row[5],
+        authenticated_at=row[6],
+        last_seen_at=row[7],
+        expires_at=row[8],
+        idle_timeout_ms=row[9],
+        nonce=row[10],
+        kid=row[11],
+        prev_kid=row[12],
+        generation=row[13],
+        rotated_at=row[14],
+        seen_generation=row[15],
+        rotates=row[16] == 1,
+        epochs=Epochs(row[17], row[18], row[19]),
+        revoked_at=row[20],
+        revoked_reason=row[21],
+        client=rest.client,
+        acr=rest.acr,
+        amr=rest.amr,
+        actor=rest.actor,
+        metadata=rest.metadata,
+    )
+
+
+def key_row(key: Key) -> Row:
+    """Return the values of a record's primary key."""
+    return (key.kind, project_bytes(key.project), key.id, key.partition)
+
+
+def record_row(record: Record) -> Row:
+    """Return the values of `RECORD_COLUMNS`."""
+    return (
+        *key_row(record.key),
+        record.version,
+        record.owner,
+        record.sorted_at,
+        record.expires_at_or_none,
+        record.purge_at,
+        _encode(record).decode(),
+    )
+
+
+@functools.cache
+def _decoder(kind: str) -> msgspec.json.Decoder[Record]:
+    return msgspec.json.Decoder(record_types()[Kind(kind)])
+
+
+def record_from(kind: str, body: str) -> Record:
+    """Return the record of *kind* that *body* holds."""
+    return _decoder(kind).decode(body)
+
+
+def event_row(event: Event) -> Row:
+    """Return the values of `EVENT_COLUMNS`."""
+    return (
+        event.type,
+        event.at,
+        event.partition,
+        project_bytes(event.project),
+        event.session,
+        event.subject,
+        event.by,
+        _encode(event.data).decode() if event.data else None,
+    )
+
+
+def event_from(row: Sequence[Any]) -> Event:
+    """Return the event of `EVENT_COLUMNS`."""
+    return Event(
+        type=_EVENT_TYPES[row[0]],
+        at=row[1],
+        partition=row[2],
+        project=project_text(row[3]),
+        session=row[4],
+        subject=row[5],
+        by=row[6],
+        data=_decode_data(row[7]) if row[7] is not None else {},
+    )

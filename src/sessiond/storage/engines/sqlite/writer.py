@@ -1,0 +1,87 @@
+"""The writer thread: the only place that writes. A batch is one transaction and one sync of the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+
+from sessiond.domain.errors import Conflict, Unavailable
+from sessiond.storage.batching import Outcome
+from sessiond.storage.engines.sqlite.failures import refused
+from sessiond.storage.engines.sqlite.operations import Operation
+
+_Done = Callable[[Sequence[Outcome]], None]
+
+
+class Writer:
+    """Runs batches on a thread of its own, in the order they were posted.
+
+    *still_ours* is asked after each commit and before anyone is told; what it raises is every operation's outcome.
+    """
+
+    def __init__(self, database: sqlite3.Connection, still_ours: Callable[[], None]) -> None:
+        self._database = database
+        self._still_ours = still_ours
+        self._loop = asyncio.get_running_loop()
+        self._posted: queue.SimpleQueue[tuple[Sequence[Operation], _Done] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="sessiond-sqlite-writer", daemon=True)
+        self._thread.start()
+
+    def post(self, operations: Sequence[Operation], done: _Done) -> None:
+        """Run *operations* in one transaction, then call *done* on the loop with an outcome for each."""
+        self._posted.put((operations, done))
+
+    def stop(self) -> None:
+        """Finish what was posted and close the connection."""
+        self._posted.put(None)
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while (posted := self._posted.get()) is not None:
+            operations, done = posted
+            try:
+                outcomes = self._write(operations)
+            except Exception as error:  # noqa: BLE001  the thread must live, and each waiter hear of it
+                outcomes = [error] * len(operations)
+            self._loop.call_soon_threadsafe(done, outcomes)
+        self._database.close()
+
+    def _write(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
+        try:
+            self._roll_back()
+            self._database.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            # Nobody can write now: trying each by itself would only multiply the waiting.
+            return [refused(error)] * len(operations)
+        try:
+            outcomes = [self._run(operation) for operation in operations]
+            self._database.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001  whatever it is belongs to one operation, found below
+            self._roll_back()
+            if len(operations) > 1:
+                return [self._write([operation])[0] for operation in operations]
+            return [_failure(error)]
+        try:
+            self._still_ours()
+        except Unavailable as refusal:
+            return [refusal] * len(operations)
+        return outcomes
+
+    def _run(self, operation: Operation) -> Outcome:
+        try:
+            return operation.run(self._database)
+        except Conflict as conflict:
+            return conflict
+
+    def _roll_back(self) -> None:
+        if self._database.in_transaction:
+            self._database.execute("ROLLBACK")
+
+
+def _failure(error: Exception) -> Exception:
+    if isinstance(error, sqlite3.IntegrityError):
+        return Conflict("the record is already there")
+    return refused(error) if isinstance(error, sqlite3.Error) else error
