@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 from sessiond.domain.errors import InvalidRequest, Refusal
@@ -79,11 +79,12 @@ class App:
         if scope["type"] != "http":
             raise RuntimeError(f"no {scope['type']} here")
         started = time.perf_counter_ns()
-        request = self._request(scope)
+        problem, incoming = survey(scope["headers"])
+        request = self._request(scope, incoming)
         match = self.router.match(request.path)
         self._in_flight += 1
         try:
-            answer, dialect = await self._answer(match, request, receive)
+            answer, dialect = await self._answer(match, problem, request, receive)
         except ClientGoneError:
             self.access_log.record(request, match.template, _CLIENT_GONE, started)
             return
@@ -95,8 +96,12 @@ class App:
         await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
 
     def refuse(self, refusal: Refusal, request: Request, dialect: Dialect) -> Answer:
-        """Return *refusal* as *dialect* shows it, with the headers that HTTP asks for."""
-        return refused(dialect.refuse(refusal, request), refusal)
+        """Return *refusal* as *dialect* shows it, with the headers that HTTP asks for; never raises."""
+        try:
+            return refused(dialect.refuse(refusal, request), refusal)
+        except Exception as error:  # noqa: BLE001 - the dialect's own rendering failed; nobody else can answer
+            log_defect(error, request)
+            return refuse_with_problem(Defect(), request)
 
     def finish(
         self, answer: Answer, request: Request, dialect: Dialect
@@ -109,10 +114,12 @@ class App:
         answer = refuse_with_problem(Defect(), request)
         return (answer.status, *finished(answer, request, self.dialects[-1]))
 
-    async def _answer(self, match: Match, request: Request, receive: Receive) -> tuple[Answer, Dialect]:
+    async def _answer(
+        self, match: Match, problem: Refusal | None, request: Request, receive: Receive
+    ) -> tuple[Answer, Dialect]:
         dialect = match.dialect
         try:
-            self._admit(request)
+            self._admit(problem)
             if request.method == "OPTIONS" and dialect.cors is not None and match.place is not None:
                 return preflight(dialect), dialect
             route = match.route(request.method)
@@ -121,40 +128,33 @@ class App:
             return await _ask(route, request, receive), dialect
         except Refusal as refusal:
             forget_where(refusal)
-            return self._refuse_safely(refusal, request, dialect), dialect
+            return self.refuse(refusal, request, dialect), dialect
         except ClientGoneError:
             raise
         except Exception as error:  # noqa: BLE001 - a defect of ours: one log line, and the dialect's 500
             log_defect(error, request)
-            return self._refuse_safely(Defect(), request, dialect), dialect
+            return self.refuse(Defect(), request, dialect), dialect
 
-    def _admit(self, request: Request) -> None:
-        look_over(request.raw_headers)
+    def _admit(self, problem: Refusal | None) -> None:
+        if problem is not None:
+            raise problem
         if self._in_flight > self.max_in_flight:
             raise OVERLOADED
 
-    def _refuse_safely(self, refusal: Refusal, request: Request, dialect: Dialect) -> Answer:
-        try:
-            return self.refuse(refusal, request, dialect)
-        except Exception as error:  # noqa: BLE001 - the dialect's own rendering failed; nobody else can answer
-            log_defect(error, request)
-            return refuse_with_problem(Defect(), request)
-
-    def _request(self, scope: Scope) -> Request:
+    def _request(self, scope: Scope, incoming: bytes | None) -> Request:
         connection = scope.get(CONNECTION)
         if connection is None:
             connection = Connection(scope.get("client"), scope.get("server"))
-        headers = scope["headers"]
         path = scope.get("raw_path") or scope["path"].encode()
         return Request(
             scope["method"],
             path.decode("latin-1"),
             scope["query_string"],
-            headers,
+            scope["headers"],
             connection,
             self.edge,
             self.clock,
-            self.request_ids.accept(_incoming_id(headers)),
+            self.request_ids.accept(incoming),
             scope["http_version"],
             scope.get("scheme", "http"),
         )
@@ -178,19 +178,27 @@ async def _ask(route: Route, request: Request, receive: Receive) -> Answer:
     return await endpoint.handler(request)
 
 
-def look_over(headers: Headers) -> None:
-    """Raise `InvalidRequest` unless there is exactly one sound `Host`, and each header that may stand once does."""
+def survey(headers: Headers) -> tuple[Refusal | None, bytes | None]:
+    """Return what is wrong with *headers*, if anything, and the incoming request id, if any.
+
+    There must be exactly one sound `Host`, and no second one of each header that may stand once.
+    """
     seen: list[bytes] = []
     host = b""
+    incoming = None
+    problem: Refusal | None = None
     for name, value in headers:
         if name in _SINGLE:
             if name in seen:
-                raise BAD_HOST if name == b"host" else _repeated(name)
+                problem = problem or _repeated(name)
             seen.append(name)
             if name == b"host":
                 host = value
+        elif name == b"x-request-id":
+            incoming = value
     if not _sound_host(host):
-        raise BAD_HOST
+        problem = BAD_HOST
+    return problem, incoming
 
 
 def forget_where(refusal: Refusal) -> None:
@@ -215,16 +223,11 @@ def log_defect(error: Exception, request: Request) -> None:
 
 
 def _repeated(name: bytes) -> InvalidRequest:
+    if name == b"host":
+        return BAD_HOST
     return InvalidRequest("repeated_header", f"The header {name.decode()} stands more than once.")
 
 
 @functools.lru_cache(maxsize=256)
 def _sound_host(value: bytes) -> bool:
     return acceptable_host(value.decode("latin-1"))
-
-
-def _incoming_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    for name, value in headers:
-        if name == b"x-request-id":
-            return value
-    return None

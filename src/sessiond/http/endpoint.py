@@ -60,6 +60,13 @@ class Endpoint:
     same_origin: bool = field(default=False, kw_only=True)
     instant: Instant | None = field(default=None, kw_only=True)
 
+    def __post_init__(self) -> None:
+        plain = self.method == "GET" and not (
+            self.takes_body or self.query or self.same_origin or "{" in self.path
+        )
+        if self.instant is not None and not plain:
+            raise ValueError(f"{self.method} {self.path} cannot be instant: only a GET of a literal path can")
+
     @property
     def paths(self) -> tuple[str, ...]:
         """The path and its aliases."""

@@ -30,9 +30,9 @@ PROBLEM_MEDIA = RefusalMedia(content_type=PROBLEM, type=Problem)
 _RESERVED = frozenset({"type", "title", "status", "detail", "code", "instance", "request_id"})
 
 
-def refuse_with_problem(refusal: Refusal, request: Request | None) -> Answer:
-    """Return *refusal* as problem details, its data as further members."""
-    status = status_of(refusal)
+def refuse_with_problem(refusal: Refusal, request: Request | None, *, status: int | None = None) -> Answer:
+    """Return *refusal* as problem details, its data as further members; *status* overrides the usual one."""
+    status = status_of(refusal) if status is None else status
     problem: dict[str, object] = {
         "title": HTTPStatus(status).phrase,
         "status": status,

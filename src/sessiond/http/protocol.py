@@ -1,0 +1,246 @@
+"""uvicorn's HTTP protocol with three changes, each measured (`docs/performance.md`, `docs/decisions/`).
+
+Instant GETs are answered where their head ends, without a task. No timer is set per request: one sweep a second looks
+at all connections, and it bounds slow heads, slow bodies and clients that do not read. Whatever is refused before a
+dialect is known gets problem details, a request id and a line in the access log.
+
+It leans on internals of uvicorn, whose version is pinned; `tests/http/test_protocol_internals.py` fails when they move.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, cast
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from sessiond.domain.errors import InvalidRequest, Refusal, Unavailable
+from sessiond.http.app import CONNECTION, App
+from sessiond.http.instant import InstantAnswers
+from sessiond.http.limits import Limits
+from sessiond.http.peer import Connection
+from sessiond.http.problems import refuse_with_problem
+from sessiond.http.request import Request
+from sessiond.http.wire import STATUS_LINES, head_lines
+
+_UNREADABLE = InvalidRequest(
+    "unreadable_request", "This is no HTTP/1.1 request that can be read without doubt."
+)
+_HEAD_TOO_LARGE = InvalidRequest("head_too_large", "The request line and headers are too long.")
+_TOO_SLOW = InvalidRequest("too_slow", "The request did not arrive in time.")
+_TOO_MANY = Unavailable("too_many_connections", "Too many connections; try again.")
+_STATUSES = {_UNREADABLE: 400, _HEAD_TOO_LARGE: 431, _TOO_SLOW: 408, _TOO_MANY: 503}
+
+_CLOSE = b"connection: close\r\n"
+_MOST_DISCARDED_BYTES = 1024 * 1024
+
+
+class _Answered:
+    """Stands where a request's cycle would, for one that was answered inline: there is nothing left to do for it."""
+
+    response_complete = True
+    keep_alive = True
+    disconnected = False
+    message_event = asyncio.Event()
+
+
+_ANSWERED: Any = _Answered()
+
+
+class Ticks:
+    """Seconds, counted by the sweep: what connections read instead of a clock."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        ticks: Ticks,
+        limits: Limits,
+        instants: InstantAnswers,
+        sessiond: App,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._ticks = ticks
+        self._limits = limits
+        self._instants = instants
+        self._sessiond = sessiond
+        self._connection = Connection(None, None)
+        self._active_at = self._head_at = ticks.now
+        self._in_head = True
+        self._head_bytes = 0
+        self._chunk_bytes = 0
+        self._discarded_bytes = 0
+        self._default_headers: object = None
+        self._common = b""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin, unless there are too many."""
+        super().connection_made(transport)
+        server = self.server if self.server and self.server[1] is not None else None
+        self._connection = Connection(self.client, (server[0], server[1] or 0) if server else None)
+        if len(self.connections) > self._limits.connections:
+            self._refuse(_TOO_MANY)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser; what it cannot read, or what has no end, is refused."""
+        self._active_at = self._ticks.now
+        self._chunk_bytes = len(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            return  # nothing is upgraded to; the request was answered as if it had not asked
+        except httptools.HttpParserError:
+            self._refuse_or_close(_UNREADABLE)
+            return
+        if self._in_head and self._head_bytes > self._limits.head_bytes:
+            self._refuse_or_close(_HEAD_TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        """Begin a request; the scope is made only if a task will answer it."""
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._in_head = True
+        self._head_bytes = 0
+        self._discarded_bytes = 0
+        self._head_at = self._ticks.now
+
+    def on_headers_complete(self) -> None:
+        """Answer at once where that is possible, else start a task."""
+        self._in_head = False
+        self._head_at = self._ticks.now
+        if self._head_bytes + self._chunk_bytes > self._limits.head_bytes and self._is_head_too_large():
+            self._refuse_or_close(_HEAD_TOO_LARGE)
+            return
+        route = self._instants.find(self.url)
+        if route is not None and self._is_free_for_instant():
+            response = self._instants.answer(route, self.headers, self._connection, self._common_lines())
+            if response is not None:
+                self._respond(response)
+                return
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = url, headers, expects
+        self.scope["headers"] = headers
+        cast("dict[str, Any]", self.scope)[CONNECTION] = self._connection
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Keep the body for the task; of one that nobody reads any more, only so much is waited for."""
+        if self.cycle.response_complete:
+            self._discarded_bytes += len(body)
+            if self._discarded_bytes > _MOST_DISCARDED_BYTES:
+                self.transport.close()
+            return
+        super().on_body(body)
+
+    def on_response_complete(self) -> None:
+        """Start the next pipelined request, if there is one; no timer is set, the sweep looks after idle ones."""
+        self.server_state.total_requests += 1
+        self._active_at = self._ticks.now
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+
+    def sweep(self) -> None:
+        """End the connection if it is over one of its time limits."""
+        now, limits = self._ticks.now, self._limits
+        cycle = self._present_cycle
+        if self.flow.write_paused:
+            if now - self._active_at > limits.stalled_seconds:
+                self.transport.abort()
+        elif cycle is not None:
+            if cycle.more_body and now - self._head_at > limits.body_seconds:
+                self._refuse_or_close(_TOO_SLOW)
+        elif self._in_head:
+            if now - self._head_at > limits.head_seconds:
+                self._refuse(_TOO_SLOW)
+        elif now - self._active_at > limits.idle_seconds:
+            self.transport.close()
+
+    @property
+    def _present_cycle(self) -> RequestResponseCycle | None:
+        """The last request that a task answers, while it is not answered."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return None if cycle is None or cycle.response_complete else cycle
+
+    def _is_free_for_instant(self) -> bool:
+        return (
+            self._present_cycle is None
+            and self.parser.get_method() == b"GET"
+            and not self.flow.write_paused
+            and not self.expect_100_continue
+            and self.parser.get_http_version() == "1.1"
+        )
+
+    def _is_head_too_large(self) -> bool:
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        return size > self._limits.head_bytes
+
+    def _respond(self, response: bytes) -> None:
+        self.cycle = _ANSWERED
+        self.server_state.total_requests += 1
+        if self.parser.should_keep_alive():
+            self.transport.write(response)
+            return
+        end = response.index(b"\r\n") + 2
+        self.transport.write(response[:end] + _CLOSE + response[end:])
+        self.transport.close()
+
+    def _common_lines(self) -> bytes:
+        headers = self.server_state.default_headers
+        if headers is not self._default_headers:
+            self._default_headers = headers
+            self._common = head_lines(headers)
+        return self._common
+
+    def _refuse_or_close(self, refusal: Refusal) -> None:
+        """Refuse what cannot be read; a complete request before it is still answered, and then the connection ends."""
+        cycle = self._present_cycle
+        if cycle is None:
+            self._refuse(refusal)
+        elif self.pipeline:
+            self.transport.close()
+        elif cycle.more_body and not cycle.response_started:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            self._refuse(refusal)
+        else:
+            self.flow.pause_reading()
+            cycle.keep_alive = False
+
+    def _refuse(self, refusal: Refusal) -> None:
+        if self.transport.is_closing():
+            return
+        app = self._sessiond
+        request = Request(
+            "OTHER", "-", b"", (), self._connection, app.edge, app.clock, app.request_ids.mint()
+        )
+        answer = refuse_with_problem(refusal, request, status=_STATUSES[refusal])
+        status, headers, body = app.finish(answer, request, app.dialects[-1])
+        app.access_log.record(request, "-", status, time.perf_counter_ns())
+        self.cycle = _ANSWERED
+        self.transport.write(
+            b"%b%b%b%b\r\n%b"
+            % (STATUS_LINES[status], self._common_lines(), _CLOSE, head_lines(headers), body)
+        )
+        self.transport.close()
