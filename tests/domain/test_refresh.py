@@ -1,0 +1,105 @@
+"""The refresh decision table, a test per row (tokens.md section 3)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from sessiond.domain.instants import millis
+from sessiond.domain.policies import Policy
+from sessiond.domain.refresh import Verdict, decide
+from tests.domain.samples import NOW, a_session
+
+POLICY = Policy(grace=timedelta(seconds=30))
+CURRENT = 5
+
+
+def verdict(
+    presented: int,
+    *,
+    age: float = 60,
+    confirmed: bool = False,
+    rotates: bool = True,
+    ended: bool = False,
+    policy: Policy = POLICY,
+) -> Verdict:
+    """Return what *presented* means for a session at generation 5 that rotated *age* seconds ago."""
+    session = a_session(
+        generation=CURRENT,
+        rotated_at=NOW - millis(timedelta(seconds=age)),
+        seen_generation=CURRENT if confirmed else CURRENT - 1,
+        rotates=rotates,
+    )
+    return decide(session, presented, ended=ended, now=NOW, policy=policy)
+
+
+def test_the_current_token_of_a_rotating_session_is_rotated() -> None:
+    assert verdict(CURRENT) is Verdict.ROTATED
+
+
+def test_the_current_token_of_a_session_that_does_not_rotate_is_renewed() -> None:
+    assert verdict(CURRENT, rotates=False) is Verdict.RENEWED
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+@pytest.mark.parametrize("age", [0, 9.999, 10])
+def test_the_previous_token_within_the_overlap_is_repeated_whoever_holds_it(
+    age: float, *, confirmed: bool
+) -> None:
+    assert verdict(CURRENT - 1, age=age, confirmed=confirmed) is Verdict.REPEATED
+
+
+@pytest.mark.parametrize("age", [10.001, 30])
+def test_the_previous_token_within_the_grace_is_repeated_while_its_successor_was_never_seen(
+    age: float,
+) -> None:
+    assert verdict(CURRENT - 1, age=age) is Verdict.REPEATED
+
+
+@pytest.mark.parametrize("age", [10.001, 30])
+def test_the_previous_token_within_the_grace_is_reuse_once_its_successor_was_seen(age: float) -> None:
+    assert verdict(CURRENT - 1, age=age, confirmed=True) is Verdict.REUSED
+
+
+def test_the_previous_token_after_the_grace_is_a_lost_rotation_while_its_successor_was_never_seen() -> None:
+    assert verdict(CURRENT - 1, age=30.001) is Verdict.LOST
+
+
+def test_the_previous_token_after_the_grace_is_reuse_once_its_successor_was_seen() -> None:
+    assert verdict(CURRENT - 1, age=30.001, confirmed=True) is Verdict.REUSED
+
+
+@pytest.mark.parametrize("age", [0, 60])
+@pytest.mark.parametrize("presented", [CURRENT - 2, 0])
+def test_an_older_token_is_reuse_at_any_age(presented: int, age: float) -> None:
+    assert verdict(presented, age=age) is Verdict.REUSED
+
+
+def test_a_token_newer_than_the_row_is_a_rollback() -> None:
+    assert verdict(CURRENT + 1) is Verdict.ROLLED_BACK
+
+
+@pytest.mark.parametrize("presented", [0, CURRENT - 1, CURRENT, CURRENT + 1])
+def test_any_token_of_an_ended_session_is_answered_with_its_end(presented: int) -> None:
+    assert verdict(presented, ended=True) is Verdict.ENDED
+
+
+@pytest.mark.parametrize("presented", [0, CURRENT - 1, CURRENT, CURRENT + 1])
+def test_no_rule_decides_anything_while_the_rotation_lies_over_five_seconds_ahead(presented: int) -> None:
+    assert verdict(presented, age=-5.001) is Verdict.UNSOUND_CLOCK
+    assert verdict(presented, age=-5) is not Verdict.UNSOUND_CLOCK
+
+
+@pytest.mark.parametrize(("confirmed", "meant"), [(False, Verdict.LOST), (True, Verdict.REUSED)])
+def test_a_grace_of_zero_closes_the_overlap_too(meant: Verdict, *, confirmed: bool) -> None:
+    closed = Policy(grace=timedelta(0))
+
+    assert verdict(CURRENT - 1, age=0, confirmed=confirmed, policy=closed) is meant
+
+
+def test_a_grace_shorter_than_the_overlap_shortens_it() -> None:
+    short = Policy(grace=timedelta(seconds=4))
+
+    assert verdict(CURRENT - 1, age=4, confirmed=True, policy=short) is Verdict.REPEATED
+    assert verdict(CURRENT - 1, age=4.001, confirmed=True, policy=short) is Verdict.REUSED
