@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from sessiond.domain.errors import StateConflict
+from sessiond.domain.ids import DEFAULT_PROJECT
+from sessiond.domain.keys import Audience, DataKey, KeyState, RootKey, SigningKey
+
+NOW = 1_770_000_000_000
+SECRET = b"canary-canary-canary-canary-1234"
+
+
+def root(state: KeyState) -> RootKey:
+    return RootKey(kid=7, project=DEFAULT_PROJECT, state=state, created_at=NOW, secret=SECRET)
+
+
+STEPS: dict[KeyState, Callable[[RootKey], RootKey]] = {
+    KeyState.ACTIVE: lambda key: key.activated(NOW + 1),
+    KeyState.RETIRED: lambda key: key.retired(NOW + 1),
+    KeyState.DESTROYED: lambda key: key.destroyed(),
+    KeyState.COMPROMISED: lambda key: key.compromised(),
+}
+ALLOWED = {
+    (KeyState.PENDING, KeyState.ACTIVE),
+    (KeyState.PENDING, KeyState.DESTROYED),
+    (KeyState.PENDING, KeyState.COMPROMISED),
+    (KeyState.ACTIVE, KeyState.RETIRED),
+    (KeyState.ACTIVE, KeyState.COMPROMISED),
+    (KeyState.RETIRED, KeyState.DESTROYED),
+    (KeyState.RETIRED, KeyState.COMPROMISED),
+    (KeyState.COMPROMISED, KeyState.DESTROYED),
+}
+
+
+@pytest.mark.parametrize("before", KeyState)
+@pytest.mark.parametrize("after", STEPS)
+def test_a_key_takes_only_the_steps_of_its_life(before: KeyState, after: KeyState) -> None:
+    if (before, after) in ALLOWED:
+        assert STEPS[after](root(before)).state is after
+    else:
+        with pytest.raises(StateConflict, match="key_state"):
+            STEPS[after](root(before))
+
+
+@pytest.mark.parametrize(
+    ("state", "mints", "verifies", "published"),
+    [
+        (KeyState.PENDING, False, False, True),
+        (KeyState.ACTIVE, True, True, True),
+        (KeyState.RETIRED, False, True, True),
+        (KeyState.DESTROYED, False, False, False),
+        (KeyState.COMPROMISED, False, False, False),
+    ],
+)
+def test_what_a_key_may_do_follows_from_its_state(
+    state: KeyState, mints: bool, verifies: bool, published: bool
+) -> None:
+    key = root(state)
+
+    assert (key.mints, key.verifies, key.published) == (mints, verifies, published)
+
+
+def test_a_step_notes_its_instant_and_keeps_the_rest() -> None:
+    retired = root(KeyState.PENDING).activated(NOW + 1).retired(NOW + 2)
+
+    assert (retired.created_at, retired.activated_at, retired.retired_at) == (NOW, NOW + 1, NOW + 2)
+    assert (retired.kid, retired.project, retired.secret) == (7, DEFAULT_PROJECT, SECRET)
+
+
+def test_a_destroyed_key_has_no_secret() -> None:
+    assert root(KeyState.RETIRED).destroyed().secret == b""
+
+
+def test_no_key_prints_its_secret() -> None:
+    common = {"project": DEFAULT_PROJECT, "state": KeyState.ACTIVE, "created_at": NOW, "secret": SECRET}
+    keys = (
+        root(KeyState.ACTIVE),
+        SigningKey(kid="abcdefghijkl", audience=Audience.NATIVE, **common),  # type: ignore[arg-type]
+        DataKey(id="abcdefghijkl", kid=7, **common),  # type: ignore[arg-type]
+    )
+
+    for key in keys:
+        shown = repr(key) + str(key) + f"{key}" + repr(key.__rich_repr__())
+        assert "canary" not in shown
+        assert "active" in shown
