@@ -7,7 +7,12 @@ from sessiond.services.contention import Contention
 from sessiond.services.credentials import Credentials
 from sessiond.services.issuing import Issuing
 from sessiond.services.keys import Keys
+from sessiond.services.known_clients import KnownClients
 from sessiond.services.operators import Operators
+from sessiond.services.pin_attempts import PinAttempts
+from sessiond.services.pin_hashing import PinHashing
+from sessiond.services.pin_sign_in import PinSignIn
+from sessiond.services.pins import Pins
 from sessiond.services.ports import Clock, Entropy, MasterTokenKeeper, Observer, Store
 from sessiond.services.projects import Projects, ServerKeys
 from sessiond.services.recovery import Recovery
@@ -67,4 +72,32 @@ class Services:
             keeper=keeper,
             contention=contention,
             rules=rules.operator,
+        )
+        self._wire_pins(observer)
+
+    def _wire_pins(self, observer: Observer) -> None:
+        store, keys, clock, entropy, rules = self.store, self.keys, self.clock, self.entropy, self.rules.pin
+        attempts = PinAttempts(store, keys, clock, observer, contention=self.contention, rules=rules)
+        self.pin_hashing = PinHashing(keys, entropy, threads=rules.hashing_threads)
+        self.pins = Pins(
+            store,
+            keys,
+            clock,
+            entropy,
+            subjects=self.subjects,
+            attempts=attempts,
+            hashing=self.pin_hashing,
+            contention=self.contention,
+        )
+        self.pin_sign_in = PinSignIn(
+            store,
+            clock,
+            pins=self.pins,
+            attempts=attempts,
+            hashing=self.pin_hashing,
+            known_clients=KnownClients(keys, entropy, rules=rules),
+            issuing=self.issuing,
+            sessions=self.sessions,
+            tokens=self.tokens,
+            rules=rules,
         )

@@ -1,4 +1,7 @@
-"""Hashing PINs on threads of their own: a bounded number at once, a bounded number waiting."""
+"""Hashing PINs on threads of their own: a bounded number at once, a bounded number waiting.
+
+A hash holds a core for tens of milliseconds and 19 MiB of memory, and the loop must not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self, TypeVar
 
+from sessiond.crypto import pins
+from sessiond.crypto.purposes import Purpose
 from sessiond.domain.errors import Unavailable
+from sessiond.domain.ids import ProjectId
+from sessiond.domain.pins import Pin
+from sessiond.services.keys import Keys
+from sessiond.services.ports import Entropy
 
 _WAITING_PER_THREAD = 16
 
@@ -17,9 +26,11 @@ T = TypeVar("T")
 
 
 class PinHashing:
-    """A pool of *threads*; a hash holds a core for tens of milliseconds and 19 MiB, so that no more run at once."""
+    """Hashes PINs under the pepper of the key ring, *threads* of them at once."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, keys: Keys, entropy: Entropy, *, threads: int) -> None:
+        self._keys = keys
+        self._entropy = entropy
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="pin")
         self._places = threading.BoundedSemaphore(threads * (1 + _WAITING_PER_THREAD))
 
@@ -28,6 +39,33 @@ class PinHashing:
         if not self._places.acquire(blocking=False):
             raise Unavailable("busy", "Too many PINs are being checked; try again in a moment.")
         return Place(self._executor, self._places)
+
+    async def hashed(self, project: ProjectId, pin: str) -> tuple[int, str]:
+        """Return the key id of the active pepper and the hash of *pin* under it."""
+        kid = self._keys.ring.active_root(project).kid
+        pepper, salt = self._pepper(kid), self._entropy.bytes(pins.SALT_SIZE)
+        with self.place() as place:
+            return kid, await place.run(lambda: pins.hash_pin(pin, pepper, salt=salt))
+
+    async def matches(self, place: Place, project: ProjectId, stored: Pin | None, pin: str) -> bool:
+        """Tell whether *pin* is the *stored* one; none at all costs the same time.
+
+        A PIN under a key that is gone (destroyed, compromised) must be set anew: nothing matches it.
+        """
+        if stored is not None and self._keys.ring.root(stored.kid) is None:
+            await self._keys.reload()
+        lost = stored is None or self._keys.ring.root(stored.kid) is None
+        kid, text = (
+            (self._keys.ring.active_root(project).kid, pins.DUMMY)
+            if stored is None or lost
+            else (stored.kid, stored.hash)
+        )
+        pepper = self._pepper(kid)
+        same = await place.run(lambda: pins.matches(text, pin, pepper))
+        return same and not lost
+
+    def _pepper(self, kid: int) -> bytes:
+        return self._keys.ring.key(kid, Purpose.PIN_PEPPER)
 
     def close(self) -> None:
         """Let go of the threads; what is waiting is dropped."""
