@@ -158,6 +158,16 @@ class Lineage(RuleBasedStateMachine):
         if generation < row.generation:
             assert self.now < row.rotated_at + GRACE_MS
 
+    @rule(holder=HOLDERS)
+    def a_holder_works_and_it_is_written(self, holder: str) -> None:
+        if holder in self.held:
+            before, (_, text) = self.row, self.held[holder]
+            try:
+                self.run(self.deployment.services.sessions.verify(text))
+            except Unauthenticated:
+                assert self.row.revoked_at == before.revoked_at
+            self.the_touches_are_written()
+
     @rule()
     def the_touches_are_written(self) -> None:
         touches = self.deployment.services.touches
@@ -254,5 +264,5 @@ class Lineage(RuleBasedStateMachine):
             assert max(self.refresh_texts) <= self.row.generation
 
 
-Lineage.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Lineage.TestCase.settings = settings(max_examples=400, stateful_step_count=50, deadline=None)
 TestLineage = Lineage.TestCase
