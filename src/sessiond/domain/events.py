@@ -44,6 +44,7 @@ class EventType(enum.StrEnum):
     VAULT_DELETED = "vault.deleted"
     VAULT_CLEARED = "vault.cleared"
     VAULT_UNREADABLE = "vault.unreadable"
+    VAULT_REFUSED = "vault.refused"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 Instant = int
 """Milliseconds since 1970-01-01T00:00:00Z."""
+
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d):(\d\d)(?:\.(\d+))?(Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII
+)
+_LAST = 253_402_300_800_000  # 10000-01-01T00:00:00Z: from here on RFC 3339 has no text
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -40,3 +46,21 @@ def rfc3339_seconds(instant: Instant) -> str:
 def from_datetime(moment: datetime) -> Instant:
     """Return the instant of *moment*, which must carry an offset; smaller parts than a millisecond are dropped."""
     return (moment - _EPOCH) // _MILLISECOND
+
+
+def parse_rfc3339(text: str) -> Instant | None:
+    """Return the instant that *text* (RFC 3339 section 5.6, so with an offset) names, or None for anything else.
+
+    Smaller parts than a millisecond are dropped. A leap second is the instant after it (RFC 3339 appendix D).
+    """
+    match = _RFC3339.fullmatch(text.upper())
+    if match is None:
+        return None
+    date, minute, second, fraction, offset = match.groups()
+    leap = second == "60"
+    try:
+        moment = datetime.fromisoformat(f"{date}T{minute}:{'59' if leap else second}{offset}")
+    except ValueError:
+        return None
+    instant = from_datetime(moment) + (1000 if leap else int(f"{fraction or ''}000"[:3]))
+    return instant if instant < _LAST else None
