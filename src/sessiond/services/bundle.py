@@ -5,6 +5,7 @@ from __future__ import annotations
 from sessiond.domain.rules import Rules
 from sessiond.services.contention import Contention
 from sessiond.services.credentials import Credentials
+from sessiond.services.devices import Devices
 from sessiond.services.issuing import Issuing
 from sessiond.services.keys import Keys
 from sessiond.services.known_clients import KnownClients
@@ -20,6 +21,7 @@ from sessiond.services.sessions import Sessions
 from sessiond.services.subjects import Subjects
 from sessiond.services.tokens import Tokens
 from sessiond.services.touches import Touches
+from sessiond.services.vault import Vault
 
 
 class Services:
@@ -72,6 +74,18 @@ class Services:
             keeper=keeper,
             contention=contention,
             rules=rules.operator,
+        )
+        self.vault = Vault(store, keys, clock, entropy, contention=contention, rules=rules.vault)
+        self.devices = Devices(
+            store,
+            keys,
+            clock,
+            issuing=self.issuing,
+            sessions=self.sessions,
+            subjects=self.subjects,
+            tokens=self.tokens,
+            contention=contention,
+            rules=rules.device,
         )
         self._wire_pins(observer)
 

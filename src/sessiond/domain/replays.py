@@ -1,0 +1,77 @@
+"""Replays: a create that is sent again with the same `Idempotency-Key` gets the first answer.
+
+A record holds keyed hashes and the id of what was created, never what was sent.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import ClassVar
+
+from sessiond.domain.errors import InvalidRequest
+from sessiond.domain.ids import Partition, ProjectId
+from sessiond.domain.instants import Instant, later
+from sessiond.domain.records import Key, Kind, Record
+
+REPLAYED_FOR = timedelta(hours=24)
+"""How long a key is remembered."""
+
+LONGEST_KEY = 255
+"""Characters that an `Idempotency-Key` may have."""
+
+
+class IdempotencyKeyReused(InvalidRequest):
+    """The key came with another request before."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "idempotency_key_reused",
+            "This Idempotency-Key came with another request before; choose a new one.",
+        )
+
+
+class Replay(Record, frozen=True, kw_only=True, gc=False):
+    """One remembered create: *name* is the keyed hash of who used which key, *request* that of what was asked.
+
+    *created* is the id of what it made; None in a claim, which only ties the key to the request.
+    """
+
+    kind: ClassVar[Kind] = Kind.REPLAY
+    project: ProjectId
+    partition: Partition
+    name: bytes
+    request: bytes
+    created: str | None
+    created_at: Instant
+
+    @property
+    def key(self) -> Key:
+        return replay_key(self.project, self.partition, self.name)
+
+    @property
+    def purge_at(self) -> Instant | None:
+        return later(self.created_at, REPLAYED_FOR)
+
+    def repeats(self, request: bytes) -> None:
+        """Raise `IdempotencyKeyReused` unless *request* is the one that is remembered."""
+        if request != self.request:
+            raise IdempotencyKeyReused
+
+    def remembered(self, now: Instant) -> bool:
+        """Tell whether it still counts."""
+        return now < later(self.created_at, REPLAYED_FOR)
+
+
+def replay_key(project: ProjectId, partition: Partition, name: bytes) -> Key:
+    """Return the key of a replay's record."""
+    return Key(Kind.REPLAY, partition, project, name)
+
+
+def check_idempotency_key(text: str) -> str:
+    """Return *text* if it can be a key, or raise `InvalidRequest` (`invalid_idempotency_key`)."""
+    if not (0 < len(text) <= LONGEST_KEY and text.isascii() and text.isprintable()):
+        raise InvalidRequest(
+            "invalid_idempotency_key",
+            f"The Idempotency-Key must have 1 to {LONGEST_KEY} visible ASCII characters.",
+        )
+    return text

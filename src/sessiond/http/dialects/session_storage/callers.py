@@ -1,0 +1,49 @@
+"""Who may ask the vault: a user's session for itself, a server key, the operator or open public access for all."""
+
+from __future__ import annotations
+
+from sessiond.domain.callers import Caller
+from sessiond.domain.errors import Forbidden
+from sessiond.domain.sessions import INVALID
+from sessiond.http.credentials import (
+    ACCEPTED_COOKIES,
+    BEARER_SERVER_KEY,
+    BEARER_SESSION,
+    COOKIE_SESSION,
+    DIFFER,
+    MISSING,
+    Credential,
+    Credentials,
+    bearer,
+    public_caller,
+)
+from sessiond.http.refusals import CrossSite
+from sessiond.http.request import Request
+from sessiond.services.credentials import Credentials as Callers
+
+
+def vault_credential(callers: Callers) -> Credential:
+    """Return the vault's credential.
+
+    What is presented must pass, even while public access is open: a user whose session has ended must not find itself
+    with the reach of the whole project.
+    """
+    shared = Credentials(callers)
+
+    async def resolve(request: Request) -> Caller | None:
+        text = bearer(request)
+        if text is None:
+            if any(request.cookie(name) is not None for name in ACCEPTED_COOKIES):
+                return await shared.session.resolve(request)
+            return public_caller(request)
+        try:
+            return await callers.by_server_key(text, project=request.header("sessiond-project"))
+        except Forbidden:  # a subject's own session
+            return await shared.session.resolve(request)
+
+    return Credential(
+        name="session, server key or public access",
+        resolve=resolve,
+        schemes=((), (BEARER_SESSION,), (COOKIE_SESSION,), (BEARER_SERVER_KEY,)),
+        refusals=(MISSING, INVALID, DIFFER, CrossSite()),
+    )
