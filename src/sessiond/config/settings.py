@@ -91,6 +91,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: Annotated[LogLevel, Described(text="From which level on log lines are written.")] = (
         LogLevel.INFO
     )
+    access_log: Annotated[bool, Described(text="Whether each request gets a log line.")] = True
     drain_timeout: Annotated[
         timedelta,
         Described(
@@ -192,7 +193,7 @@ PUBLISHABLE_CLIENT_KEY = SecretSetting(
 )
 SECRETS = (KEY, SERVER_KEY, MASTER_TOKEN, PUBLISHABLE_CLIENT_KEY)
 
-RELOADED = ("log_level", "policy", "pocketpaw", "device", "pin", "vault", "stack_auth", "purge")
+RELOADED = ("log_level", "purge")
 """Settings and sections that SIGHUP reads anew; the others need a restart."""
 
 

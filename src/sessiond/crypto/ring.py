@@ -20,7 +20,7 @@ from sessiond.crypto.sealing import SEAL_ENTROPY, Unsealable, seal, unseal
 from sessiond.domain.errors import Misconfigured, Unavailable
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition, ProjectId, SubjectId
 from sessiond.domain.instants import Instant
-from sessiond.domain.keys import Audience, DataKey, RootKey, SigningKey
+from sessiond.domain.keys import Audience, DataKey, HeldKey, RootKey, SigningKey
 
 _PARTITIONS_KEPT = 65_536
 _KEYS_KEPT = 8_192
@@ -123,6 +123,10 @@ class KeyRing:
         return self._kept_key(kid, purpose, suffix)
 
     # Keys that sign and keys that seal
+
+    def held(self) -> Sequence[HeldKey]:
+        """Return every key in every state, for showing: roots, signing keys, data keys, in the order of their birth."""
+        return (*self._contents.roots, *self._contents.signing_keys, *self._contents.data_keys)
 
     def signing_key(self, project: ProjectId, audience: Audience) -> SigningKey:
         """Return the key that signs new JWTs of *project* for *audience*."""

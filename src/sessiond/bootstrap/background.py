@@ -1,0 +1,106 @@
+"""What runs beside the requests: last uses are written, the witness is kept, what ended is purged in small bites."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from sessiond.bootstrap.opening import Opened
+from sessiond.domain.errors import SessiondError
+from sessiond.domain.events import Event, EventType
+from sessiond.domain.ids import DEFAULT_PROJECT
+from sessiond.domain.instants import Instant, millis
+from sessiond.domain.projects import CONTROL_PARTITION
+from sessiond.domain.rules import PurgeRules
+from sessiond.domain.startup import Witness
+from sessiond.services.ports import Change, Store
+
+_SECOND = 1.0
+_PURGE_EVERY_SECONDS = 60.0
+_BITE = 200
+_REST_SECONDS = 0.05
+_PAUSE_AFTER_STEP_MS = 3_600_000
+
+_logger = logging.getLogger("sessiond")
+
+
+async def purge_bite(store: Store, rules: PurgeRules, now: Instant, *, limit: int) -> int:
+    """Remove at most *limit* records and *limit* events whose time to be readable is over; return how many went."""
+    gone = await store.purge(before=now - millis(rules.ended_sessions), limit=limit)
+    return gone + await store.purge_events(before=now - millis(rules.events), limit=limit)
+
+
+class Background:
+    """The tasks of one server. Each goes on after a refusal of the store; a defect is logged, and it goes on, too.
+
+    *purge_rules* may be replaced at any time.
+    """
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+        self.purge_rules = opened.settings.purge
+        self._witness: Witness | None = None
+        self._paused_until: Instant = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Start every task on the running loop."""
+        self._tasks = [
+            asyncio.create_task(self._forever(_SECOND, self.each_second), name="each second"),
+            asyncio.create_task(self._forever(_PURGE_EVERY_SECONDS, self.purge), name="purge"),
+        ]
+
+    async def stop(self) -> None:
+        """End every task, and do once more what they did each second."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._safely(self.each_second)
+
+    async def each_second(self) -> None:
+        """Write last uses, tell of a clock that stepped, and keep the witness."""
+        opened = self._opened
+        await opened.services.touches.flush()
+        await self._tell_steps()
+        if opened.witnessed:
+            witness = await opened.services.recovery.witness()
+            if witness != self._witness:
+                await asyncio.to_thread(opened.files.write_witness, witness)
+                self._witness = witness
+
+    async def purge(self) -> None:
+        """Remove what has been over for long enough, bite by bite; not while the clock cannot be trusted."""
+        opened = self._opened
+        while opened.clock.now() >= self._paused_until:
+            if not await purge_bite(opened.store, self.purge_rules, opened.clock.now(), limit=_BITE):
+                return
+            await asyncio.sleep(_REST_SECONDS)
+
+    async def _tell_steps(self) -> None:
+        opened = self._opened
+        now = opened.clock.now()
+        for step in opened.clock.take_steps():
+            self._paused_until = now + _PAUSE_AFTER_STEP_MS
+            _logger.warning("the system clock stepped", extra={"step_ms": step})
+            event = Event(
+                type=EventType.CLOCK_STEPPED,
+                at=now,
+                partition=CONTROL_PARTITION,
+                project=DEFAULT_PROJECT,
+                data={"step_ms": step},
+            )
+            await opened.store.apply(Change(partition=CONTROL_PARTITION, expects={}, events=[event]))
+
+    async def _forever(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            await self._safely(work)
+
+    async def _safely(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except SessiondError as error:
+            _logger.warning("background work was refused", extra={"reason": str(error)})
+        except Exception:
+            _logger.exception("background work failed")

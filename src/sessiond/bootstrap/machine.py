@@ -1,0 +1,69 @@
+"""What the machine gives: time that never goes back, randomness, and a place to count."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from sessiond.domain.instants import Instant
+
+STEP_MS = 5000
+_NS = 1_000_000
+
+
+class SystemClock:
+    """The system's clock, monotone between readings.
+
+    Where the wall clock was set back, time goes on from where it was, by the monotonic clock, so that no limit is
+    lengthened; a small correction (up to five seconds) makes time stand still for that long. *stepped* gathers how
+    far the wall clock jumped, in milliseconds, each time it was more than five seconds.
+    """
+
+    def __init__(
+        self, wall: Callable[[], int] = time.time_ns, steady: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self._wall = wall
+        self._steady = steady
+        self._last: Instant = wall() // _NS
+        self._last_steady = steady() // _NS
+        self._offset = self._last - self._last_steady
+        self.stepped: list[int] = []
+
+    def now(self) -> Instant:
+        """Return the present instant; never less than the one returned before."""
+        present, steady = self._wall() // _NS, self._steady() // _NS
+        offset = present - steady
+        if not -STEP_MS <= offset - self._offset <= STEP_MS:
+            self.stepped.append(offset - self._offset)
+        self._offset = offset
+        expected = self._last + steady - self._last_steady
+        if present < expected - STEP_MS:
+            present = expected
+        self._last, self._last_steady = max(present, self._last), steady
+        return self._last
+
+    def take_steps(self) -> list[int]:
+        """Return the steps since this was last asked, the oldest first."""
+        steps, self.stepped = self.stepped, []
+        return steps
+
+
+class SystemEntropy:
+    """The operating system's generator."""
+
+    def bytes(self, count: int) -> bytes:
+        """Return *count* bytes that nobody can guess."""
+        return os.urandom(count)
+
+
+class Counters:
+    """Counts what is no event, in memory."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def count(self, what: str) -> None:
+        """Count one *what*."""
+        self.counts[what] += 1

@@ -1,0 +1,210 @@
+"""Opening a deployment: directories, keys, store and witness are brought together, or the start is refused.
+
+A server and a command beside it open in the same way; only a server draws a new epoch and plants seeds.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+
+import msgspec
+
+from sessiond.bootstrap.machine import Counters, SystemClock, SystemEntropy
+from sessiond.config.loading import Loaded
+from sessiond.config.secret_files import (
+    KEY_NAME,
+    MASTER_TOKEN_NAME,
+    SERVER_KEY_NAME,
+    SecretFiles,
+    make_private_directory,
+)
+from sessiond.config.secrets import KEY_BYTES, GivenSecret, decode_key, encode_key
+from sessiond.config.settings import Settings
+from sessiond.crypto.ring import KeyRing
+from sessiond.crypto.secrets import Secret, SecretKind, mint_secret
+from sessiond.domain.errors import Misconfigured
+from sessiond.domain.projects import Deployment
+from sessiond.domain.startup import Found, Start, Witness, decide, require_startable
+from sessiond.services.bundle import Services
+from sessiond.services.keys import Keys
+from sessiond.services.ports import Store
+from sessiond.services.recovery import Birth, find_deployment, make_deployment
+from sessiond.storage.engine import Role
+from sessiond.storage.open import open_store
+
+_PASSWORD = re.compile(r"(://[^/@:]*):[^/@]*@")
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """A deployment that is open. *witnessed* tells whether there is a witness to keep (memory has none)."""
+
+    loaded: Loaded
+    files: SecretFiles
+    store: Store
+    clock: SystemClock
+    entropy: SystemEntropy
+    counters: Counters
+    services: Services
+    start: Start
+    witnessed: bool
+
+    @property
+    def settings(self) -> Settings:
+        """The effective settings."""
+        return self.loaded.settings
+
+    async def close(self) -> None:
+        """Write what was noted, and let go of the store."""
+        try:
+            await self.services.touches.flush()
+        finally:
+            await self.store.close()
+
+
+async def open_deployment(loaded: Loaded, role: Role) -> Opened:
+    """Open the deployment that *loaded* names, making it where nothing is there yet.
+
+    Raises `Misconfigured`, in one sentence, when it cannot be opened as it is.
+    """
+    os.umask(0o077)
+    settings = loaded.settings
+    make_private_directory(settings.data_dir)
+    files = SecretFiles(settings.secrets_directory)
+    files.make()
+    witnessed = not settings.database_url.startswith("memory:")
+    witness = files.read_witness() if witnessed else None
+    wrapping_key = _find_key(loaded, files)
+    store = await open_store(settings.database_url, role=role, cache_records=settings.cache.records)
+    try:
+        start = await _decide(store, witness, wrapping_key, settings)
+        return await _assemble(loaded, files, store, wrapping_key, start=start, witnessed=witnessed)
+    except BaseException:
+        await store.close()
+        raise
+
+
+def without_password(url: str) -> str:
+    """Return a database URL that can be shown."""
+    return _PASSWORD.sub(r"\1:…@", url)
+
+
+def _find_key(loaded: Loaded, files: SecretFiles) -> bytes | None:
+    given = loaded.secrets.key
+    if given is not None:
+        return decode_key(given.secret.reveal(), where=str(given.origin))
+    kept = files.read(KEY_NAME)
+    return decode_key(kept.reveal(), where=str(files.path(KEY_NAME))) if kept is not None else None
+
+
+async def _decide(store: Store, witness: Witness | None, key: bytes | None, settings: Settings) -> Start:
+    deployment = await find_deployment(store)
+    recorded = None
+    if deployment is not None:
+        recorded = Witness(
+            install_id=deployment.install_id, epoch=deployment.epoch, newest_event=await store.newest_event()
+        )
+    opens = deployment is not None and key is not None and _opens(deployment, key)
+    start = decide(Found(recorded=recorded, witness=witness, has_key=key is not None, opens=opens))
+    require_startable(
+        start, database=without_password(settings.database_url), secrets=str(settings.secrets_directory)
+    )
+    return start
+
+
+def _opens(deployment: Deployment, key: bytes) -> bool:
+    try:
+        KeyRing.unseal(deployment.ring, key, deployment.install_id)
+    except Misconfigured:
+        return False
+    return True
+
+
+async def _assemble(
+    loaded: Loaded, files: SecretFiles, store: Store, key: bytes | None, *, start: Start, witnessed: bool
+) -> Opened:
+    clock, entropy, counters = SystemClock(), SystemEntropy(), Counters()
+    if start is Start.FIRST:
+        birth = _prepare_birth(loaded, files, key, entropy)
+        key = birth.wrapping_key
+        deployment: Deployment | None = await make_deployment(store, clock, entropy, birth)
+    else:
+        deployment = await find_deployment(store)
+    if deployment is None or key is None:
+        raise Misconfigured("The deployment record vanished while the server was starting: start again")
+    keys = Keys(store, clock, wrapping_key=key, deployment=deployment)
+    services = Services(
+        store=store,
+        keys=keys,
+        clock=clock,
+        entropy=entropy,
+        observer=counters,
+        keeper=files,
+        rules=loaded.settings.rules,
+        issuer=loaded.settings.public_url or f"urn:uuid:{deployment.install_id}",
+    )
+    opened = Opened(
+        loaded=loaded,
+        files=files,
+        store=store,
+        clock=clock,
+        entropy=entropy,
+        counters=counters,
+        services=services,
+        start=start,
+        witnessed=witnessed,
+    )
+    if start is Start.FIRST and witnessed:
+        files.write_witness(await services.recovery.witness())
+    return opened
+
+
+def _prepare_birth(loaded: Loaded, files: SecretFiles, key: bytes | None, entropy: SystemEntropy) -> Birth:
+    # A first start that was interrupted left files behind; they are used, so that it can simply be repeated.
+    if key is None:
+        drawn = files.add(KEY_NAME, Secret(encode_key(entropy.bytes(KEY_BYTES))))
+        key = decode_key(drawn.reveal(), where=str(files.path(KEY_NAME)))
+
+    def given_or_made(given: GivenSecret | None, name: str, kind: SecretKind) -> Secret:
+        if given is not None:
+            return given.secret
+        return files.add(name, Secret(mint_secret(kind, entropy.bytes(32))))
+
+    secrets = loaded.secrets
+    return Birth(
+        wrapping_key=key,
+        server_key=given_or_made(secrets.server_key, SERVER_KEY_NAME, SecretKind.SERVER_KEY),
+        seeded=secrets.server_key is not None,
+        master_token=given_or_made(secrets.master_token, MASTER_TOKEN_NAME, SecretKind.MASTER_TOKEN),
+    )
+
+
+Say = Callable[[str], None]
+
+
+async def settle_server(opened: Opened, say: Say) -> None:
+    """Do what only a server's start does: end every session of a database that is behind, and plant the seeds.
+
+    *say* is told, in one line each, what the operator must know. Raises `Misconfigured` for a seed that is refused.
+    """
+    services, secrets = opened.services, opened.loaded.secrets
+    recovery = services.recovery
+    if opened.start is Start.BEHIND:
+        await recovery.recover(by="sessiond", reason="the database was behind its witness")
+        say(
+            "The database is behind what the witness last saw (a restored backup, or another copy of it): "
+            "every session has been ended, so that none that was revoked since comes back."
+        )
+    if secrets.master_token is not None:
+        recovery.check_master_seed(secrets.master_token.secret)
+    if secrets.server_key is not None:
+        changed = await recovery.seed_server_key(services.server_keys, secrets.server_key.secret)
+        if changed and opened.start is not Start.FIRST:
+            say(
+                "SESSIOND_SERVER_KEY is new: it is accepted from now on, and the former seeded key is revoked."
+            )
+    publishable = secrets.publishable_client_key
+    await recovery.set_publishable_key(services.projects, publishable.secret if publishable else None)
+    if opened.witnessed:
+        opened.files.write_witness(await recovery.witness())

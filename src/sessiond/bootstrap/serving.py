@@ -1,0 +1,115 @@
+"""Serving: from settings to a server that answers, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+from sessiond.bootstrap.announcing import first_start_text, public_access_line, serving_line
+from sessiond.bootstrap.background import Background
+from sessiond.bootstrap.opening import Opened, open_deployment, settle_server
+from sessiond.config.loading import Loaded
+from sessiond.config.settings import LogLevel
+from sessiond.domain.errors import Misconfigured
+from sessiond.domain.startup import Start
+from sessiond.http.access_log import AccessLog, write_to
+from sessiond.http.app import App
+from sessiond.http.discovery import discover
+from sessiond.http.edge import Edge
+from sessiond.http.logs import configure_logs
+from sessiond.http.peer import Address
+from sessiond.http.server import bind, run
+from sessiond.http.server import serve as serve_http
+from sessiond.storage.engine import Role
+
+_LEVELS = {
+    LogLevel.DEBUG: logging.DEBUG,
+    LogLevel.INFO: logging.INFO,
+    LogLevel.WARNING: logging.WARNING,
+    LogLevel.ERROR: logging.ERROR,
+}
+_STANDARD_ERROR = 2
+
+_logger = logging.getLogger("sessiond")
+
+
+def serve(loaded: Loaded) -> None:
+    """Serve until SIGTERM or SIGINT; requests in flight are answered before it returns.
+
+    Raises `Misconfigured`, in one sentence, when it cannot start.
+    """
+    configure_logs(level=_LEVELS[loaded.settings.log_level])
+    # The port first: a start that fails for it must not leave a new installation behind.
+    sockets = bind(loaded.settings.host, loaded.settings.port)
+    try:
+        run(_serve(loaded, sockets))
+    finally:
+        for listener in sockets:
+            listener.close()
+
+
+def build_app(opened: Opened, sockets: Sequence[socket.socket]) -> App:
+    """Return the app with every dialect on the services of *opened*."""
+    settings = opened.settings
+    edge = Edge(
+        listeners=[str(listener.getsockname()[0]) for listener in sockets],
+        public_url=settings.public_url,
+        trusted_proxies=settings.trusted_proxies,
+        public_access=settings.public_access,
+    )
+    access_log = AccessLog(write_to(_STANDARD_ERROR) if settings.access_log else None)
+    return App(discover(opened.services, edge), edge=edge, clock=opened.clock, access_log=access_log)
+
+
+async def _serve(loaded: Loaded, sockets: Sequence[socket.socket]) -> None:
+    opened = await open_deployment(loaded, Role.SERVER)
+    try:
+        await settle_server(opened, _warn)
+        app = build_app(opened, sockets)
+        background = Background(opened)
+        if opened.start is Start.FIRST:
+            _say(first_start_text(opened))
+
+        def started(addresses: Sequence[Address]) -> None:
+            _say(serving_line(opened, addresses))
+            _say(public_access_line(app))
+            _logger.info("serving", extra={"public_access": "open" if app.edge.public_open else "closed"})
+
+        background.start()
+        _reload_on_hangup(loaded, background)
+        try:
+            drain_seconds = loaded.settings.drain_timeout.total_seconds()
+            await serve_http(app, sockets, drain_seconds=drain_seconds, on_started=started)
+        finally:
+            await background.stop()
+    finally:
+        await opened.close()
+
+
+def _reload_on_hangup(loaded: Loaded, background: Background) -> None:
+    def reload() -> None:
+        try:
+            again = loaded.reloaded(os.environ).settings
+        except Misconfigured as error:
+            _logger.error("the settings were not reloaded", extra={"reason": str(error)})  # noqa: TRY400  foreseen
+            return
+        logging.getLogger().setLevel(_LEVELS[again.log_level])
+        background.purge_rules = again.purge
+        _logger.info("the settings were reloaded")
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _warn(text: str) -> None:
+    _logger.warning(text)
+    _say(text)

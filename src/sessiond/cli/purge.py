@@ -1,0 +1,34 @@
+"""`sessiond purge`: remove what ended long enough ago."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from sessiond.bootstrap.background import purge_bite
+from sessiond.bootstrap.opening import Opened
+from sessiond.cli.frame import Answer, group, verb
+from sessiond.cli.show import harmless
+
+app = group("Remove what ended long enough ago.")
+
+_BITE = 500
+
+
+@verb(app, "purge")
+async def purge(opened: Opened) -> Answer:
+    """Remove sessions, entries and events whose time to be readable is over, in small bites beside the server.
+
+    How long that is, is set by purge.ended_sessions, purge.events and vault.retention. A server purges by itself.
+    """
+    gone = 0
+    columns = (TextColumn("purging"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("purge", total=None)
+        while bite := await purge_bite(opened.store, opened.settings.purge, opened.clock.now(), limit=_BITE):
+            gone += bite
+            progress.update(task, advance=bite)
+    return Answer({"removed": gone}, (harmless(f"{gone} records are removed."),))

@@ -1,0 +1,157 @@
+"""`sessiond sessions`: list, show and revoke sessions."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Annotated, Any
+
+import typer
+
+from sessiond.bootstrap.opening import Opened
+from sessiond.cli.frame import BY, Answer, group, verb
+from sessiond.cli.options import LimitOption, OffsetOption, ProjectOption, YesOption
+from sessiond.cli.questions import confirm
+from sessiond.cli.show import facts, harmless, table, when
+from sessiond.domain.errors import InvalidRequest
+from sessiond.domain.ids import ProjectId, SessionId, SubjectId, id_text, parse_id
+from sessiond.domain.records import Kind
+from sessiond.domain.sessions import Session, Standing, ending
+from sessiond.services.ports import Selection
+
+app = group("Sessions: list, show and revoke them.")
+
+_LIVE = "live"
+_PAGE = 500
+
+SubjectOption = Annotated[str | None, typer.Option(metavar="ID", help="Only this subject's.")]
+
+
+@verb(app, "list")
+async def list_sessions(
+    opened: Opened,
+    *,
+    subject: SubjectOption = None,
+    ended: Annotated[
+        bool, typer.Option("--ended", help="Also those that ended and are not purged yet.")
+    ] = False,
+    project: ProjectOption = "default",
+    limit: LimitOption = 100,
+    offset: OffsetOption = 0,
+) -> Answer:
+    """List sessions, newest first."""
+    owner = (await opened.services.projects.find(project)).id
+    found = (await _find(opened, owner, subject, ended=ended, most=offset + limit))[offset:]
+    shown = table(
+        ("ID", "SUBJECT", "KIND", "CREATED", "LAST SEEN", "EXPIRES", "STATE"),
+        [
+            (
+                id_text(session.id),
+                session.subject,
+                session.session_kind,
+                when(session.created_at),
+                when(session.last_seen_at),
+                when(session.expires_at),
+                state,
+            )
+            for session, state in found
+        ],
+        empty="There is no live session." if not ended else "There is no session.",
+    )
+    return Answer({"items": [_facts(session, state) for session, state in found]}, (shown,))
+
+
+@verb(app, "show")
+async def show(
+    opened: Opened,
+    session: Annotated[str, typer.Argument(help="The session's id.")],
+    *,
+    project: ProjectOption = "default",
+) -> Answer:
+    """Show one session, its client and why it ended, if it did."""
+    owner = (await opened.services.projects.find(project)).id
+    standing = await opened.services.sessions.get(owner, _identifier(session))
+    data = _facts(standing.session, _state(opened, standing))
+    return Answer(data, (facts(data),))
+
+
+@verb(app, "revoke")
+async def revoke(
+    opened: Opened,
+    sessions: Annotated[list[str] | None, typer.Argument(help="Ids of sessions.")] = None,
+    *,
+    subject: Annotated[str | None, typer.Option(metavar="ID", help="All of this subject's.")] = None,
+    everyone: Annotated[bool, typer.Option("--all", help="All of the project's.")] = False,
+    reason: Annotated[str, typer.Option(help="Why; the session's holder is told.")] = "operator",
+    project: ProjectOption = "default",
+    yes: YesOption = False,
+) -> Answer:
+    """End sessions at once: by id, a subject's, or a whole project's. Ending one twice is no error."""
+    if sum((bool(sessions), subject is not None, everyone)) != 1:
+        raise InvalidRequest("what_to_revoke", "Say what to revoke: ids, or --subject ID, or --all.")
+    services = opened.services
+    owner = (await services.projects.find(project)).id
+    if subject is not None:
+        await services.subjects.require(owner, SubjectId(subject))
+        await services.subjects.revoke_sessions(owner, SubjectId(subject), by=BY)
+        return Answer({"subject": subject}, (harmless(f"All sessions of {subject} have ended."),))
+    if everyone:
+        confirm(f"Every session of the project {project} ends. Go on?", yes=yes)
+        await services.projects.revoke_sessions(owner, by=BY)
+        return Answer({"project": owner}, (harmless(f"All sessions of the project {project} have ended."),))
+    found = [await services.sessions.get(owner, _identifier(text)) for text in sessions or ()]
+    for standing in found:
+        await services.sessions.revoke(standing.session, reason=reason, by=BY)
+    ids = [id_text(standing.session.id) for standing in found]
+    return Answer({"revoked": ids}, tuple(harmless(f"Session {each} has ended.") for each in ids))
+
+
+async def _find(
+    opened: Opened, owner: ProjectId, subject: str | None, *, ended: bool, most: int
+) -> list[tuple[Session, str]]:
+    """Return at most *most* sessions with their state, newest first; live ones only unless *ended*."""
+    selection = Selection(kind=Kind.SESSION, project=owner, owner=subject)
+    found: list[tuple[Session, str]] = []
+    for offset in itertools.count(0, _PAGE):
+        rows = await opened.store.scan(selection, limit=_PAGE, offset=offset)
+        for row in rows:
+            standing = await opened.store.find_session(owner, row.id) if isinstance(row, Session) else None
+            state = _state(opened, standing) if standing is not None else None
+            if standing is not None and state is not None and (ended or state == _LIVE):
+                found.append((standing.session, state))
+            if len(found) == most:
+                return found
+        if len(rows) < _PAGE:
+            break
+    return found
+
+
+def _state(opened: Opened, standing: Standing) -> str:
+    why = ending(standing, opened.clock.now())
+    return _LIVE if why is None else why.value
+
+
+def _identifier(text: str) -> SessionId:
+    found = parse_id(text)
+    if found is None:
+        raise InvalidRequest("session_id", f"{text!r} is no session id; `sessiond sessions list` shows them.")
+    return found
+
+
+def _facts(session: Session, state: str) -> dict[str, Any]:
+    return {
+        "id": id_text(session.id),
+        "project": session.project,
+        "subject": session.subject,
+        "kind": session.session_kind.value,
+        "state": state,
+        "created_at": when(session.created_at),
+        "last_seen_at": when(session.last_seen_at),
+        "expires_at": when(session.expires_at),
+        "revoked_at": when(session.revoked_at),
+        "revoked_reason": session.revoked_reason,
+        "address": session.client.address,
+        "user_agent": session.client.user_agent,
+        "name": session.client.name,
+        "actor": session.actor.name if session.actor else None,
+        "actor_reason": session.actor.reason if session.actor else None,
+    }

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from sessiond.bootstrap.machine import SystemClock
+
+START = 1_700_000_000_000
+
+
+class Hands:
+    """A wall clock and a steady one, both set by the test, in milliseconds."""
+
+    def __init__(self) -> None:
+        self.wall = START
+        self.steady = 5_000_000
+
+    def clock(self) -> SystemClock:
+        return SystemClock(lambda: self.wall * 1_000_000, lambda: self.steady * 1_000_000)
+
+    def pass_time(self, milliseconds: int) -> None:
+        self.wall += milliseconds
+        self.steady += milliseconds
+
+
+def test_the_clock_follows_the_wall() -> None:
+    hands = Hands()
+    clock = hands.clock()
+
+    hands.pass_time(1234)
+
+    assert clock.now() == START + 1234
+    assert clock.take_steps() == []
+
+
+def test_a_small_correction_back_makes_time_stand_still() -> None:
+    hands = Hands()
+    clock = hands.clock()
+    hands.pass_time(10_000)
+    before = clock.now()
+
+    hands.wall -= 3000
+
+    assert clock.now() == before
+    hands.pass_time(4000)
+    assert clock.now() == before + 1000
+    assert clock.take_steps() == []
+
+
+def test_a_step_back_lengthens_no_limit_and_is_told() -> None:
+    hands = Hands()
+    clock = hands.clock()
+    hands.pass_time(10_000)
+    before = clock.now()
+
+    hands.wall -= 86_400_000
+
+    assert clock.now() == before
+    hands.pass_time(60_000)
+    assert clock.now() == before + 60_000
+    assert clock.take_steps() == [-86_400_000]
+    assert clock.take_steps() == []
+
+
+def test_a_step_forward_is_followed_and_told() -> None:
+    hands = Hands()
+    clock = hands.clock()
+
+    hands.wall += 3_600_000
+
+    assert clock.now() == START + 3_600_000
+    assert clock.take_steps() == [3_600_000]
+
+
+def test_time_never_goes_back_when_a_step_forward_is_taken_back() -> None:
+    hands = Hands()
+    clock = hands.clock()
+    hands.wall += 3_600_000
+    ahead = clock.now()
+
+    hands.wall -= 3_600_000
+    hands.pass_time(1000)
+
+    assert clock.now() == ahead + 1000
+    assert clock.take_steps() == [3_600_000, -3_600_000]
