@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from sessiond.crypto import ring_contents
 from sessiond.crypto.ring import KeyRing
+from sessiond.crypto.ring_contents import RingContents
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SessionId
 
 NOW = 1_770_000_000_000
@@ -29,6 +31,15 @@ class CountedEntropy:
             sha256(f"{self._seed}|{self._calls}|{i}".encode()).digest() for i in range(count // 32 + 1)
         )
         return drawn[:count]
+
+
+def two_projects_contents() -> RingContents:
+    """The keys of the default project and another."""
+    entropy = CountedEntropy()
+    contents = ring_contents.draw_contents(entropy)
+    for project in (PROJECT, OTHER_PROJECT):
+        contents = ring_contents.add_project(contents, project, entropy, NOW)
+    return contents
 
 
 def two_projects() -> KeyRing:

@@ -96,6 +96,15 @@ def test_peek_finds_the_project_before_the_key_is_known() -> None:
     assert "alice" not in repr(unverified) + repr(unverified.__rich_repr__())
 
 
+@pytest.mark.parametrize("more", ["\n", ".", ".AAAA", "=", " ", "\0"])
+def test_peek_reads_the_whole_text_or_nothing(more: str) -> None:
+    text = jws.sign(DEVICE, HMAC_KEY, DEVICE_CLAIMS)
+
+    assert jws.peek(text) is not None
+    assert jws.peek(text + more) is None
+    assert jws.peek(more + text) is None
+
+
 @given(st.text())
 def test_peek_never_raises(text: str) -> None:
     assert jws.peek(text) is None

@@ -63,6 +63,16 @@ def test_case_4_a_member_that_occurs_twice_below_is_refused() -> None:
     assert refused(forged({"alg": "HS256"}, payload.replace('{"a": 1}', '{"a": 1, "a": 1}')), profile)
 
 
+@pytest.mark.parametrize("number", ["1.0", "1e2", "NaN", "Infinity", "-Infinity", "-1", "1" * 16])
+def test_case_4_a_number_of_ours_is_an_integer_also_below(number: str) -> None:
+    claims = CLAIMS | {"name": None, "is_anonymous": False, "reason": {"a": 1}}
+    profile = Profile(alg="HS256", claims=STACK.claims)
+
+    assert refused(
+        forged({"alg": "HS256"}, json.dumps(claims).replace('{"a": 1}', f'{{"a": {number}}}')), profile
+    )
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
 def test_case_4_another_encoding_than_utf_8_is_refused(encoding: str) -> None:
     claims = DEVICE_CLAIMS | {"sub": "alicë"}

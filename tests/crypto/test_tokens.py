@@ -127,6 +127,14 @@ def test_other_spellings_of_a_token_are_refused(changed: object) -> None:
     assert parse(changed(token())) is None
 
 
+@pytest.mark.parametrize("foreign", ["+", "/", "=", " ", "\n", ".", "\0", "\x7f"])
+def test_a_foreign_character_is_refused_when_the_check_is_made_to_fit(foreign: str) -> None:
+    text = token()
+
+    for position in range(5, 85):
+        assert parse(checked(text[:position] + foreign + text[position + 1 :])) is None
+
+
 def test_another_key_is_refused() -> None:
     assert not authentic(parsed(token()), OTHER_KEY)
 
