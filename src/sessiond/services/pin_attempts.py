@@ -36,7 +36,7 @@ from sessiond.services.ports import Change, Clock, Observer, Selection, Store
 
 _CONTENDED = "pin attempts"
 _PLACE = SubjectId("\0pin attempts")
-_SLOT_BYTES = 2
+_SLOTS = 65_536
 _PAGE = 200
 
 
@@ -61,7 +61,7 @@ class Reservation(msgspec.Struct, frozen=True):
 
 
 class PinAttempts:
-    """Counts attempts by the limits of *rules*."""
+    """Counts attempts by the limits of *rules*; names that nobody has share *slots* counters of each sort."""
 
     def __init__(
         self,
@@ -72,6 +72,7 @@ class PinAttempts:
         *,
         contention: Contention,
         rules: PinRules,
+        slots: int = _SLOTS,
     ) -> None:
         self._store = store
         self._keys = keys
@@ -79,6 +80,7 @@ class PinAttempts:
         self._observer = observer
         self._contention = contention
         self._rules = rules
+        self._slots = slots
         self._limits = {counted: limit_of(counted, rules) for counted in Counted}
 
     def partition(self, project: ProjectId) -> Partition:
@@ -192,7 +194,7 @@ class PinAttempts:
         for counted, name in names.items():
             own = counted is Counted.ADDRESS
             digest = self._id(claim.project, name)
-            slot = f"{counted.value}|".encode() + digest[:_SLOT_BYTES]
+            slot = f"{counted.value}|{int.from_bytes(digest) % self._slots}".encode()
             blank[counted] = Attempts(
                 project=claim.project,
                 partition=partition,

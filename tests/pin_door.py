@@ -1,0 +1,73 @@
+"""The door of a deployment in memory, at which people with names and PINs knock."""
+
+from __future__ import annotations
+
+from sessiond.crypto.secrets import Secret
+from sessiond.domain.errors import Refusal
+from sessiond.domain.events import Event, EventType
+from sessiond.domain.ids import DEFAULT_PROJECT
+from sessiond.domain.records import Kind
+from sessiond.domain.rules import PinRules, Rules
+from sessiond.domain.sessions import Client
+from sessiond.services.pin_sign_in import SignedIn
+from sessiond.services.ports import Selection, Store
+from tests.deployment import TestDeployment
+
+HOME = "192.0.2.10"
+PIN = "0123"
+WRONG = "9999"
+
+
+class Door:
+    """Knocks with names and PINs, from addresses; a refusal is told by its code."""
+
+    def __init__(self, deployment: TestDeployment) -> None:
+        self.deployment = deployment
+        self.clock = deployment.clock
+        self.pins = deployment.services.pins
+        self.sign_in = deployment.services.pin_sign_in
+        self.store: Store = deployment.services.store
+
+    @classmethod
+    async def with_alice(cls, rules: PinRules | None = None, *, store: Store | None = None) -> Door:
+        """Return the door of a deployment where alice has the PIN 0123."""
+        door = cls(await TestDeployment.born(Rules(pin=rules or PinRules()), store=store))
+        await door.pins.add_user(DEFAULT_PROJECT, "Alice", Secret(PIN), by="test")
+        return door
+
+    async def login(
+        self, name: str = "alice", pin: str = PIN, *, address: str = HOME, known: str | None = None
+    ) -> SignedIn:
+        """Sign in."""
+        client = Client(address=address, user_agent="till/1.0")
+        return await self.sign_in.login(DEFAULT_PROJECT, name, Secret(pin), client=client, known_client=known)
+
+    async def knock(
+        self, name: str = "alice", pin: str = PIN, *, address: str = HOME, known: str | None = None
+    ) -> str:
+        """Try to sign in, and return `in` or the refusal's code."""
+        try:
+            await self.login(name, pin, address=address, known=known)
+        except Refusal as refusal:
+            return refusal.code
+        return "in"
+
+    async def fail(
+        self, times: int, name: str = "alice", *, address: str = HOME, known: str | None = None
+    ) -> None:
+        """Fail so many times, each of them looked at."""
+        outcomes = [await self.knock(name, WRONG, address=address, known=known) for _ in range(times)]
+        assert outcomes == ["invalid_credentials"] * times
+
+    async def besiege(self, times: int, name: str = "alice") -> None:
+        """Fail so many times, each from another address."""
+        for number in range(times):
+            await self.fail(1, name, address=f"198.51.{number // 250}.{number % 250}")
+
+    async def events(self, what: EventType) -> list[Event]:
+        """Return the events of one type."""
+        return [event for _, event in await self.store.events(after=0, limit=10_000) if event.type is what]
+
+    async def counters(self) -> int:
+        """Return how many counters are stored."""
+        return await self.store.count(Selection(kind=Kind.ATTEMPTS))
