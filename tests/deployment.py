@@ -26,7 +26,7 @@ SERVER_KEY = "test-server-key-0123456789abcdefghijklmnop"
 MASTER_TOKEN = "test-master-token-0123456789abcdefghijkl"
 WRAPPING_KEY = bytes(range(32))
 NOON = 1_800_000_000_000
-ISSUER = "http://127.0.0.1:8000"
+BASE_URL = "http://127.0.0.1:8000"
 
 
 class SetClock:
@@ -112,7 +112,7 @@ class TestDeployment:
             observer=observer,
             keeper=KeptInMemory(),
             rules=rules or Rules(),
-            issuer=ISSUER,
+            base_url=BASE_URL,
         )
         return cls(services, clock, observer)
 

@@ -142,7 +142,7 @@ async def _assemble(
         observer=counters,
         keeper=files,
         rules=loaded.settings.rules,
-        issuer=loaded.settings.public_url or f"urn:uuid:{deployment.install_id}",
+        base_url=loaded.settings.base_url,
     )
     opened = Opened(
         loaded=loaded,

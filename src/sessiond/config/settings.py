@@ -123,6 +123,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         )
 
     @property
+    def base_url(self) -> str:
+        """The URL that issued JWTs name: the public one, else where this server listens."""
+        if self.public_url is not None:
+            return self.public_url.rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    @property
     def database_url(self) -> str:
         """The database's URL, with the default written out."""
         return self.database or f"sqlite:///{self.data_dir.absolute() / 'sessiond.db'}"

@@ -104,7 +104,7 @@ class InvalidMembers(InvalidRequest):
             f"invalid_{where}",
             f"The {where} has a wrong shape: "
             + "; ".join(f"{f.pointer or where}: {f.detail}" for f in faults),
-            {"faults": [{"pointer": f.pointer, "detail": f.detail} for f in faults]},
+            {"errors": [{"pointer": f.pointer, "detail": f.detail} for f in faults]},
         )
         self.faults = tuple(faults)
         self.where = where

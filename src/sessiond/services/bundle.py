@@ -25,7 +25,7 @@ from sessiond.services.vault import Vault
 
 
 class Services:
-    """The verbs of a deployment. *issuer* is the URL it is known by (`iss` of its JWTs)."""
+    """The verbs of a deployment. *base_url* is the URL it is known by."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Services:
         observer: Observer,
         keeper: MasterTokenKeeper,
         rules: Rules,
-        issuer: str,
+        base_url: str,
     ) -> None:
         contention = Contention()
         self.store = store
@@ -47,7 +47,7 @@ class Services:
         self.rules = rules
         self.contention = contention
         self.touches = Touches(store)
-        self.tokens = Tokens(keys, entropy, issuer=issuer)
+        self.tokens = Tokens(keys, entropy, base_url=base_url)
         self.issuing = Issuing(store, keys, clock, entropy, policy=rules.policy, contention=contention)
         self.sessions = Sessions(
             store,

@@ -68,10 +68,10 @@ class Tokens:
     lives is asked of the store at every use all the same.
     """
 
-    def __init__(self, keys: Keys, entropy: Entropy, *, issuer: str) -> None:
+    def __init__(self, keys: Keys, entropy: Entropy, *, base_url: str) -> None:
         self._keys = keys
         self._entropy = entropy
-        self._issuer = issuer
+        self._base_url = base_url
         self._remembered: dict[str, Presented] = {}
         self._ring = keys.ring
 
@@ -122,7 +122,7 @@ class Tokens:
                 generation=session.generation,
                 entropy8=self._entropy.bytes(8),
             ),
-            "iss": shape.issuer(self._issuer, session.project),
+            "iss": self._issuer(shape, session.project),
             "aud": shape.audience_of(session.project),
             "sid": id_text(session.id),
             "gen": session.generation,
@@ -242,9 +242,15 @@ class Tokens:
             shape.profile,
             text,
             key,
-            issuer=shape.issuer(self._issuer, project),
+            issuer=self._issuer(shape, project),
             audience=shape.audience_of(project),
         )
+
+    def _issuer(self, shape: JwtForm, project: ProjectId) -> str:
+        """Return the `iss` of a form: our URL where others verify, else a name that outlives a change of URL."""
+        if shape.purpose is not None:
+            return f"urn:uuid:{self._keys.deployment.install_id}"
+        return shape.issuer(self._base_url, project)
 
     def jti_kid(self, session: Session, presented: Presented) -> int | None:
         """Return which of the session's keys the JWT's `jti` was made under, or None when under none of them."""
