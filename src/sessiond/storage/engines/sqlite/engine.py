@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -197,6 +198,9 @@ class SqliteStore:
             if self._memory is not None:
                 for operation in operations:
                     self._memory.drop(operation.keys)
+            if any(isinstance(outcome, Unavailable) for outcome in outcomes):
+                with contextlib.suppress(Unavailable):
+                    self.check()
             done(outcomes)
 
         self._writer.post(operations, finished)

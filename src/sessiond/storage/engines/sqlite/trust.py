@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sessiond.domain.ids import ProjectId, SessionId
 from sessiond.domain.records import Key, Kind
 from sessiond.domain.sessions import Standing
 from sessiond.storage.cache import StandingCache
@@ -27,6 +26,8 @@ class TrustedMemory:
         self._reads = reads
         self._index = index
         self._cache = StandingCache(limit)
+        self.get = self._cache.get
+        """Return what is known of a session; only after `has_moved` was False or `catch_up` succeeded."""
         self._header = index.header()
         self.caught_up_to = reads.newest_change()
 
@@ -45,10 +46,6 @@ class TrustedMemory:
             self._cache.drop(Kind(kind), project, identifier)
             self.caught_up_to = sequence
         self._header = header
-
-    def get(self, project: ProjectId, session: SessionId) -> Standing | None:
-        """Return what is known of *session*; only after `has_moved` was False or `catch_up` succeeded."""
-        return self._cache.get(project, session)
 
     def keep(self, standing: Standing) -> None:
         """Remember what was just read."""

@@ -1,0 +1,99 @@
+"""The bounded cache of standings: what it keeps, and what makes it forget."""
+
+import msgspec
+import pytest
+
+from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
+from sessiond.domain.records import Kind, Record
+from sessiond.domain.sessions import Actor, Session, Standing
+from sessiond.storage.cache import Recent, StandingCache
+from sessiond.testing import samples
+
+BOB = samples.subject(SubjectId("bob"), partition=samples.ELSEWHERE)
+ACTOR = Actor(name="bob", reason="r", subject=BOB.id, epoch=1)
+
+
+def complete(session: Session | None = None) -> Standing:
+    return Standing(
+        session=session or samples.session(actor=ACTOR),
+        subject=samples.subject(),
+        project=samples.project(),
+        deployment=samples.deployment(),
+        actor=BOB,
+    )
+
+
+def test_what_was_kept_is_found_in_its_project_only() -> None:
+    cache, standing = StandingCache(10), complete()
+    cache.put(standing)
+    assert cache.get(DEFAULT_PROJECT, standing.session.id) == standing
+    assert cache.get(samples.OTHER_PROJECT, standing.session.id) is None
+
+
+@pytest.mark.parametrize("missing", ["subject", "project", "deployment", "actor"])
+def test_an_incomplete_standing_is_not_kept(missing: str) -> None:
+    cache, standing = StandingCache(10), complete()
+    cache.put(msgspec.structs.replace(standing, **{missing: None}))
+    assert cache.get(DEFAULT_PROJECT, standing.session.id) is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [samples.subject(), samples.project(), samples.deployment(), BOB],
+    ids=lambda record: record.kind,
+)
+def test_a_change_around_a_session_makes_it_forgotten(changed: Record) -> None:
+    cache, standing = StandingCache(10), complete()
+    cache.put(standing)
+    cache.drop_key(changed.key)
+    assert cache.get(DEFAULT_PROJECT, standing.session.id) is None
+
+
+def test_a_change_of_another_record_leaves_a_session_known() -> None:
+    cache, standing = StandingCache(10), complete()
+    cache.put(standing)
+    for other in (samples.session(), samples.subject(SubjectId("carol")), samples.tally()):
+        cache.drop_key(other.key)
+    cache.drop(Kind.SUBJECT, samples.OTHER_PROJECT, b"alice")
+    assert cache.get(DEFAULT_PROJECT, standing.session.id) is not None
+    cache.drop_key(standing.session.key)
+    assert cache.get(DEFAULT_PROJECT, standing.session.id) is None
+
+
+def test_sessions_of_one_subject_do_not_displace_each_other() -> None:
+    cache, standings = StandingCache(10), [complete() for _ in range(3)]
+    for standing in standings:
+        cache.put(standing)
+    assert all(cache.get(DEFAULT_PROJECT, standing.session.id) == standing for standing in standings)
+
+
+def test_a_newer_subject_overtakes_the_standings_of_the_older() -> None:
+    cache, old, new = StandingCache(10), complete(), complete()
+    cache.put(old)
+    assert new.subject is not None
+    new = msgspec.structs.replace(new, subject=new.subject.with_epoch(99))
+    cache.put(new)
+    assert cache.get(DEFAULT_PROJECT, old.session.id) is None
+    assert cache.get(DEFAULT_PROJECT, new.session.id) == new
+
+
+def test_the_cache_is_bounded_and_keeps_what_is_used() -> None:
+    recent: Recent[int, str] = Recent(100)
+    for n in range(1000):
+        recent.put(n, str(n))
+        assert recent.get(0) == "0"
+        assert len(recent) <= 100
+    assert recent.get(999) == "999"
+    assert recent.get(500) is None
+
+
+def test_a_new_value_replaces_one_that_grew_old() -> None:
+    recent: Recent[int, str] = Recent(4)
+    recent.put(1, "old")
+    recent.put(2, "b")
+    recent.put(3, "c")
+    recent.put(1, "new")
+    recent.drop(3)
+    for n in range(4, 6):
+        recent.put(n, "x")
+        assert recent.get(1) in {"new", None}
