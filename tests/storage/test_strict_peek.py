@@ -1,0 +1,192 @@
+"""No peek that starts after a write was acknowledged, by any process, answers what was before it."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sessiond.domain.errors import Unavailable
+from sessiond.domain.ids import DEFAULT_PROJECT, SessionId
+from sessiond.domain.sessions import Session
+from sessiond.services.ports import Store
+from sessiond.storage.engine import Role
+from sessiond.storage.open import open_store
+from sessiond.testing import samples
+from sessiond.testing.samples import NOW
+
+COMMAND = Path(__file__).parent / "command.py"
+Tell = Callable[..., None]
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/sessiond.db"
+
+
+@pytest.fixture
+async def server(url: str) -> AsyncIterator[Store]:
+    store = await open_store(url, role=Role.SERVER)
+    await store.apply(samples.put(samples.project(), samples.deployment()))
+    await store.apply(samples.put(samples.subject()))
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def tell(url: str, server: Store) -> Iterator[Tell]:
+    """Give the words to a command in another process and wait until it has acknowledged them."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, COMMAND, url], stdin=pipe, stdout=pipe, text=True) as command:
+        assert command.stdin is not None
+        assert command.stdout is not None
+        requests, answers = command.stdin, command.stdout
+        assert answers.readline() == "ready\n"
+
+        def tell(verb: str, *words: object) -> None:
+            print(verb, DEFAULT_PROJECT, *words, file=requests, flush=True)
+            assert answers.readline() == "done\n"
+
+        yield tell
+        requests.close()
+        assert command.wait(10) == 0
+
+
+async def known(server: Store, *sessions: Session) -> None:
+    """Put *sessions* and make sure that memory answers for them."""
+    for session in sessions:
+        await server.apply(samples.put(session))
+        await server.find_session(DEFAULT_PROJECT, session.id)
+        assert server.peek_session(DEFAULT_PROJECT, session.id) is not None
+
+
+def peek(server: Store, session: SessionId) -> Session | None:
+    standing = server.peek_session(DEFAULT_PROJECT, session)
+    return standing.session if standing is not None else None
+
+
+async def test_memory_answers_what_was_read_before(server: Store) -> None:
+    session = samples.session()
+    await known(server, session)
+    assert server.peek_session(DEFAULT_PROJECT, session.id) == await server.find_session(
+        DEFAULT_PROJECT, session.id
+    )
+
+
+async def test_other_sessions_commits_leave_memory_in_use(server: Store, tell: Tell) -> None:
+    session, other = samples.session(), samples.session()
+    await known(server, session, other)
+    await server.apply(samples.put(samples.session()))
+    tell("revoke", other.id.hex())
+    assert peek(server, session.id) == session
+
+
+async def test_no_revocation_by_another_process_is_missed(server: Store, tell: Tell) -> None:
+    sessions = [samples.session() for _ in range(200)]
+    await known(server, *sessions)
+    for session in sessions:
+        assert peek(server, session.id) == session
+        tell("revoke", session.id.hex())
+        assert peek(server, session.id) is None
+        standing = await server.find_session(DEFAULT_PROJECT, session.id)
+        assert standing is not None
+        assert standing.session.revoked_at is not None
+
+
+async def test_none_is_missed_while_the_server_writes_and_reads_too(server: Store, tell: Tell) -> None:
+    sessions = [samples.session() for _ in range(60)]
+    await known(server, *sessions)
+    for n, session in enumerate(sessions):
+        writing = [asyncio.create_task(server.apply(samples.put(samples.session()))) for _ in range(3)]
+        await asyncio.sleep(0)
+        tell("revoke", session.id.hex())
+        assert peek(server, session.id) is None
+        await asyncio.gather(*writing)
+        assert peek(server, session.id) is None
+        assert all(peek(server, later.id) == later for later in sessions[n + 1 :])
+
+
+async def test_a_subject_s_new_epoch_a_touch_and_a_removal_are_noticed(server: Store, tell: Tell) -> None:
+    touched, removed = samples.session(), samples.session()
+    await known(server, touched, removed)
+    tell("touch", touched.id.hex(), NOW + 5)
+    assert peek(server, touched.id) is None
+    tell("forget", removed.id.hex())
+    assert peek(server, removed.id) is None
+    staying = samples.session()
+    await known(server, staying)
+    tell("epoch", samples.ALICE, samples.PARTITION, 77)
+    assert peek(server, staying.id) is None
+
+
+async def test_what_a_command_purges_is_noticed(server: Store, tell: Tell) -> None:
+    ended, live = samples.session(expires_at=NOW - 1), samples.session()
+    await known(server, ended, live)
+    tell("purge")
+    assert peek(server, ended.id) is None
+    assert peek(server, live.id) == live
+
+
+async def test_a_purge_by_the_server_forgets_what_it_has_caught_up_with(
+    server: Store, tell: Tell, tmp_path: Path
+) -> None:
+    first, second = samples.session(), samples.session()
+    await known(server, first, second)
+    tell("revoke", first.id.hex())
+    assert peek(server, first.id) is None
+    await server.purge(before=0, limit=1)
+    tell("revoke", second.id.hex())
+    assert peek(server, second.id) is None
+
+
+async def test_a_restarted_write_ahead_log_is_noticed_too(server: Store, tell: Tell) -> None:
+    # More pages than an automatic checkpoint waits for, so that the log is copied back and begun anew on the way.
+    for n in range(12):
+        session = samples.session()
+        await known(server, session)
+        filling = [samples.tally(b"%d %d" % (n, m), **{"x" * 6000: 1}) for m in range(400)]
+        await server.apply(samples.put(*filling))
+        tell("revoke", session.id.hex())
+        assert peek(server, session.id) is None
+
+
+async def test_without_a_cache_memory_never_answers(url: str) -> None:
+    store = await open_store(url, role=Role.SERVER, cache_records=0)
+    session = samples.session()
+    await store.apply(samples.put(samples.project(), samples.deployment()))
+    await store.apply(samples.put(samples.subject(), session))
+    await store.find_session(DEFAULT_PROJECT, session.id)
+    assert store.peek_session(DEFAULT_PROJECT, session.id) is None
+    await store.close()
+
+
+@pytest.mark.parametrize("suffix", ["", "-shm"])
+@pytest.mark.parametrize("how", ["replaced", "removed"])
+async def test_a_replaced_file_stops_every_answer(
+    tmp_path: Path, server: Store, suffix: str, how: str
+) -> None:
+    session = samples.session()
+    await known(server, session)
+    path = tmp_path / f"sessiond.db{suffix}"
+    aside = path.rename(tmp_path / "aside")
+    if how == "replaced":
+        path.write_bytes(aside.read_bytes())
+    with pytest.raises(Unavailable, match="restart the server"):
+        server.check()
+    with pytest.raises(Unavailable, match="restart the server"):
+        server.peek_session(DEFAULT_PROJECT, session.id)
+    with pytest.raises(Unavailable, match="restart the server"):
+        await server.find_session(DEFAULT_PROJECT, session.id)
+    with pytest.raises(Unavailable, match="restart the server"):
+        await server.apply(samples.put(samples.session()))
+
+
+async def test_a_write_into_a_replaced_file_is_not_acknowledged(tmp_path: Path, server: Store) -> None:
+    path = tmp_path / "sessiond.db"
+    path.write_bytes(path.rename(tmp_path / "aside").read_bytes())
+    with pytest.raises(Unavailable, match="restart the server"):
+        await server.apply(samples.put(samples.session()))
+    with pytest.raises(Unavailable, match="restart the server"):
+        await server.get(samples.subject().key)
