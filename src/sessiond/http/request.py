@@ -29,7 +29,8 @@ class Request:
     """One request. Its headers, cookies, query and address are read when they are asked for.
 
     *path* is the raw path as it was sent, *params* the decoded values of the template's names, *endpoint* what was
-    found for it, *caller* who asks (None where no credential is needed).
+    found for it, *caller* who asks (None where no credential is needed), *context* what else a dialect's own credential
+    found out.
     """
 
     __slots__ = (
@@ -40,6 +41,7 @@ class Request:
         "body",
         "caller",
         "connection",
+        "context",
         "edge",
         "endpoint",
         "http_version",
@@ -78,6 +80,7 @@ class Request:
         self.params: Mapping[str, str] = _NO_PARAMS
         self.endpoint: Endpoint | None = None
         self.caller: Caller | None = None
+        self.context: object = None
         self.query: object = None
         self.body: object = None
         self._clock = clock
@@ -150,6 +153,10 @@ class Request:
     def caller_as(self, kind: type[T]) -> T:
         """Return the caller, whom the endpoint's credential promised to be a *kind*."""
         return _expected(self.caller, kind)
+
+    def context_as(self, kind: type[T]) -> T:
+        """Return what the endpoint's credential left here, which it promised to be a *kind*."""
+        return _expected(self.context, kind)
 
     @property
     def host(self) -> str:
