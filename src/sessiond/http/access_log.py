@@ -39,36 +39,54 @@ def write_to(descriptor: int) -> Write:
 
 
 class AccessLog:
-    """Gathers one line per request and hands them to *write*; None writes nothing."""
+    """Gathers one line per request and hands them to *write*; None writes nothing.
+
+    The parts of a line that repeat (the time to the millisecond, the operation, the client) are kept as text.
+    """
 
     def __init__(self, write: Write | None) -> None:
         self._write = write
         self._lines: list[str] = []
+        self._operations: dict[tuple[str, str, int], str] = {}
+        self._offset_ns = time.time_ns() - time.perf_counter_ns()
+        self._millis = 0
+        self._at = ""
 
     def record(self, request: Request, template: str, status: int, started_ns: int) -> None:
         """Add the line of a request that was answered with *status* now; *started_ns* is of `perf_counter_ns`."""
         if self._write is None:
             return
-        duration = (time.perf_counter_ns() - started_ns) // 1000
-        label = request.caller_label
-        method = request.method if request.method in _METHODS else "OTHER"
+        now = time.perf_counter_ns()
+        millis = (now + self._offset_ns) // 1_000_000
+        if millis != self._millis:
+            self._millis = millis
+            self._at = f'{{"at":"{timestamp(millis)}","event":"request","request_id":"'
+        operation = self._operations.get((request.method, template, status)) or self._operation(
+            request.method, template, status
+        )
         lines = self._lines
         if not lines:
             self._plan_flush()
         lines.append(
-            f'{{"at":"{timestamp()}","level":"{"error" if status >= _FAILED else "info"}","event":"request",'
-            f'"request_id":"{request.request_id}","method":"{method}","path":"{template}",'
-            f'"status":{status},"duration_us":{duration},"client":{_quoted(request.client_address)},'
-            f'"caller":{"null" if label is None else _quoted(label)}}}\n'
+            f"{self._at}{request.request_id}{operation}{(now - started_ns) // 1000}{_client(request)}{_caller(request)}"
         )
         if len(lines) >= _FLUSH_LINES:
             self.flush()
+
+    def _operation(self, method: str, template: str, status: int) -> str:
+        level = "error" if status >= _FAILED else "info"
+        shown = method if method in _METHODS else "OTHER"
+        text = f'","level":"{level}","method":"{shown}","path":{_quoted(template)},"status":{status},"duration_us":'
+        if shown == method:
+            self._operations[method, template, status] = text
+        return text
 
     def flush(self) -> None:
         """Write what was gathered."""
         if self._lines and self._write is not None:
             text = "".join(self._lines)
             self._lines.clear()
+            self._offset_ns = time.time_ns() - time.perf_counter_ns()
             self._write(text.encode())
 
     def _plan_flush(self) -> None:
@@ -76,6 +94,20 @@ class AccessLog:
             asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
         except RuntimeError:  # no loop runs: whoever calls flushes
             return
+
+
+def _client(request: Request) -> str:
+    connection = request.connection
+    if request.edge.trusted_proxies:
+        return f',"client":{_quoted(request.client_address)},"caller":'
+    if connection.logged is None:
+        connection.logged = f',"client":{_quoted(request.client_address)},"caller":'
+    return connection.logged
+
+
+def _caller(request: Request) -> str:
+    label = request.caller_label
+    return "null}\n" if label is None else f"{_quoted(label)}}}\n"
 
 
 def _quoted(text: str) -> str:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from sessiond.domain.errors import InvalidRequest, Refusal
 from sessiond.http.access_log import AccessLog
@@ -23,14 +24,11 @@ from sessiond.http.refusals import BAD_HOST, OVERLOADED, Defect
 from sessiond.http.request import Headers, Request
 from sessiond.http.request_ids import RequestIds
 from sessiond.http.router import Match, Route, Router
-from sessiond.http.wire import finished, preflight, refused
+from sessiond.http.wire import Finished, Finisher, preflight, refused
 from sessiond.services.ports import Clock
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-CONNECTION = "sessiond.connection"
-"""The scope's member that holds the `Connection`, so that what is known about it is kept while it lasts."""
 
 _SINGLE = frozenset(
     {
@@ -72,28 +70,44 @@ class App:
         self.request_ids = request_ids or RequestIds()
         self.router = Router(self.dialects, own)
         self.max_in_flight = max_in_flight
+        self._finisher = Finisher()
         self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             raise RuntimeError(f"no {scope['type']} here")
+        finished = await self.respond(*self._request(scope), receive)
+        if finished is not None:
+            status, headers, fixed, body = finished
+            await send({"type": "http.response.start", "status": status, "headers": headers + fixed.pairs})
+            await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    def request(
+        self, method: str, path: str, query_string: bytes, headers: Headers, connection: Connection
+    ) -> tuple[Request, Refusal | None]:
+        """Return a request, and what is wrong with its headers, if anything."""
+        problem, incoming = survey(headers)
+        request_id = self.request_ids.mint() if incoming is None else self.request_ids.accept(incoming)
+        return Request(
+            method, path, query_string, headers, connection, self.edge, self.clock, request_id
+        ), problem
+
+    async def respond(self, request: Request, problem: Refusal | None, receive: Receive) -> Finished | None:
+        """Return the answer to *request*, ready for the wire and logged; None when the client has gone."""
         started = time.perf_counter_ns()
-        problem, incoming = survey(scope["headers"])
-        request = self._request(scope, incoming)
         match = self.router.match(request.path)
         self._in_flight += 1
         try:
             answer, dialect = await self._answer(match, problem, request, receive)
         except ClientGoneError:
             self.access_log.record(request, match.template, _CLIENT_GONE, started)
-            return
+            return None
         finally:
             self._in_flight -= 1
-        status, headers, body = self.finish(answer, request, dialect)
-        self.access_log.record(request, match.template, status, started)
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
+        finished = self.finish(answer, request, dialect)
+        self.access_log.record(request, match.template, finished.status, started)
+        return finished
 
     def refuse(self, refusal: Refusal, request: Request, dialect: Dialect) -> Answer:
         """Return *refusal* as *dialect* shows it, with the headers that HTTP asks for; never raises."""
@@ -103,16 +117,14 @@ class App:
             log_defect(error, request)
             return refuse_with_problem(Defect(), request)
 
-    def finish(
-        self, answer: Answer, request: Request, dialect: Dialect
-    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-        """Return status, headers and body; an answer that cannot be sent becomes a `Defect`."""
+    def finish(self, answer: Answer, request: Request, dialect: Dialect) -> Finished:
+        """Return *answer* ready for the wire; one that cannot be sent becomes a `Defect`."""
         try:
-            return (answer.status, *finished(answer, request, dialect))
+            return self._finisher.finish(answer, request, dialect)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer and the log a line
             log_defect(error, request)
         answer = refuse_with_problem(Defect(), request)
-        return (answer.status, *finished(answer, request, self.dialects[-1]))
+        return self._finisher.finish(answer, request, self.dialects[-1])
 
     async def _answer(
         self, match: Match, problem: Refusal | None, request: Request, receive: Receive
@@ -141,23 +153,15 @@ class App:
         if self._in_flight > self.max_in_flight:
             raise OVERLOADED
 
-    def _request(self, scope: Scope, incoming: bytes | None) -> Request:
-        connection = scope.get(CONNECTION)
-        if connection is None:
-            connection = Connection(scope.get("client"), scope.get("server"))
-        path = scope.get("raw_path") or scope["path"].encode()
-        return Request(
-            scope["method"],
-            path.decode("latin-1"),
-            scope["query_string"],
-            scope["headers"],
-            connection,
-            self.edge,
-            self.clock,
-            self.request_ids.accept(incoming),
-            scope["http_version"],
-            scope.get("scheme", "http"),
+    def _request(self, scope: Scope) -> tuple[Request, Refusal | None]:
+        path = scope.get("raw_path") or quote(scope["path"]).encode()
+        connection = Connection(scope.get("client"), scope.get("server"))
+        request, problem = self.request(
+            scope["method"], path.decode("latin-1"), scope["query_string"], scope["headers"], connection
         )
+        request.http_version = scope["http_version"]
+        request.transport_scheme = scope.get("scheme", "http")
+        return request, problem
 
 
 async def _ask(route: Route, request: Request, receive: Receive) -> Answer:

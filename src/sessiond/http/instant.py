@@ -10,12 +10,12 @@ import time
 
 from sessiond.domain.errors import Refusal
 from sessiond.http.answer import Answer
-from sessiond.http.app import App, forget_where, log_defect, survey
+from sessiond.http.app import App, forget_where, log_defect
 from sessiond.http.peer import Connection
 from sessiond.http.refusals import Defect
-from sessiond.http.request import Headers, Request
+from sessiond.http.request import Headers
 from sessiond.http.router import Route
-from sessiond.http.wire import STATUS_LINES, head_lines, json_head
+from sessiond.http.wire import STATUS_LINES, json_head
 
 _OK = STATUS_LINES[200]
 
@@ -38,17 +38,7 @@ class InstantAnswers:
         """Return the whole response with the header lines *common* in it, or None where the handler must answer."""
         started = time.perf_counter_ns()
         app, dialect, instant = self._app, route.dialect, route.endpoint.instant
-        problem, incoming = survey(headers)
-        request = Request(
-            "GET",
-            route.template,
-            b"",
-            headers,
-            connection,
-            app.edge,
-            app.clock,
-            app.request_ids.accept(incoming),
-        )
+        request, problem = app.request("GET", route.template, b"", headers, connection)
         request.endpoint = route.endpoint
         result: Answer | bytes | None
         try:
@@ -66,15 +56,9 @@ class InstantAnswers:
         if isinstance(result, bytes):
             if dialect.decorate is None and dialect.cors is None:
                 app.access_log.record(request, route.template, 200, started)
-                return b"%b%b%b%d\r\nx-request-id: %b\r\n\r\n%b" % (
-                    _OK,
-                    common,
-                    self._json_head,
-                    len(result),
-                    request.request_id.encode("ascii"),
-                    result,
-                )
+                head = f"{len(result)}\r\nx-request-id: {request.request_id}\r\n\r\n"
+                return b"".join((_OK, common, self._json_head, head.encode(), result))
             result = Answer(200, result, content_type=route.endpoint.answer_type)
-        status, lines, body = app.finish(result, request, dialect)
-        app.access_log.record(request, route.template, status, started)
-        return b"%b%b%b\r\n%b" % (STATUS_LINES[status], common, head_lines(lines), body)
+        finished = app.finish(result, request, dialect)
+        app.access_log.record(request, route.template, finished.status, started)
+        return finished.response(common)

@@ -36,10 +36,9 @@ def redacted(text: str) -> str:
 _second = (0, "")
 
 
-def timestamp(now_ns: int | None = None) -> str:
-    """Return the time as RFC 3339 text with milliseconds; the part up to the second is kept from call to call."""
+def timestamp(millis: int) -> str:
+    """Return Unix milliseconds as RFC 3339 text; the part up to the second is kept from call to call."""
     global _second  # noqa: PLW0603 - a memo of one value, written whole
-    millis = (time.time_ns() if now_ns is None else now_ns) // 1_000_000
     second, rest = divmod(millis, 1000)
     known, text = _second
     if known != second:
@@ -62,7 +61,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return *record* as one line of JSON, in ASCII."""
         line: dict[str, Any] = {
-            "at": timestamp(int(record.created * 1_000_000_000)),
+            "at": timestamp(int(record.created * 1000)),
             "level": record.levelname.lower(),
             "event": redacted(record.getMessage()),
             "logger": record.name,

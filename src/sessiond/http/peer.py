@@ -21,11 +21,12 @@ _UID, _INODE = 7, 9
 class Connection:
     """One TCP connection as the server sees it; what is looked up about it is looked up once."""
 
-    __slots__ = ("_looked", "_uid", "client", "server")
+    __slots__ = ("_looked", "_uid", "client", "logged", "server")
 
     def __init__(self, client: Address | None, server: Address | None) -> None:
         self.client = client
         self.server = server
+        self.logged: str | None = None
         self._looked = False
         self._uid: int | None = None
 

@@ -14,18 +14,20 @@ import time
 from typing import Any, cast
 
 import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from sessiond.domain.errors import InvalidRequest, Refusal, Unavailable
-from sessiond.http.app import CONNECTION, App
+from sessiond.http.app import App
+from sessiond.http.exchange import CLOSE_LINE, Exchange
 from sessiond.http.instant import InstantAnswers
 from sessiond.http.limits import Limits
 from sessiond.http.peer import Connection
 from sessiond.http.problems import refuse_with_problem
 from sessiond.http.request import Request
-from sessiond.http.wire import STATUS_LINES, head_lines
+from sessiond.http.wire import head_lines
 
 _UNREADABLE = InvalidRequest(
     "unreadable_request", "This is no HTTP/1.1 request that can be read without doubt."
@@ -35,7 +37,9 @@ _TOO_SLOW = InvalidRequest("too_slow", "The request did not arrive in time.")
 _TOO_MANY = Unavailable("too_many_connections", "Too many connections; try again.")
 _STATUSES = {_UNREADABLE: 400, _HEAD_TOO_LARGE: 431, _TOO_SLOW: 408, _TOO_MANY: 503}
 
-_CLOSE = b"connection: close\r\n"
+_BODY_BEFORE_HEAD_BYTES = 64 * 1024
+"""What a chunk that ends within a head may hold of the body before it."""
+
 _MOST_DISCARDED_BYTES = 1024 * 1024
 
 
@@ -76,13 +80,15 @@ class Protocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._ticks = ticks
         self._limits = limits
-        self._instants = instants
+        self._find_instant = instants.find
+        self._answer_instantly = instants.answer
         self._sessiond = sessiond
         self._connection = Connection(None, None)
-        self._active_at = self._head_at = ticks.now
+        self._version = ""
+        self._active_at = self._task_at = ticks.now
+        self._head_at: int | None = ticks.now
         self._in_head = True
         self._head_bytes = 0
-        self._chunk_bytes = 0
         self._discarded_bytes = 0
         self._default_headers: object = None
         self._common = b""
@@ -98,9 +104,7 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Feed the parser; what it cannot read, or what has no end, is refused."""
         self._active_at = self._ticks.now
-        self._chunk_bytes = len(data)
-        if self._in_head:
-            self._head_bytes += len(data)
+        self._head_bytes = self._head_bytes + len(data) if self._in_head else len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -108,38 +112,38 @@ class Protocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refuse_or_close(_UNREADABLE)
             return
-        if self._in_head and self._head_bytes > self._limits.head_bytes:
-            self._refuse_or_close(_HEAD_TOO_LARGE)
+        if self._in_head:
+            self._wait_for_head()
 
     def on_message_begin(self) -> None:
         """Begin a request; the scope is made only if a task will answer it."""
         self.url = b""
         self.headers = []
-        self.expect_100_continue = False
         self._in_head = True
-        self._head_bytes = 0
-        self._discarded_bytes = 0
-        self._head_at = self._ticks.now
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; `Expect` is looked at only if a task will answer."""
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Answer at once where that is possible, else start a task."""
         self._in_head = False
-        self._head_at = self._ticks.now
-        if self._head_bytes + self._chunk_bytes > self._limits.head_bytes and self._is_head_too_large():
+        self._head_at = None
+        if self._head_bytes > self._limits.head_bytes and self._is_head_too_large():
             self._refuse_or_close(_HEAD_TOO_LARGE)
             return
-        route = self._instants.find(self.url)
+        route = self._find_instant(self.url)
         if route is not None and self._is_free_for_instant():
-            response = self._instants.answer(route, self.headers, self._connection, self._common_lines())
+            response = self._answer_instantly(route, self.headers, self._connection, self._common_lines())
             if response is not None:
                 self._respond(response)
                 return
-        url, headers, expects = self.url, self.headers, self.expect_100_continue
-        super().on_message_begin()
-        self.url, self.headers, self.expect_100_continue = url, headers, expects
-        self.scope["headers"] = headers
-        cast("dict[str, Any]", self.scope)[CONNECTION] = self._connection
-        super().on_headers_complete()
+        self._start_task()
+
+    def on_message_complete(self) -> None:
+        """Tell the task, if there is one."""
+        if self.cycle is not _ANSWERED:
+            super().on_message_complete()
 
     def on_body(self, body: bytes) -> None:
         """Keep the body for the task; of one that nobody reads any more, only so much is waited for."""
@@ -169,10 +173,10 @@ class Protocol(HttpToolsProtocol):
             if now - self._active_at > limits.stalled_seconds:
                 self.transport.abort()
         elif cycle is not None:
-            if cycle.more_body and now - self._head_at > limits.body_seconds:
+            if cycle.more_body and now - self._task_at > limits.body_seconds:
                 self._refuse_or_close(_TOO_SLOW)
         elif self._in_head:
-            if now - self._head_at > limits.head_seconds:
+            if self._head_at is not None and now - self._head_at > limits.head_seconds:
                 self._refuse(_TOO_SLOW)
         elif now - self._active_at > limits.idle_seconds:
             self.transport.close()
@@ -184,13 +188,57 @@ class Protocol(HttpToolsProtocol):
         return None if cycle is None or cycle.response_complete else cycle
 
     def _is_free_for_instant(self) -> bool:
-        return (
-            self._present_cycle is None
-            and self.parser.get_method() == b"GET"
-            and not self.flow.write_paused
-            and not self.expect_100_continue
-            and self.parser.get_http_version() == "1.1"
+        if self._present_cycle is not None:
+            return False
+        if not self._version:  # once per connection: no client changes it from request to request
+            self._version = self.parser.get_http_version()
+        return self._version == "1.1" and not self.flow.write_paused and self.parser.get_method() == b"GET"
+
+    def _wait_for_head(self) -> None:
+        """Note that a head is not complete; when that began, the sweep counts."""
+        if self._head_at is None:
+            self._head_at = self._ticks.now
+        if self._head_bytes > self._limits.head_bytes + _BODY_BEFORE_HEAD_BYTES:
+            self._refuse_or_close(_HEAD_TOO_LARGE)
+
+    def _start_task(self) -> None:
+        parser = self.parser
+        if self.url.startswith(b"/"):
+            path, _, query = self.url.partition(b"?")
+        else:
+            target = httptools.parse_url(self.url)
+            path, query = target.path or b"/", target.query or b""
+        request, problem = self._sessiond.request(
+            parser.get_method().decode("ascii"), path.decode("latin-1"), query, self.headers, self._connection
         )
+        request.http_version = parser.get_http_version()
+        request.transport_scheme = self.scheme or "http"
+        exchange = Exchange(
+            request,
+            problem,
+            self.transport,
+            self.flow,
+            keep_alive=request.http_version != "1.0" and parser.should_keep_alive(),
+            expects_continue=(request.header("expect") or "").lower() == "100-continue",
+            common=self._common_lines,
+            on_response=self.on_response_complete,
+        )
+        self._discarded_bytes = 0
+        self._task_at = self._ticks.now
+        waits = self._present_cycle is not None
+        self.cycle = cycle = cast("RequestResponseCycle", exchange)
+        app = cast("ASGI3Application", self._sessiond)
+        if waits:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, app))
+        else:
+            self._start_asgi_task(cycle, app)
+
+    def _common_lines(self) -> bytes:
+        headers = self.server_state.default_headers
+        if headers is not self._default_headers:
+            self._default_headers, self._common = headers, head_lines(headers)
+        return self._common
 
     def _is_head_too_large(self) -> bool:
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -203,15 +251,8 @@ class Protocol(HttpToolsProtocol):
             self.transport.write(response)
             return
         end = response.index(b"\r\n") + 2
-        self.transport.write(response[:end] + _CLOSE + response[end:])
+        self.transport.write(response[:end] + CLOSE_LINE + response[end:])
         self.transport.close()
-
-    def _common_lines(self) -> bytes:
-        headers = self.server_state.default_headers
-        if headers is not self._default_headers:
-            self._default_headers = headers
-            self._common = head_lines(headers)
-        return self._common
 
     def _refuse_or_close(self, refusal: Refusal) -> None:
         """Refuse what cannot be read; a complete request before it is still answered, and then the connection ends."""
@@ -236,11 +277,8 @@ class Protocol(HttpToolsProtocol):
             "OTHER", "-", b"", (), self._connection, app.edge, app.clock, app.request_ids.mint()
         )
         answer = refuse_with_problem(refusal, request, status=_STATUSES[refusal])
-        status, headers, body = app.finish(answer, request, app.dialects[-1])
-        app.access_log.record(request, "-", status, time.perf_counter_ns())
+        finished = app.finish(answer, request, app.dialects[-1])
+        app.access_log.record(request, "-", finished.status, time.perf_counter_ns())
         self.cycle = _ANSWERED
-        self.transport.write(
-            b"%b%b%b%b\r\n%b"
-            % (STATUS_LINES[status], self._common_lines(), _CLOSE, head_lines(headers), body)
-        )
+        self.transport.write(finished.response(self._common_lines() + CLOSE_LINE))
         self.transport.close()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl
 
-from sessiond.domain.callers import Caller, OperatorCaller, ServerCaller, SubjectCaller
+from sessiond.domain.callers import Caller
 from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.instants import Instant
 from sessiond.http.cookies import find_cookie
@@ -22,7 +23,7 @@ T = TypeVar("T")
 Headers = Sequence[tuple[bytes, bytes]]
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_NO_PARAMS: Mapping[str, str] = {}
+_NO_PARAMS: Mapping[str, str] = MappingProxyType({})
 
 
 class Request:
@@ -33,27 +34,18 @@ class Request:
     found out.
     """
 
-    __slots__ = (
-        "_address",
-        "_clock",
-        "_now",
-        "_scheme",
-        "body",
-        "caller",
-        "connection",
-        "context",
-        "edge",
-        "endpoint",
-        "http_version",
-        "method",
-        "params",
-        "path",
-        "query",
-        "query_string",
-        "raw_headers",
-        "request_id",
-        "transport_scheme",
-    )
+    # Defaults stand in the class: fewer stores when one is made, on the hot path.
+    params: Mapping[str, str] = _NO_PARAMS
+    endpoint: Endpoint | None = None
+    caller: Caller | None = None
+    context: object = None
+    query: object = None
+    body: object = None
+    http_version = "1.1"
+    transport_scheme = "http"
+    _now: Instant | None = None
+    _address: str | None = None
+    _scheme: str | None = None
 
     def __init__(  # noqa: PLR0917 - made once per request on the hot path, where keywords cost
         self,
@@ -65,8 +57,6 @@ class Request:
         edge: Edge,
         clock: Clock,
         request_id: str,
-        http_version: str = "1.1",
-        transport_scheme: str = "http",
     ) -> None:
         self.method = method
         self.path = path
@@ -75,18 +65,7 @@ class Request:
         self.connection = connection
         self.edge = edge
         self.request_id = request_id
-        self.http_version = http_version
-        self.transport_scheme = transport_scheme
-        self.params: Mapping[str, str] = _NO_PARAMS
-        self.endpoint: Endpoint | None = None
-        self.caller: Caller | None = None
-        self.context: object = None
-        self.query: object = None
-        self.body: object = None
         self._clock = clock
-        self._now: Instant | None = None
-        self._address: str | None = None
-        self._scheme: str | None = None
 
     @property
     def now(self) -> Instant:
@@ -198,10 +177,7 @@ class Request:
     @property
     def caller_label(self) -> str | None:
         """How events and logs name the caller; None for nobody."""
-        caller = self.caller
-        if isinstance(caller, ServerCaller | OperatorCaller | SubjectCaller):
-            return caller.label
-        return None
+        return None if self.caller is None else self.caller.label
 
 
 def _expected(value: object, kind: type[T]) -> T:

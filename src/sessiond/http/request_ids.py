@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import re
+from collections.abc import Iterator
 
 _SAFE = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{7,39}")
 _TOKEN_LIKE = re.compile(rb"sd[a-z][0-9]_")
-_NODE_HEX = 12
+_LOW = tuple(f"{low:03x}" for low in range(4096))
 
 
 class RequestIds:
@@ -20,14 +21,20 @@ class RequestIds:
     def __init__(self, entropy: bytes | None = None) -> None:
         digits = (entropy or os.urandom(10)).hex()
         self._head = f"{digits[:8]}-{digits[8:12]}-8{digits[12:15]}-8{digits[15:18]}-"
-        self._count = itertools.count(1).__next__
+        self._next = self._count().__next__
 
     def mint(self) -> str:
         """Return a new id."""
-        return f"{self._head}{self._count():0{_NODE_HEX}x}"
+        return self._next()
 
-    def accept(self, incoming: bytes | None) -> str:
+    def _count(self) -> Iterator[str]:
+        for high in itertools.count():
+            head = f"{self._head}{high:09x}"
+            for low in _LOW:
+                yield head + low
+
+    def accept(self, incoming: bytes) -> str:
         """Return *incoming* if it is 8 to 40 safe characters and nothing like a token, else a new id."""
-        if incoming is None or not _SAFE.fullmatch(incoming) or _TOKEN_LIKE.match(incoming):
+        if not _SAFE.fullmatch(incoming) or _TOKEN_LIKE.match(incoming):
             return self.mint()
         return incoming.decode("ascii")

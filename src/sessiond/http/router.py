@@ -107,6 +107,8 @@ class Router:
         if place is not None:
             return Match(_first(place), place)
         trimmed = path[:-1] if len(path) > 1 and path.endswith("/") else path
+        if not path.isascii():
+            return Match(self._fallback, refusal=MALFORMED_PATH)
         if "%" not in trimmed and trimmed.isprintable():
             return self._decoded(_segments(trimmed))
         segments = [decode_segment(segment) for segment in _segments(trimmed)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import NamedTuple
 
 from sessiond.domain.errors import Refusal, Throttled, Unavailable
 from sessiond.http.answer import JSON, Answer, encode_body
@@ -17,6 +19,7 @@ Headers = list[tuple[bytes, bytes]]
 STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 
 _FORBIDDEN = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_TOKEN = re.compile(rb"[a-z0-9-]+")
 _BODILESS = frozenset({204, 304})
 _UNAVAILABLE_RETRY_SECONDS = 1
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
@@ -44,32 +47,75 @@ def refused(answer: Answer, refusal: Refusal) -> Answer:
     return answer.with_headers(*added) if added else answer
 
 
-def finished(answer: Answer, request: Request, dialect: Dialect) -> tuple[Headers, bytes]:
-    """Return all headers (names in lower case) and the body. Raises `ValueError` for what may not stand in a header."""
-    if dialect.decorate is not None:
-        answer = dialect.decorate(request, answer)
-    body, content_type = encode_body(answer)
-    headers: Headers = [(name.lower().encode("ascii"), _value(value)) for name, value in answer.headers]
-    headers += [(b"set-cookie", _value(cookie.render(secure=request.secure))) for cookie in answer.cookies]
-    names = {name for name, _ in headers}
-    if answer.status not in _BODILESS:
-        headers.append((b"content-length", str(len(body)).encode()))
-        if content_type is not None and b"content-type" not in names:
-            headers.append((b"content-type", content_type.encode("ascii")))
-    for default in (_NO_STORE, _NO_PAGE):
-        if default[0] not in names:
-            headers.append(default)
-    headers += _ALWAYS
-    if request.edge.secure:
-        headers.append(_HSTS)
-    if dialect.cors is not None:
-        headers.append((b"access-control-allow-origin", b"*"))
-        if dialect.cors.exposed:
-            headers.append(
-                (b"access-control-expose-headers", ", ".join(dialect.cors.exposed).encode("ascii"))
+class Fixed(NamedTuple):
+    """The headers that are the same in every answer of a kind, as pairs and as lines."""
+
+    pairs: Headers
+    lines: bytes
+
+
+class Finished(NamedTuple):
+    """An answer ready for the wire."""
+
+    status: int
+    headers: Headers
+    fixed: Fixed
+    body: bytes
+
+    def response(self, common: bytes, *, with_body: bool = True) -> bytes:
+        """Return the whole response (HTTP/1.1) with the header lines *common* in it."""
+        body = self.body if with_body else b""
+        return b"".join(
+            (STATUS_LINES[self.status], common, head_lines(self.headers), self.fixed.lines, b"\r\n", body)
+        )
+
+
+class Finisher:
+    """Makes answers ready; what does not change from answer to answer is made once."""
+
+    def __init__(self) -> None:
+        self._fixed: dict[tuple[str, bool, bool, bool], Fixed] = {}
+
+    def finish(self, answer: Answer, request: Request, dialect: Dialect) -> Finished:
+        """Return *answer* ready for the wire. Raises `ValueError` for what may not stand in a header."""
+        if dialect.decorate is not None:
+            answer = dialect.decorate(request, answer)
+        body, content_type = encode_body(answer)
+        headers: Headers = [(b"x-request-id", request.request_id.encode("ascii"))]
+        cached = placed = False
+        for name, value in answer.headers:
+            key = name.lower()
+            cached = cached or key == "cache-control"
+            placed = placed or key == "content-security-policy"
+            headers.append((_name(key), _value(value)))
+        for cookie in answer.cookies:
+            headers.append((b"set-cookie", _value(cookie.render(secure=request.secure))))
+        if answer.status not in _BODILESS:
+            headers.append((b"content-length", b"%d" % len(body)))
+            if content_type is not None:
+                headers.append((b"content-type", content_type.encode("ascii")))
+        key_of_fixed = (dialect.name, cached, placed, request.edge.secure)
+        fixed = self._fixed.get(key_of_fixed)
+        if fixed is None:
+            fixed = self._fixed[key_of_fixed] = _fixed(
+                dialect, cached=cached, placed=placed, secure=request.edge.secure
             )
-    headers.append((b"x-request-id", request.request_id.encode("ascii")))
-    return headers, body
+        return Finished(answer.status, headers, fixed, body)
+
+
+def _fixed(dialect: Dialect, *, cached: bool, placed: bool, secure: bool) -> Fixed:
+    pairs = list(_ALWAYS)
+    if not cached:
+        pairs.append(_NO_STORE)
+    if not placed:
+        pairs.append(_NO_PAGE)
+    if secure:
+        pairs.append(_HSTS)
+    if dialect.cors is not None:
+        pairs.append((b"access-control-allow-origin", b"*"))
+        if dialect.cors.exposed:
+            pairs.append((b"access-control-expose-headers", ", ".join(dialect.cors.exposed).encode("ascii")))
+    return Fixed(pairs, head_lines(pairs))
 
 
 def preflight(dialect: Dialect) -> Answer:
@@ -98,6 +144,14 @@ def json_head(*, secure: bool) -> bytes:
     if secure:
         headers.append(_HSTS)
     return head_lines(headers) + b"content-length: "
+
+
+@functools.lru_cache(maxsize=256)
+def _name(key: str) -> bytes:
+    name = key.encode("ascii")
+    if not _TOKEN.fullmatch(name):
+        raise ValueError("this is no header name")
+    return name
 
 
 def _value(text: str) -> bytes:
