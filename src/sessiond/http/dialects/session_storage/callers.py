@@ -42,7 +42,7 @@ def vault_credential(callers: Callers) -> Credential:
             return await shared.session.resolve(request)
 
     return Credential(
-        name="session, server key or public access",
+        name="public access, server key or session",
         resolve=resolve,
         schemes=((), (BEARER_SESSION,), (COOKIE_SESSION,), (BEARER_SERVER_KEY,)),
         refusals=(MISSING, INVALID, DIFFER, CrossSite()),
