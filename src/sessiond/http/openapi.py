@@ -69,11 +69,20 @@ class _Schemas:
 
     def __init__(self, dialects: Sequence[Dialect]) -> None:
         types = list(dict.fromkeys(_types(dialects)))
-        schemas, self.components = msgspec.json.schema_components(types, ref_template=_REF)
+        schemas, self.components = msgspec.json.schema_components(
+            types, schema_hook=_any_json, ref_template=_REF
+        )
         self._schemas = dict(zip(types, schemas, strict=True))
 
     def of(self, kind: type) -> Json:
         return self._schemas[kind]
+
+
+def _any_json(kind: type) -> Json:
+    """Return the schema of a member that may hold any JSON, declared as `object`."""
+    if kind is object:
+        return {"description": "Any JSON value."}  # msgspec takes an empty schema for none
+    raise NotImplementedError(f"{kind} has no JSON schema")
 
 
 def _types(dialects: Iterable[Dialect]) -> Iterable[type]:
