@@ -10,6 +10,8 @@ import socket
 import sys
 from collections.abc import Sequence
 
+import msgspec
+
 from sessiond.bootstrap.announcing import first_start_text, public_access_line, serving_line
 from sessiond.bootstrap.background import Background
 from sessiond.bootstrap.opening import Opened, open_deployment, settle_server
@@ -46,6 +48,8 @@ def serve(loaded: Loaded) -> None:
     configure_logs(level=_LEVELS[loaded.settings.log_level])
     # The port first: a start that fails for it must not leave a new installation behind.
     sockets = bind(loaded.settings.host, loaded.settings.port)
+    port = sockets[0].getsockname()[1]
+    loaded = msgspec.structs.replace(loaded, settings=msgspec.structs.replace(loaded.settings, port=port))
     try:
         run(_serve(loaded, sockets))
     finally:
@@ -61,6 +65,7 @@ def build_app(opened: Opened, sockets: Sequence[socket.socket]) -> App:
         public_url=settings.public_url,
         trusted_proxies=settings.trusted_proxies,
         public_access=settings.public_access,
+        login_url=settings.login_url,
     )
     access_log = AccessLog(write_to(_STANDARD_ERROR) if settings.access_log else None)
     return App(discover(opened.services, edge), edge=edge, clock=opened.clock, access_log=access_log)

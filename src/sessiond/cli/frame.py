@@ -86,14 +86,19 @@ P = TypeVar("P", bound=Callable[..., Answer])
 
 
 def group(summary: str) -> typer.Typer:
-    """Return an empty group of verbs."""
-    return typer.Typer(
-        help=summary,
-        no_args_is_help=True,
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-    )
+    """Return an empty group of verbs; it stays a group when it has one verb only."""
+    app = single()
+
+    def several() -> None:
+        """Have verbs below it."""
+
+    app.callback(help=summary, no_args_is_help=True)(several)
+    return app
+
+
+def single() -> typer.Typer:
+    """Return a place for one verb that stands at the top level."""
+    return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 def verb(app: typer.Typer, name: str) -> Callable[[V], V]:

@@ -9,10 +9,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sessiond.bootstrap.background import purge_bite
 from sessiond.bootstrap.opening import Opened
-from sessiond.cli.frame import Answer, group, verb
+from sessiond.cli.frame import Answer, single, verb
 from sessiond.cli.show import harmless
 
-app = group("Remove what ended long enough ago.")
+app = single()
 
 _BITE = 500
 

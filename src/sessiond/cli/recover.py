@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from sessiond.bootstrap.opening import Opened
-from sessiond.cli.frame import BY, Answer, group, verb
+from sessiond.cli.frame import BY, Answer, single, verb
 from sessiond.cli.options import YesOption
 from sessiond.cli.questions import confirm
 from sessiond.cli.show import harmless, when
 
-app = group("End every session after a restore.")
+app = single()
 
 
 @verb(app, "recover")

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from sessiond.bootstrap.serving import serve
-from sessiond.cli.frame import Exit, fail
+from sessiond.cli.frame import Exit, fail, single
 from sessiond.config.coercion import kind_text
 from sessiond.config.loading import load
 from sessiond.config.settings import Setting, declared
 from sessiond.domain.errors import Misconfigured, Refusal
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = single()
 
 _FLAGS = [setting for setting in declared() if not setting.section]
 

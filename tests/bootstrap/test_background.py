@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from sessiond.bootstrap.background import Background
+from sessiond.bootstrap.opening import Opened, open_deployment
+from sessiond.config.loading import load
+from sessiond.domain.events import EventType
+from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
+from sessiond.domain.records import Kind
+from sessiond.domain.rules import PurgeRules
+from sessiond.domain.sessions import SessionKind
+from sessiond.domain.subjects import SubjectKind
+from sessiond.services.issuing import Order
+from sessiond.services.ports import Selection
+from sessiond.storage.engine import Role
+
+AT_ONCE = PurgeRules(ended_sessions=timedelta(seconds=-1))
+SESSIONS = Selection(kind=Kind.SESSION)
+
+
+@pytest.fixture
+async def opened(tmp_path: Path) -> AsyncIterator[Opened]:
+    loaded = load(environ={}, flags={"data_dir": str(tmp_path / "data")})
+    deployment = await open_deployment(loaded, Role.SERVER)
+    yield deployment
+    await deployment.close()
+
+
+async def end_sessions(opened: Opened, count: int) -> None:
+    for _ in range(count):
+        order = Order(
+            project=DEFAULT_PROJECT,
+            subject=SubjectId("alice"),
+            session_kind=SessionKind.TOKENS,
+            by="test",
+            create=SubjectKind.USER,
+        )
+        issued = await opened.services.issuing.issue(order)
+        await opened.services.sessions.revoke(issued.session, reason="test", by="test")
+
+
+async def test_the_witness_follows_the_store(opened: Opened) -> None:
+    background = Background(opened)
+    await background.each_second()
+    before = opened.files.read_witness()
+
+    await opened.services.projects.add("new", by="test")
+    await background.each_second()
+
+    after = opened.files.read_witness()
+    assert before is not None
+    assert after is not None
+    assert after.newest_event == await opened.store.newest_event() > before.newest_event
+
+
+async def test_a_witness_that_did_not_change_is_not_written(opened: Opened) -> None:
+    background = Background(opened)
+    await background.each_second()
+    opened.files.path("witness").unlink()
+
+    await background.each_second()
+
+    assert not opened.files.path("witness").exists()
+
+
+async def test_a_purge_takes_everything_whose_time_is_over(opened: Opened) -> None:
+    await end_sessions(opened, 3)
+    background = Background(opened)
+
+    await background.purge()
+    assert await opened.store.count(SESSIONS) == 3
+
+    background.purge_rules = AT_ONCE
+    await background.purge()
+    assert await opened.store.count(SESSIONS) == 0
+
+
+async def test_a_clock_that_stepped_is_told_and_purges_nothing_for_a_while(opened: Opened) -> None:
+    await end_sessions(opened, 1)
+    background = Background(opened)
+    background.purge_rules = AT_ONCE
+    before = await opened.store.newest_event()
+    opened.clock.stepped.append(86_400_000)
+
+    await background.each_second()
+    await background.purge()
+
+    told = [event for _, event in await opened.store.events(after=before, limit=10)]
+    assert [(event.type, event.data) for event in told] == [
+        (EventType.CLOCK_STEPPED, {"step_ms": 86_400_000})
+    ]
+    assert await opened.store.count(SESSIONS) == 1
+
+
+async def test_stopping_does_once_more_what_is_done_each_second(opened: Opened) -> None:
+    background = Background(opened)
+    background.start()
+
+    await background.stop()
+
+    assert opened.files.read_witness() is not None
