@@ -40,7 +40,7 @@ class Edge:
     """What the server knows about its own outside.
 
     *listeners* are the addresses that are listened on. *public_url* is what browsers see (`https://host[:port]`).
-    *trusted_proxies* are addresses or networks (CIDR). Raises `Misconfigured` for values that mean nothing.
+    *trusted_proxies* are addresses or networks (CIDR). *login_url* is where a browser without a session signs in. Raises `Misconfigured` for values that mean nothing.
     """
 
     def __init__(
@@ -50,12 +50,14 @@ class Edge:
         public_url: str | None = None,
         trusted_proxies: Sequence[str] = (),
         public_access: PublicAccess = PublicAccess.AUTO,
+        login_url: str | None = None,
     ) -> None:
         self.listeners = tuple(listeners)
         self.public_url = public_url.rstrip("/") if public_url else None
         self.public_origin = _public_origin(self.public_url) if self.public_url else None
         self.trusted_proxies: tuple[Network, ...] = tuple(_network(text) for text in trusted_proxies)
         self.public_access = public_access
+        self.login_url = login_url
         self.local_only = (
             all(is_loopback(address) for address in self.listeners)
             and self.public_url is None

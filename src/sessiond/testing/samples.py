@@ -20,7 +20,7 @@ from sessiond.domain.ids import (
 from sessiond.domain.instants import Instant
 from sessiond.domain.projects import Deployment, Project, Tally
 from sessiond.domain.records import Key, Record
-from sessiond.domain.sessions import Actor, Client, Epochs, Session, SessionKind
+from sessiond.domain.sessions import AccessFormat, Actor, Client, Epochs, Session, SessionKind
 from sessiond.domain.subjects import Subject
 from sessiond.services.ports import Change, Revocation
 
@@ -84,6 +84,7 @@ def full_session() -> Session:
         project=DEFAULT_PROJECT,
         subject=SubjectId("ünïcode 'quoted\" \\ 日本"),
         session_kind=SessionKind.BROWSER,
+        access_format=AccessFormat.JWT,
         created_at=NOW,
         authenticated_at=NOW + 1,
         last_seen_at=NOW + 2,

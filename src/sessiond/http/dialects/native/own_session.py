@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from urllib.parse import quote
 
 import msgspec
@@ -80,9 +81,10 @@ class OwnSession:
                 "/v1/verify",
                 self.verify,
                 summary="Verify for a reverse proxy: identity in headers, no body",
+                description="A browser that asks for a page without a session is sent to `login_url` where one is set.",
                 tags=tags,
-                credential=own,
-                answers={200: None},
+                credential=dataclasses.replace(own, resolve=self._own_or_nobody),
+                answers={200: None, 302: None},
             ),
             Endpoint(
                 "GET",
@@ -141,8 +143,19 @@ class OwnSession:
         policy = self._services.sessions.policy_of(standing)
         return Answer(200, tokens_of(self._services, standing.session, policy, now=request.now))
 
+    async def _own_or_nobody(self, request: Request) -> Caller | None:
+        """Return who asks; None for a browser that is to sign in."""
+        try:
+            return await self._credentials.session.resolve(request)
+        except Unauthenticated:
+            if request.edge.login_url is None or not _wants_page(request):
+                raise
+            return None
+
     async def verify(self, request: Request) -> Answer:
-        """Tell a proxy who asks."""
+        """Tell a proxy who asks, or send a browser to sign in."""
+        if request.caller is None and request.edge.login_url is not None:
+            return Answer(302, headers=(("Location", request.edge.login_url),))
         session = session_of(request.caller)
         return Answer(
             200,
@@ -156,6 +169,10 @@ class OwnSession:
         """Publish the default project's native keys; a key is published well before its first use."""
         keys = self._services.keys.jwks(DEFAULT_PROJECT, (Audience.NATIVE,))
         return Answer(200, {"keys": keys}, headers=(_JWKS_CACHE,))
+
+
+def _wants_page(request: Request) -> bool:
+    return any("text/html" in accept for accept in request.headers("accept"))
 
 
 def session_of(caller: Caller | None) -> Session:

@@ -11,7 +11,7 @@ import msgspec
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import ProjectId, id_text
 from sessiond.domain.records import Key, Kind, Record
-from sessiond.domain.sessions import Actor, Client, Epochs, Session, SessionKind
+from sessiond.domain.sessions import AccessFormat, Actor, Client, Epochs, Session, SessionKind
 from sessiond.storage.kinds import record_types
 
 Row = tuple[Any, ...]
@@ -21,6 +21,7 @@ Row = tuple[Any, ...]
 class _Rest(msgspec.Struct, frozen=True, omit_defaults=True):
     """The members of a session that have no column."""
 
+    access_format: AccessFormat = AccessFormat.OPAQUE
     client: Client = Client()
     acr: str | None = None
     amr: tuple[str, ...] = ()
@@ -89,7 +90,16 @@ def project_text(project: bytes) -> ProjectId:
 
 def session_row(session: Session) -> Row:
     """Return the values of `SESSION_COLUMNS`."""
-    rest = _encode(_Rest(session.client, session.acr, session.amr, session.actor, session.metadata))
+    rest = _encode(
+        _Rest(
+            session.access_format,
+            session.client,
+            session.acr,
+            session.amr,
+            session.actor,
+            session.metadata,
+        )
+    )
     return (
         session.id,
         project_bytes(session.project),
@@ -142,6 +152,7 @@ def session_from(row: Row) -> Session:
         epochs=Epochs(row[17], row[18], row[19]),
         revoked_at=row[20],
         revoked_reason=row[21],
+        access_format=rest.access_format,
         client=rest.client,
         acr=rest.acr,
         amr=rest.amr,
