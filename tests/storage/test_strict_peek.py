@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 
 from sessiond.domain.errors import Unavailable
-from sessiond.domain.ids import DEFAULT_PROJECT, SessionId
+from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SessionId
 from sessiond.domain.sessions import Session
 from sessiond.services.ports import Store
 from sessiond.storage.engine import Role
+from sessiond.storage.engines.sqlite.database import DatabaseFile
+from sessiond.storage.engines.sqlite.reads import Reads
+from sessiond.storage.engines.sqlite.trust import TrustedMemory
+from sessiond.storage.engines.sqlite.wal_index import WalIndex
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
 from sessiond.testing.samples import NOW
@@ -150,6 +154,28 @@ async def test_a_restarted_write_ahead_log_is_noticed_too(server: Store, tell: T
         await server.apply(samples.put(*filling))
         tell("revoke", session.id.hex())
         assert peek(server, session.id) is None
+
+
+async def test_a_commit_while_memory_catches_up_moves_the_header_once_more(
+    server: Store, tell: Tell, tmp_path: Path
+) -> None:
+    session = samples.session()
+    await known(server, session)
+    file = DatabaseFile(tmp_path / "sessiond.db", busy_seconds=1)
+
+    class Overtaken(Reads):
+        """A read that a command's commit follows at once."""
+
+        def changes(self, after: int) -> list[tuple[int, str, ProjectId, bytes]]:
+            found = super().changes(after)
+            tell("revoke", session.id.hex())
+            return found
+
+    memory = TrustedMemory(Overtaken(file.connect(writing=False)), WalIndex(file.path), 10)
+    await server.apply(samples.put(samples.session()))
+    assert memory.has_moved()
+    memory.catch_up()
+    assert memory.has_moved()
 
 
 async def test_without_a_cache_memory_never_answers(url: str) -> None:

@@ -70,11 +70,11 @@ class StandingCache:
         standing = self._standings.get(session)
         if standing is None:
             return None
-        found = standing.session
-        if found.project != project or self._subjects.get((project, found.subject)) is not standing.subject:
+        found, acting = standing.session, standing.actor
+        home = found.project
+        if home != project or self._subjects.get((home, found.subject)) is not standing.subject:
             return None
-        acting = standing.actor
-        if acting is not None and self._subjects.get((project, acting.id)) is not acting:
+        if acting is not None and self._subjects.get((home, acting.id)) is not acting:
             return None
         return standing
 

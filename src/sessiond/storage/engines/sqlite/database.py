@@ -14,7 +14,7 @@ from sessiond.storage.engine import unavailable
 from sessiond.storage.engines.sqlite.failures import meaning
 
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
-CHECKPOINT_PAGES = 4000
+CHECKPOINT_PAGES = 1000
 MAPPED_BYTES = 1 << 31
 LARGEST_WAL_KEPT = 64 << 20
 

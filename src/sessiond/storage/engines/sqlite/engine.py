@@ -92,7 +92,6 @@ class SqliteStore:
         if memory is None:
             return None
         if memory.has_moved():
-            self.check()
             with answering():
                 memory.catch_up()
         return memory.get(project, session)
