@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import json
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
+from tests.dialects.device_calls import DAY, PATH, a_device, bearer, decoded, opened, session_of, token_of
 from tests.server_process import ServerProcess
-
-PATH = "/api/sessions"
-DAY = 86_400
 
 
 @pytest.fixture(scope="module")
@@ -41,38 +36,6 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 def http(server: ServerProcess) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=server.url) as client:
         yield client
-
-
-def a_device() -> str:
-    return f"device-{uuid.uuid4()}"
-
-
-def token_of(answer: httpx.Response) -> str:
-    assert answer.status_code == 200, answer.text
-    body = answer.json()
-    assert list(body) == ["data"]
-    assert list(body["data"]) == ["token"]
-    token: str = body["data"]["token"]
-    return token
-
-
-def opened(http: httpx.Client, identifier: str, **headers: str) -> str:
-    return token_of(http.post(PATH, json={"identifier": identifier}, headers=headers))
-
-
-def decoded(token: str) -> list[dict[str, Any]]:
-    """Return header and claims, their members in the order in which they stand."""
-    return [
-        json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))) for part in token.split(".")[:2]
-    ]
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
-
-
-def session_of(http: httpx.Client, token: str) -> httpx.Response:
-    return http.get("/v1/session", headers=bearer(token))
 
 
 # -- the document -----------------------------------------------------------------------------------------------
@@ -267,6 +230,7 @@ def test_the_session_is_listed_like_any_other(http: httpx.Client, server: Server
     assert [session["id"] for session in listed["items"]] == [claims["sid"]]
 
 
+@pytest.mark.slow
 def test_the_session_survives_a_restart(tmp_path: Path) -> None:
     with ServerProcess.started(tmp_path) as server, httpx.Client(base_url=server.url) as http:
         device = a_device()
@@ -357,69 +321,3 @@ def test_an_application_with_a_server_key_is_not_limited(closed: ServerProcess) 
     with httpx.Client(base_url=closed.url) as http:
         for _ in range(3):
             assert token_of(http.post(PATH, json={"identifier": a_device()}, headers=closed.authorization))
-
-
-# -- limits -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("setting", ["SESSIOND_DEVICE_NEW_PER_HOUR", "SESSIOND_DEVICE_MAX_SESSIONS_PER_IP"])
-def test_an_address_may_bring_so_many_devices_also_over_a_restart(tmp_path: Path, setting: str) -> None:
-    with (
-        ServerProcess.started(tmp_path, settings={setting: "2"}) as server,
-        httpx.Client(base_url=server.url) as http,
-    ):
-        first = a_device()
-        opened(http, first)
-        opened(http, a_device())
-        server.kill()
-        server.restart()
-
-        refused = http.post(PATH, json={"identifier": a_device()})
-
-        assert refused.status_code == 429
-        assert 0 < int(refused.headers["retry-after"]) <= 30 * DAY
-        assert refused.json() == {"error": "too many devices from this address, try again later"}
-        assert opened(http, first)
-
-
-def test_thirty_new_devices_an_hour_are_let_in_by_default_and_many_at_once_are_not_more(
-    tmp_path: Path,
-) -> None:
-    with ServerProcess.started(tmp_path) as server:
-
-        def call(_: int) -> int:
-            return httpx.post(server.url + PATH, json={"identifier": a_device()}, timeout=30).status_code
-
-        with ThreadPoolExecutor(16) as pool:
-            statuses = list(pool.map(call, range(48)))
-
-    assert statuses.count(200) == 30
-    assert statuses.count(429) == 18
-
-
-# -- what is kept -----------------------------------------------------------------------------------------------
-
-
-def test_nothing_readable_of_the_identifier_is_kept_or_logged(tmp_path: Path) -> None:
-    canary = f"canary-{uuid.uuid4()}"
-    with ServerProcess.started(tmp_path) as server, httpx.Client(base_url=server.url) as http:
-        token = opened(http, canary)
-        session_of(http, token)
-        http.post(PATH, json={"identifier": canary + "\n"})
-        http.post(PATH, content=json.dumps({"identifier": canary}), headers={"Content-Type": "text/plain"})
-        with contextlib.suppress(httpx.HTTPError):
-            http.get(PATH, params={"identifier": canary})
-        kept = everything_in(server)
-        server.kill()
-        kept += everything_in(server)
-
-    for secret in (canary, canary[:12], canary[-12:], token, token.split(".")[2]):
-        for form in (secret.encode(), secret.encode().hex().encode(), base64.b64encode(secret.encode())[:-4]):
-            assert form not in kept
-
-
-def everything_in(server: ServerProcess) -> bytes:
-    """Return every byte of the data directory (database, WAL) and of the log."""
-    files = [path for path in server.data_dir.rglob("*") if path.is_file()]
-    assert any(path.name.endswith("-wal") for path in files)
-    return b"".join(path.read_bytes() for path in files) + server.log().encode()
