@@ -165,6 +165,16 @@ async def test_a_restored_backup_gets_a_new_epoch_loudly(machine: Machine, tmp_p
     assert again.services.keys.deployment.epoch == restored.services.keys.deployment.epoch
 
 
+async def test_a_witness_that_was_lost_is_told_and_kept_anew(machine: Machine) -> None:
+    await machine.start()
+    (machine.secrets / "witness").unlink()
+
+    await machine.start()
+
+    assert "There was no witness" in machine.said[0]
+    assert (machine.secrets / "witness").exists()
+
+
 async def test_another_seeded_server_key_retires_the_former(machine: Machine) -> None:
     await machine.start(SERVER_KEY=SEED)
 

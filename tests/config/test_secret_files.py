@@ -65,6 +65,14 @@ def test_a_secret_is_written_once_with_mode_0600(files: SecretFiles) -> None:
     assert mode_of(files.path("key")) == 0o600
 
 
+def test_a_secret_that_cannot_be_written_leaves_nothing_behind(files: SecretFiles) -> None:
+    files.path("server-key").mkdir()
+
+    with pytest.raises(Misconfigured, match="no regular file"):
+        files.add("server-key", Secret("one"))
+    assert [path.name for path in files.directory.iterdir()] == ["server-key"]
+
+
 def test_a_secret_that_is_not_there_is_none(files: SecretFiles) -> None:
     assert files.read("key") is None
 

@@ -32,8 +32,8 @@ def test_a_database_that_is_where_the_witness_says_is_ordinary() -> None:
     assert decide(found(NOW, NOW)) is Start.ORDINARY
 
 
-def test_a_database_whose_key_fits_needs_no_witness() -> None:
-    assert decide(found(NOW, None)) is Start.ORDINARY
+def test_a_database_whose_key_fits_starts_without_a_witness() -> None:
+    assert decide(found(NOW, None)) is Start.UNWITNESSED
 
 
 def test_a_database_with_fewer_events_than_the_witness_is_behind() -> None:
@@ -66,7 +66,7 @@ def test_a_used_database_whose_ring_the_key_does_not_open_is_refused(witness: Wi
     assert decide(found(NOW, witness, opens=False)) is Start.KEY_WRONG
 
 
-@pytest.mark.parametrize("start", [Start.FIRST, Start.ORDINARY, Start.BEHIND])
+@pytest.mark.parametrize("start", [Start.FIRST, Start.ORDINARY, Start.UNWITNESSED, Start.BEHIND])
 def test_a_start_that_goes_on_is_not_refused(start: Start) -> None:
     require_startable(start, database="sqlite:///d", secrets="s")
 

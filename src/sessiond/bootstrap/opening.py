@@ -196,6 +196,11 @@ async def settle_server(opened: Opened, say: Say) -> None:
             "The database is behind what the witness last saw (a restored backup, or another copy of it): "
             "every session has been ended, so that none that was revoked since comes back."
         )
+    if opened.start is Start.UNWITNESSED and opened.witnessed:
+        say(
+            f"There was no witness in {opened.files.directory}: one is kept from now on. If the database was restored "
+            "from a backup, run `sessiond recover`."
+        )
     if secrets.master_token is not None:
         recovery.check_master_seed(secrets.master_token.secret)
     if secrets.server_key is not None:

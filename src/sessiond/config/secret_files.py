@@ -66,17 +66,18 @@ class SecretFiles:
 
     def add(self, name: str, secret: Secret) -> Secret:
         """Write *secret* to the file *name*, durably, unless the file exists; return the secret that is there then."""
+        path = self.path(name)
+        new = self._write_beside(path, secret.reveal().encode() + b"\n")
         try:
-            descriptor = os.open(self.path(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            # A link, which fails where the name is taken: nobody ever sees, or leaves behind, half a file.
+            path.hardlink_to(new)
         except FileExistsError:
-            return Secret(read_secret_file(self.path(name)))
+            return Secret(read_secret_file(path))
         except OSError as error:
-            raise Misconfigured(f"{self.path(name)} cannot be written: {error.strerror}") from None
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(secret.reveal().encode() + b"\n")
-            stream.flush()
-            os.fsync(descriptor)
-        self._sync_directory()
+            raise _unwritable(path, error) from None
+        finally:
+            new.unlink(missing_ok=True)
+            self._sync_directory()
         return secret
 
     def keep(self, token: Secret) -> None:
@@ -103,18 +104,26 @@ class SecretFiles:
 
     def _replace(self, name: str, content: bytes) -> None:
         path = self.path(name)
-        new = path.with_name(f".{name}.{os.getpid()}")
+        new = self._write_beside(path, content)
+        try:
+            new.replace(path)
+            self._sync_directory()
+        except OSError as error:
+            new.unlink(missing_ok=True)
+            raise _unwritable(path, error) from None
+
+    def _write_beside(self, path: Path, content: bytes) -> Path:
+        new = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(content)
                 stream.flush()
                 os.fsync(descriptor)
-            new.replace(path)
-            self._sync_directory()
         except OSError as error:
             new.unlink(missing_ok=True)
-            raise Unavailable("secrets_unwritable", f"{path} cannot be written: {error.strerror}.") from None
+            raise _unwritable(path, error) from None
+        return new
 
     def _sync_directory(self) -> None:
         descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -122,3 +131,7 @@ class SecretFiles:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _unwritable(path: Path, error: OSError) -> Unavailable:
+    return Unavailable("secrets_unwritable", f"{path} cannot be written: {error.strerror}.")

@@ -42,6 +42,8 @@ class Start(enum.Enum):
     """Nothing is there yet: keys, server key and master token are made."""
     ORDINARY = enum.auto()
     """Everything fits."""
+    UNWITNESSED = enum.auto()
+    """The key opens the database, and nothing says how far it had come: another node, or a witness that was lost."""
     BEHIND = enum.auto()
     """The database is older than the witness, or another history of it: a new epoch ends every session."""
     KEY_MISSING = enum.auto()
@@ -62,7 +64,7 @@ def decide(found: Found) -> Start:
     if not found.opens:
         return Start.KEY_WRONG
     if witness is None:
-        return Start.ORDINARY
+        return Start.UNWITNESSED
     behind = recorded.newest_event < witness.newest_event or recorded.epoch != witness.epoch
     return Start.BEHIND if behind else Start.ORDINARY
 
