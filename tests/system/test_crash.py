@@ -1,0 +1,89 @@
+"""kill -9 while clients of every dialect write: whatever was acknowledged is there after the restart."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.server_process import ServerProcess
+from tests.system.main_calls import add_pin_user
+from tests.system.writers import (
+    Acknowledged,
+    DeviceWriter,
+    NativeWriter,
+    OperatorWriter,
+    PinWriter,
+    StackWriter,
+    VaultWriter,
+    Writer,
+)
+
+pytestmark = pytest.mark.slow
+
+ROUNDS = 4
+LEAST, MOST = 60, 300
+"""How many acknowledged writes a round has before the kill, drawn anew for each."""
+
+SETTINGS = {
+    "SESSIOND_DEVICE_NEW_PER_HOUR": "100000",
+    "SESSIOND_DEVICE_MAX_SESSIONS_PER_IP": "100000",
+    "SESSIOND_PIN_ACCESS_TOKEN_LIFETIME": "1h",
+}
+
+
+@pytest.fixture
+def crashing_server(tmp_path: Path) -> Iterator[ServerProcess]:
+    with ServerProcess.started(tmp_path, settings=SETTINGS) as process:
+        yield process
+
+
+def write_until_killed(server: ServerProcess, writers: list[Writer], wanted: int) -> None:
+    """Let every writer write at once, and kill the server when *wanted* writes are acknowledged."""
+    start = threading.Barrier(len(writers) + 1)
+    count = Acknowledged(wanted)
+    failures: list[BaseException] = []
+
+    def run(writer: Writer) -> None:
+        try:
+            writer.write_until_gone(start, count)
+        except BaseException as error:  # noqa: BLE001  whatever it is, the test must hear of it
+            failures.append(error)
+            count.enough.set()
+
+    threads = [threading.Thread(target=run, args=(writer,)) for writer in writers]
+    for thread in threads:
+        thread.start()
+    start.wait(timeout=20)
+    assert count.enough.wait(timeout=60), "the writers were not acknowledged in time"
+    server.kill()
+    for thread in threads:
+        thread.join(timeout=20)
+    assert not failures, failures
+
+
+def test_what_was_acknowledged_before_a_kill_is_there_after_it(crashing_server: ServerProcess) -> None:
+    server = crashing_server
+    add_pin_user(server, "anna")
+    kinds = (NativeWriter, NativeWriter, NativeWriter, VaultWriter, StackWriter, DeviceWriter, OperatorWriter)
+    everyone: list[Writer] = []
+
+    for _ in range(ROUNDS):
+        writers: list[Writer] = [*(kind(server) for kind in kinds), PinWriter(server, "anna")]
+        write_until_killed(server, writers, random.randint(LEAST, MOST))
+        server.restart()
+        with httpx.Client(base_url=server.url) as http:
+            for writer in writers:
+                writer.check(http)
+        everyone += writers
+
+    # Once more for all of them: no later crash took away what an earlier one had left.
+    with httpx.Client(base_url=server.url) as http:
+        for writer in everyone:
+            writer.check(http)
+    assert all(any(type(w) is kind and w.acknowledged for w in everyone) for kind in (*kinds, PinWriter))
+    assert '"status":500' not in server.log()
