@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
 from sessiond.domain.errors import InvalidRequest
+
+_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]*")
 
 
 class SetCookie(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +32,12 @@ class SetCookie(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, value="", max_age_seconds=0)
 
     def render(self, *, secure: bool) -> str:
-        """Return the value of `Set-Cookie`; *secure* holds where the cookie itself does not say."""
+        """Return the value of `Set-Cookie`; *secure* holds where the cookie itself does not say.
+
+        Raises `ValueError` for a value with characters that RFC 6265 section 4.1.1 does not allow.
+        """
+        if not _VALUE.fullmatch(self.value):
+            raise ValueError(f"the cookie {self.name} cannot have this value")
         parts = [f"{self.name}={self.value}", f"Path={self.path}"]
         if self.max_age_seconds is not None:
             parts.append(f"Max-Age={self.max_age_seconds}")

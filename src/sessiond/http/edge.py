@@ -40,7 +40,8 @@ class Edge:
     """What the server knows about its own outside.
 
     *listeners* are the addresses that are listened on. *public_url* is what browsers see (`https://host[:port]`).
-    *trusted_proxies* are addresses or networks (CIDR). *login_url* is where a browser without a session signs in. Raises `Misconfigured` for values that mean nothing.
+    *trusted_proxies* are addresses or networks (CIDR). *login_url* is where a browser without a session
+    signs in. Raises `Misconfigured` for values that mean nothing.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ from sessiond.http.limits import Limits
 from sessiond.http.peer import Connection
 from sessiond.http.problems import refuse_with_problem
 from sessiond.http.request import Request
-from sessiond.http.wire import head_lines
+from sessiond.http.wire import head_lines, refused
 
 _UNREADABLE = InvalidRequest(
     "unreadable_request", "This is no HTTP/1.1 request that can be read without doubt."
@@ -277,7 +277,7 @@ class Protocol(HttpToolsProtocol):
             "OTHER", "-", b"", (), self._connection, app.edge, app.clock, app.request_ids.mint()
         )
         answer = refuse_with_problem(refusal, request, status=_STATUSES[refusal])
-        finished = app.finish(answer, request, app.dialects[-1])
+        finished = app.finish(refused(answer, refusal), request, app.dialects[-1])
         app.access_log.record(request, "-", finished.status, time.perf_counter_ns())
         self.cycle = _ANSWERED
         self.transport.write(finished.response(self._common_lines() + CLOSE_LINE))
