@@ -234,6 +234,26 @@ async def test_a_command_works_beside_a_server(machine: Machine) -> None:
         assert await opened.services.projects.get(project.id) == project
 
 
+@pytest.mark.parametrize("there", [True, False])
+async def test_a_command_that_may_not_begin_makes_nothing(machine: Machine, there: bool) -> None:
+    if there:
+        machine.data_dir.mkdir(mode=0o700)
+
+    with pytest.raises(Misconfigured, match="There is no installation in"):
+        async with tools(load(environ={}, flags={"data_dir": str(machine.data_dir)})):
+            pass
+    assert list(machine.data_dir.rglob("*")) == []
+
+
+async def test_a_command_that_may_begin_makes_the_installation(machine: Machine) -> None:
+    loaded = load(environ={}, flags={"data_dir": str(machine.data_dir)})
+
+    async with tools(loaded, begin=True) as opened:
+        assert opened.start is Start.FIRST
+
+    assert (await machine.start()).start is Start.ORDINARY
+
+
 async def test_a_command_cannot_reach_memory(machine: Machine) -> None:
     with pytest.raises(Misconfigured, match="lives inside the server's process"):
         async with tools(

@@ -63,13 +63,15 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
             await self.store.close()
 
 
-async def open_deployment(loaded: Loaded, role: Role) -> Opened:
-    """Open the deployment that *loaded* names, making it where nothing is there yet.
+async def open_deployment(loaded: Loaded, role: Role, *, begin: bool = True) -> Opened:
+    """Open the deployment that *loaded* names; where nothing is there yet, make it, or refuse unless *begin*.
 
     Raises `Misconfigured`, in one sentence, when it cannot be opened as it is.
     """
     os.umask(0o077)
     settings = loaded.settings
+    if not settings.secrets_directory.is_dir():
+        _require_beginning(settings, begin=begin)
     make_private_directory(settings.data_dir)
     files = SecretFiles(settings.secrets_directory)
     files.make()
@@ -79,6 +81,8 @@ async def open_deployment(loaded: Loaded, role: Role) -> Opened:
     store = await open_store(settings.database_url, role=role, cache_records=settings.cache.records)
     try:
         start = await _decide(store, witness, wrapping_key, settings)
+        if start is Start.FIRST:
+            _require_beginning(settings, begin=begin)
         return await _assemble(loaded, files, store, wrapping_key, start=start, witnessed=witnessed)
     except BaseException:
         await store.close()
@@ -88,6 +92,14 @@ async def open_deployment(loaded: Loaded, role: Role) -> Opened:
 def without_password(url: str) -> str:
     """Return a database URL that can be shown."""
     return _PASSWORD.sub(r"\1:…@", url)
+
+
+def _require_beginning(settings: Settings, *, begin: bool) -> None:
+    if not begin:
+        raise Misconfigured(
+            f"There is no installation in {settings.data_dir.absolute()}: `sessiond serve` makes one; if it is "
+            "elsewhere, give its --data-dir (and --database, --secrets-dir)"
+        )
 
 
 def _find_key(loaded: Loaded, files: SecretFiles) -> bytes | None:

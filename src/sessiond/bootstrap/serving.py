@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from sessiond.bootstrap.announcing import first_start_text, public_access_line, serving_line
+from sessiond.bootstrap.announcing import public_access_line, serving_line
 from sessiond.bootstrap.background import Background
+from sessiond.bootstrap.first_start import first_start_text
 from sessiond.bootstrap.opening import Opened, open_deployment, settle_server
 from sessiond.config.loading import Loaded
 from sessiond.config.settings import LogLevel

@@ -20,10 +20,12 @@ import msgspec
 import typer
 from rich.console import Console, RenderableType
 
+from sessiond.bootstrap.first_start import first_start_text
 from sessiond.bootstrap.tools import tools
 from sessiond.cli.show import print_people
 from sessiond.config.loading import Loaded, load
 from sessiond.domain.errors import Misconfigured, NotFound, Refusal, Unavailable
+from sessiond.domain.startup import Start
 
 BY = "cli"
 """How events name what the command line did."""
@@ -101,12 +103,15 @@ def single() -> typer.Typer:
     return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-def verb(app: typer.Typer, name: str) -> Callable[[V], V]:
-    """Make a command *name* of an async function that takes the open deployment first."""
+def verb(app: typer.Typer, name: str, *, begins: bool = False) -> Callable[[V], V]:
+    """Make a command *name* of an async function that takes the open deployment first.
+
+    One that *begins* may be the first thing that is ever done to an installation, before any server served it.
+    """
 
     def register(function: V) -> V:
         def work(common: Common, values: Mapping[str, Any]) -> Answer:
-            return asyncio.run(_beside_server(function, common, values))
+            return asyncio.run(_beside_server(function, common, values, begins=begins))
 
         _register(app, name, function, work)
         return function
@@ -152,11 +157,13 @@ def _register(
 
 
 async def _beside_server(
-    function: Callable[..., Awaitable[Answer]], common: Common, values: Mapping[str, Any]
+    function: Callable[..., Awaitable[Answer]], common: Common, values: Mapping[str, Any], *, begins: bool
 ) -> Answer:
     loaded = common.load()
     logging.basicConfig(level=logging.WARNING, format="sessiond: %(message)s", stream=sys.stderr)
-    async with tools(loaded) as opened:
+    async with tools(loaded, begin=begins) as opened:
+        if opened.start is Start.FIRST:
+            sys.stderr.write(first_start_text(opened) + "\n")
         return await function(opened, **values)
 
 

@@ -14,7 +14,7 @@ from sessiond.domain.projects import Project
 app = group("Projects: tenants that never see each other.")
 
 
-@verb(app, "add")
+@verb(app, "add", begins=True)
 async def add(opened: Opened, name: Annotated[str, typer.Argument(help="The new project's name.")]) -> Answer:
     """Create a project with its own keys."""
     project = await opened.services.projects.add(name, by=BY)

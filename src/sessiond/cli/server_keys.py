@@ -15,7 +15,7 @@ from sessiond.domain.projects import ServerKey
 app = group("Server keys: what applications present.")
 
 
-@verb(app, "add")
+@verb(app, "add", begins=True)
 async def add(
     opened: Opened,
     name: Annotated[str, typer.Argument(help="What the key is for; events name it.")],

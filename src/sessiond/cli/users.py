@@ -23,7 +23,7 @@ NameArgument = Annotated[
 PinOption = Annotated[bool, typer.Option("--pin-stdin", help="Read the PIN as one line of standard input.")]
 
 
-@verb(app, "add")
+@verb(app, "add", begins=True)
 async def add(
     opened: Opened, name: NameArgument, *, pin_stdin: PinOption = False, project: ProjectOption = "default"
 ) -> Answer:
