@@ -31,7 +31,8 @@ grace = "10s"
 Durations have a unit: `250ms`, `60s`, `10min`, `24h`, `30d`. In a variable a list is separated by commas. `none` takes
 a value away. Relative paths are relative to the working directory. An unknown name, a wrong type, a value out of range
 and an unsafe value are refused at start, with the reason. `sessiond config show` prints every value that counts and
-where it came from; `sessiond config check` only checks.
+where it came from; `sessiond config check` only checks. (On Kubernetes a service named `sessiond` puts variables of
+that prefix into every pod beside it: set `enableServiceLinks: false`.)
 
 Settings marked **R** are read anew from the file on SIGHUP; the others need a restart.
 """

@@ -131,5 +131,7 @@ def read_flags(flags: Mapping[str, str | None], pairs: Iterable[str] = ()) -> di
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)
-    return f"; did you mean {found[0]}?" if found else "; `sessiond config show` lists them all"
+    # Without the prefix, which would make any two variables alike.
+    bare = {each.removeprefix(PREFIX): each for each in known}
+    found = difflib.get_close_matches(name.removeprefix(PREFIX), list(bare), n=1, cutoff=0.75)
+    return f"; did you mean {bare[found[0]]}?" if found else "; `sessiond config show` lists them all"
