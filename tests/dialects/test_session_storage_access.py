@@ -131,11 +131,13 @@ def test_a_session_that_ended_is_refused_and_does_not_become_public(
     assert_refused(public.get(PATH, headers={"Cookie": "sid=sdb1_junk"}), 401)
 
 
-@pytest.mark.parametrize("token", ["junk", "eyJ.a.b", "sdr1_x", "sdk1_x"])
+@pytest.mark.parametrize(
+    "header", ["Bearer junk", "Bearer eyJ.a.b", "Bearer sdr1_x", "Bearer sdk1_x", "Basic YTpi", "sda1_x"]
+)
 def test_what_is_presented_must_pass_even_while_public_access_is_open(
-    public: httpx.Client, token: str
+    public: httpx.Client, header: str
 ) -> None:
-    assert_refused(public.get(PATH, headers={"Authorization": f"Bearer {token}"}), 401)
+    assert_refused(public.get(PATH, headers={"Authorization": header}), 401)
 
 
 def test_a_refresh_token_opens_nothing(public: httpx.Client, server: ServerProcess) -> None:

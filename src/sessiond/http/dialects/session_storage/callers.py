@@ -33,6 +33,8 @@ def vault_credential(callers: Callers) -> Credential:
     async def resolve(request: Request) -> Caller | None:
         text = bearer(request)
         if text is None:
+            if request.header("authorization") is not None:
+                raise INVALID
             if any(request.cookie(name) is not None for name in ACCEPTED_COOKIES):
                 return await shared.session.resolve(request)
             return public_caller(request)
