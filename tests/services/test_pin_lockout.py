@@ -92,6 +92,14 @@ async def test_a_success_gives_five_free_attempts_again(door: Door) -> None:
     assert await door.knock() == "too_many_attempts"
 
 
+async def test_the_right_pin_of_a_disabled_user_is_one_more_failure(door: Door) -> None:
+    await door.pins.disable(DEFAULT_PROJECT, "alice", by="test")
+
+    outcomes = [await door.knock() for _ in range(6)]
+
+    assert outcomes == ["invalid_credentials"] * 5 + ["too_many_attempts"]
+
+
 async def test_failures_elsewhere_and_at_other_names_do_not_count_here(door: Door) -> None:
     await door.pins.add_user(DEFAULT_PROJECT, "bob", Secret("5555"), by="test")
 

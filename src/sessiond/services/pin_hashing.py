@@ -54,15 +54,12 @@ class PinHashing:
         """
         if stored is not None and self._keys.ring.root(stored.kid) is None:
             await self._keys.reload()
-        lost = stored is None or self._keys.ring.root(stored.kid) is None
-        kid, text = (
-            (self._keys.ring.active_root(project).kid, pins.DUMMY)
-            if stored is None or lost
-            else (stored.kid, stored.hash)
-        )
+        if stored is None or self._keys.ring.root(stored.kid) is None:
+            kid, text = self._keys.ring.active_root(project).kid, pins.DUMMY
+        else:
+            kid, text = stored.kid, stored.hash
         pepper = self._pepper(kid)
-        same = await place.run(lambda: pins.matches(text, pin, pepper))
-        return same and not lost
+        return await place.run(lambda: pins.matches(text, pin, pepper))
 
     def _pepper(self, kid: int) -> bytes:
         return self._keys.ring.key(kid, Purpose.PIN_PEPPER)

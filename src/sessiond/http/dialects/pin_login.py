@@ -6,14 +6,21 @@ which only the sign-in sees, tells that this browser has signed in before: stran
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from sessiond.crypto.secrets import Secret
-from sessiond.domain.errors import Refusal, Throttled, Unauthenticated, Unavailable
+from sessiond.domain.errors import (
+    InvalidRequest,
+    Refusal,
+    StateConflict,
+    Throttled,
+    Unauthenticated,
+    Unavailable,
+)
 from sessiond.domain.ids import DEFAULT_PROJECT
-from sessiond.domain.pins import throttled
+from sessiond.domain.pins import LONGEST_PIN, SHORTEST_PIN, throttled
 from sessiond.domain.sessions import Client
 from sessiond.http.answer import JSON, Answer
 from sessiond.http.cookies import SetCookie
@@ -33,14 +40,19 @@ LOGIN_PATH = "/auth/login"
 
 _INVALID_TOKEN = Unauthenticated("invalid_token", "Invalid token")
 _UNAUTHORIZED = Unauthenticated("unauthorized", "Unauthorized API access")
+_REPEATED = InvalidRequest("repeated_cookie", "Two cookies are named refreshToken; clear the site's cookies.")
+_LIMIT = StateConflict("session_limit_reached", "The subject already has 5 sessions; end one first.")
 _BUSY = Unavailable("busy", "Too many PINs are being checked; try again in a moment.")
 
 
 class LoginRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A name, compared without regard to case, and a PIN of 4 to 64 characters, compared as it stands."""
+    """A name, compared without regard to case, and a PIN of 4 to 64 characters, compared as it stands.
 
-    name: str
-    pin: str
+    The lengths here are those of any Unicode form; the exact ones are the domain's.
+    """
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
+    pin: Annotated[str, msgspec.Meta(min_length=SHORTEST_PIN, max_length=4 * LONGEST_PIN)]
 
     def __repr__(self) -> str:
         return "LoginRequest(…)"
@@ -107,7 +119,7 @@ class PinLogin:
                 summary="Sign in with a name and a PIN",
                 request=LoginRequest,
                 answers={200: LoginAnswer},
-                refusals=(InvalidCredentials(), throttled(30_000), _BUSY),
+                refusals=(InvalidCredentials(), _LIMIT, throttled(30_000), _BUSY),
                 same_origin=True,
             ),
             Endpoint(
@@ -117,7 +129,7 @@ class PinLogin:
                 summary="Get a fresh access token for the refresh token in the cookie",
                 credential=_by_cookies(REFRESH_COOKIE),
                 answers={200: RefreshAnswer},
-                refusals=(_INVALID_TOKEN,),
+                refusals=(_INVALID_TOKEN, _REPEATED),
                 same_origin=True,
             ),
             Endpoint(
@@ -128,7 +140,7 @@ class PinLogin:
                 description="The refresh token suffices where the access token has expired.",
                 credential=_by_cookies(ACCESS_COOKIE, REFRESH_COOKIE),
                 answers={200: LogoutAnswer},
-                refusals=(_UNAUTHORIZED,),
+                refusals=(_UNAUTHORIZED, _REPEATED),
                 same_origin=True,
             ),
         )
