@@ -64,12 +64,12 @@ class AccessLog:
         operation = self._operations.get((request.method, template, status)) or self._operation(
             request.method, template, status
         )
+        client = request.connection.logged or _client(request)
+        caller = "null}\n" if request.caller is None else f"{_quoted(request.caller.label)}}}\n"
         lines = self._lines
         if not lines:
             self._plan_flush()
-        lines.append(
-            f"{self._at}{request.request_id}{operation}{(now - started_ns) // 1000}{_client(request)}{_caller(request)}"
-        )
+        lines.append(f"{self._at}{request.request_id}{operation}{(now - started_ns) // 1000}{client}{caller}")
         if len(lines) >= _FLUSH_LINES:
             self.flush()
 
@@ -97,17 +97,11 @@ class AccessLog:
 
 
 def _client(request: Request) -> str:
-    connection = request.connection
-    if request.edge.trusted_proxies:
-        return f',"client":{_quoted(request.client_address)},"caller":'
-    if connection.logged is None:
-        connection.logged = f',"client":{_quoted(request.client_address)},"caller":'
-    return connection.logged
-
-
-def _caller(request: Request) -> str:
-    label = request.caller_label
-    return "null}\n" if label is None else f"{_quoted(label)}}}\n"
+    """Return the client's part of a line; it is the connection's for good where no proxy stands before us."""
+    text = f',"client":{_quoted(request.client_address)},"caller":'
+    if not request.edge.trusted_proxies:
+        request.connection.logged = text
+    return text
 
 
 def _quoted(text: str) -> str:

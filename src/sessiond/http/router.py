@@ -95,6 +95,7 @@ class Router:
             for endpoint in dialect.endpoints:
                 for template in endpoint.paths:
                     self._add(Route(endpoint, dialect, template))
+        self._matches = {path: Match(_first(place), place) for path, place in self._literal.items()}
 
     @property
     def places(self) -> Sequence[Place]:
@@ -103,9 +104,9 @@ class Router:
 
     def match(self, path: str) -> Match:
         """Return what there is at the raw *path*; never raises."""
-        place = self._literal.get(path)
-        if place is not None:
-            return Match(_first(place), place)
+        match = self._matches.get(path)
+        if match is not None:
+            return match
         trimmed = path[:-1] if len(path) > 1 and path.endswith("/") else path
         if not path.isascii():
             return Match(self._fallback, refusal=MALFORMED_PATH)
@@ -119,9 +120,9 @@ class Router:
 
     def _decoded(self, segments: Sequence[str]) -> Match:
         if all("/" not in segment for segment in segments):
-            place = self._literal.get("/" + "/".join(segments))
-            if place is not None:
-                return Match(_first(place), place)
+            match = self._matches.get("/" + "/".join(segments))
+            if match is not None:
+                return match
         for place in self._templates.get(len(segments), ()):
             params = _fit(place.segments, segments)
             if params is not None:
