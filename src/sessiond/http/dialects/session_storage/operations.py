@@ -37,12 +37,14 @@ from sessiond.http.dialects.session_storage.shapes import (
 from sessiond.http.endpoint import Endpoint, Handler
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
-from sessiond.services.vault import NOTHING_VALID
+from sessiond.services.vault import NOTHING_VALID, USER_IMMUTABLE
 from sessiond.services.vault.answers import NewToken
 from sessiond.services.vault.saving import NOT_YOURS
 
 PATH = "/api/v1/session-storage"
 
+_ONE = "/{id}"
+_UNKNOWN = (ENTRY_UNKNOWN,)
 _PAST = InvalidRequest("expires_at_past", "expires_at must lie in the future.")
 _SAVE = """
 A second request makes a second entry, unless both have the same `Idempotency-Key` header (1 to 255 visible ASCII
@@ -59,10 +61,12 @@ class Operations:
 
     def endpoints(self) -> Sequence[Endpoint]:
         """Return the declarations, in the order of the document."""
-        one, unknown = "/{id}", (ENTRY_UNKNOWN,)
+        return (*self._reading(), *self._writing())
+
+    def _reading(self) -> Sequence[Endpoint]:
         return (
             self._on("GET", "", self.list_page, "List entries", {200: ListAnswer}, query=ListQuery),
-            self._on("GET", one, self.read, "Read a full token", {200: OpenedAnswer}, refusals=unknown),
+            self._on("GET", _ONE, self.read, "Read a full token", {200: OpenedAnswer}, refusals=_UNKNOWN),
             self._on(
                 "GET",
                 "/current",
@@ -80,6 +84,10 @@ class Operations:
                 {200: ValidityAnswer},
                 query=UserQuery,
             ),
+        )
+
+    def _writing(self) -> Sequence[Endpoint]:
+        return (
             self._on(
                 "POST",
                 "",
@@ -92,15 +100,15 @@ class Operations:
             ),
             self._on(
                 "PUT",
-                one,
+                _ONE,
                 self.replace,
                 "Replace an entry's token",
                 {200: EntryAnswer},
                 request=ReplaceRequest,
-                refusals=(_PAST, *unknown),
+                refusals=(_PAST, *_UNKNOWN, USER_IMMUTABLE),
             ),
             self._on("DELETE", "", self.clear, "Delete all entries", {200: ClearedAnswer}, query=UserQuery),
-            self._on("DELETE", one, self.delete, "Delete an entry", {200: DeletedAnswer}, refusals=unknown),
+            self._on("DELETE", _ONE, self.delete, "Delete an entry", {200: DeletedAnswer}, refusals=_UNKNOWN),
         )
 
     def _on(
