@@ -1,0 +1,472 @@
+"""Stack Auth: who may ask, and the order in which that is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.dialects.stack_calls import (
+    ADMIN,
+    BEARER,
+    CLIENT,
+    NO_TYPE,
+    NOBODY,
+    PROJECT,
+    SERVER,
+    SESSIONS,
+    Headers,
+    Stack,
+    Tokens,
+    faults,
+    refusal,
+    with_claims,
+)
+from tests.server_process import MASTER_TOKEN, SERVER_KEY, ServerProcess
+
+PUBLISHABLE_KEY = "pck-publishable-0123456789abcdefghijklmnop"
+DOCS = (
+    "\n\nFor more information, see the docs on REST API authentication: "
+    "https://docs.stack-auth.com/rest-api/overview#authentication"
+)
+
+
+@pytest.fixture(scope="module")
+def alice(stack: Stack) -> Tokens:
+    return stack.signed_in(display_name="Alice")
+
+
+@pytest.fixture(scope="module")
+def other_project(server: ServerProcess) -> tuple[str, str]:
+    """The id and a server key of a second project."""
+    project = server.run("projects", "add", "other", "--json")
+    key = server.run("server-keys", "add", "app", "--project", "other", "--json")
+    assert (project.returncode, key.returncode) == (0, 0), project.stderr + key.stderr
+    return str(httpx.Response(200, text=project.stdout).json()["id"]), str(
+        httpx.Response(200, text=key.stdout).json()["server_key"]
+    )
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A server whose clients must present a publishable key."""
+    settings = {"SESSIOND_STACK_AUTH_PUBLISHABLE_CLIENT_KEY": PUBLISHABLE_KEY}
+    with (
+        ServerProcess.started(tmp_path_factory.mktemp("keyed"), settings=settings) as process,
+        httpx.Client(base_url=process.url) as http,
+    ):
+        yield Stack(http)
+
+
+# -- one row of the table of checks each ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body", [b"{", b'{"user_id": "a", "user_id": "b"}', b"\xff", b'{"a": 1}x'])
+def test_1_a_body_that_is_no_json_is_refused_before_anything_else(stack: Stack, body: bytes) -> None:
+    answer = stack.http.post(SESSIONS, headers={"content-type": "application/json"}, content=body)
+
+    assert refusal(answer) == (400, "BODY_PARSING_ERROR")
+    assert answer.json() == {"code": "BODY_PARSING_ERROR", "error": "Invalid JSON in request body"}
+
+
+def test_1_a_body_of_another_type_is_refused_before_anything_else(stack: Stack) -> None:
+    answer = stack.http.post(SESSIONS, headers={"content-type": "text/csv; charset=utf-8"}, content=b"a,b")
+
+    assert answer.status_code == 400
+    assert answer.json() == {
+        "code": "BODY_PARSING_ERROR",
+        "error": "Unknown content type in request body: text/csv",
+    }
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "x-stack-publishable-client-key",
+        "x-stack-secret-server-key",
+        "x-stack-super-secret-admin-key",
+        "x-stack-admin-access-token",
+        "x-hexclave-secret-server-key",
+    ],
+)
+def test_2_a_key_without_an_access_type_is_refused(stack: Stack, header: str) -> None:
+    answer = stack.me({**NO_TYPE, header: SERVER_KEY})
+
+    assert refusal(answer) == (400, "PROJECT_KEY_WITHOUT_ACCESS_TYPE")
+    assert answer.json()["error"] == (
+        "Either an API key or an admin access token was provided, but the x-stack-access-type header is missing. "
+        "Set it to 'client', 'server', or 'admin' as appropriate."
+    )
+    assert "details" not in answer.json()
+
+
+@pytest.mark.parametrize("headers", [{}, NO_TYPE, {"Authorization": "Basic YTpi"}])
+def test_3_without_an_access_type_nobody_is_authenticated(stack: Stack, headers: Headers) -> None:
+    answer = stack.http.post(SESSIONS, headers=headers, json={"user_id": NOBODY})
+
+    assert refusal(answer) == (400, "ACCESS_TYPE_REQUIRED")
+    assert answer.json()["error"] == (
+        "You must specify an access level for this Stack project. Make sure project API keys are provided (eg. "
+        "x-stack-publishable-client-key) and you set the x-stack-access-type header to 'client', 'server', or 'admin'."
+        + DOCS
+    )
+
+
+def test_4_an_access_type_that_does_not_exist_is_refused(stack: Stack) -> None:
+    answer = stack.me({**NO_TYPE, "x-stack-access-type": "root"})
+
+    assert refusal(answer) == (400, "INVALID_ACCESS_TYPE")
+    assert answer.json()["error"] == (
+        "The x-stack-access-type header must be 'client', 'server', or 'admin', but was 'root'."
+    )
+    assert "details" not in answer.json()
+
+
+def test_5_a_request_without_a_project_is_refused(stack: Stack) -> None:
+    answer = stack.me({"x-stack-access-type": "client"})
+
+    assert refusal(answer) == (400, "ACCESS_TYPE_WITHOUT_PROJECT_ID")
+    assert answer.json()["details"] == {"request_type": "client"}
+    assert answer.json()["error"] == (
+        "The x-stack-access-type header was 'client', but the x-stack-project-id header was not provided."
+        + DOCS
+    )
+
+
+@pytest.mark.parametrize(
+    "token", ["12341234", "eyJh.eyJh.eyJh", "sda1_x", "session:1:2", "é", SERVER_KEY, MASTER_TOKEN]
+)
+def test_6_a_text_that_is_no_access_token_is_refused(stack: Stack, token: str) -> None:
+    headers = httpx.Headers({**CLIENT, "x-stack-access-token": token}, encoding="utf-8")
+
+    answer = stack.http.get("/api/v1/users/me", headers=headers)
+
+    assert refusal(answer) == (401, "UNPARSABLE_ACCESS_TOKEN")
+    assert answer.json()["error"] == "Access token is not parsable."
+
+
+def test_6_a_forged_token_and_a_token_of_another_kind_are_refused(stack: Stack, alice: Tokens) -> None:
+    native = stack.http.post("/v1/sessions", headers=BEARER, json={"subject": "alice"}).json()["access_token"]
+    for token in (with_claims(alice.access, sub=NOBODY), alice.access[:-2] + "AA", alice.refresh, native):
+        assert refusal(stack.me({**CLIENT, "x-stack-access-token": token})) == (
+            401,
+            "UNPARSABLE_ACCESS_TOKEN",
+        )
+
+
+def test_6_another_projects_token_is_refused(
+    stack: Stack, alice: Tokens, other_project: tuple[str, str]
+) -> None:
+    other, _ = other_project
+
+    answer = stack.me({**alice.client, "x-stack-project-id": other})
+
+    assert refusal(answer) == (401, "INVALID_PROJECT_FOR_ACCESS_TOKEN")
+    assert answer.json()["details"] == {"expected_project_id": other, "actual_project_id": PROJECT}
+    assert answer.json()["error"] == (
+        f'Access token not valid for this project. Expected project ID "{other}", '
+        f'but the token is for project ID "{PROJECT}".'
+    )
+
+
+def test_7_an_anonymous_users_token_needs_the_header_that_allows_it(stack: Stack) -> None:
+    anonymous = stack.anonymous()
+
+    refused = stack.me(anonymous.client)
+    for text in ("false", "1", "TRUE"):
+        assert stack.me({**anonymous.client, "x-stack-allow-anonymous-user": text}).status_code == 401
+    allowed = stack.me({**anonymous.client, "x-stack-allow-anonymous-user": "true"})
+
+    assert refusal(refused) == (401, "ANONYMOUS_AUTHENTICATION_NOT_ALLOWED")
+    assert refused.json()["error"] == (
+        "X-Stack-Access-Token is for an anonymous user, but anonymous users are not enabled. Set the "
+        "X-Stack-Allow-Anonymous-User header of this request to 'true' to allow anonymous users."
+    )
+    assert (allowed.status_code, allowed.json()["is_anonymous"]) == (200, True)
+
+
+def test_8_a_restricted_users_token_needs_a_header_that_allows_it(stack: Stack) -> None:
+    restricted = stack.signed_in(restricted_by_admin=True, restricted_by_admin_reason="spam")
+
+    refused = stack.me(restricted.client)
+
+    assert refusal(refused) == (403, "RESTRICTED_USER_NOT_ALLOWED")
+    assert refused.json()["details"] == {"restricted_reason": {"type": "restricted_by_administrator"}}
+    assert refused.json()["error"] == (
+        "The user in the access token is in restricted state. Reason: restricted_by_administrator. "
+        "Please pass the X-Stack-Allow-Restricted-User header if this is intended."
+    )
+    for header in (
+        "x-stack-allow-restricted-user",
+        "x-hexclave-allow-restricted-user",
+        "x-stack-allow-anonymous-user",
+    ):
+        assert stack.me({**restricted.client, header: "true"}).json()["restricted_by_admin_reason"] == "spam"
+
+
+@pytest.mark.parametrize("project", [NOBODY, "default", "x", PROJECT + "0"])
+def test_9_a_project_that_does_not_exist_is_refused(stack: Stack, project: str) -> None:
+    answer = stack.me({**CLIENT, "x-stack-project-id": project})
+
+    assert refusal(answer) == (400, "CURRENT_PROJECT_NOT_FOUND")
+    assert answer.json()["details"] == {"project_id": project}
+    assert answer.json()["error"] == (
+        f"The current project with ID {project} was not found. Please check the value of the x-stack-project-id header."
+    )
+
+
+@pytest.mark.parametrize("key", [None, "__stack_public_client__", "any-key"])
+def test_10_a_client_needs_no_key_where_the_project_has_none(
+    stack: Stack, alice: Tokens, key: str | None
+) -> None:
+    headers = {} if key is None else {"x-stack-publishable-client-key": key}
+
+    assert stack.me({**alice.client, **headers}).status_code == 200
+
+
+def test_10_a_client_needs_the_key_where_the_project_has_one(keyed: Stack) -> None:
+    def asked(key: str | None) -> httpx.Response:
+        headers = {} if key is None else {"x-stack-publishable-client-key": key}
+        return keyed.http.post("/api/v1/auth/anonymous/sign-up", headers={**CLIENT, **headers})
+
+    missing, wrong = asked(None), asked("wrong")
+
+    assert refusal(missing) == refusal(asked("__stack_public_client__"))
+    assert refusal(missing) == (401, "PUBLISHABLE_CLIENT_KEY_REQUIRED_FOR_PROJECT")
+    assert missing.json()["details"] == {"project_id": PROJECT}
+    assert missing.json()["error"] == (
+        "Publishable client keys are required for this project. Create one in Project Keys, or disable this "
+        "requirement there to allow keyless client access."
+    )
+    assert refusal(wrong) == (401, "INVALID_PUBLISHABLE_CLIENT_KEY")
+    assert wrong.json()["details"] == {"project_id": PROJECT}
+    assert wrong.json()["error"] == (
+        f'The publishable key is not valid for the project "{PROJECT}". Does the project and/or the key exist?'
+    )
+    assert asked(PUBLISHABLE_KEY).status_code == 200
+
+
+def test_10_the_token_endpoint_needs_the_key_too_and_a_server_does_not(keyed: Stack) -> None:
+    refresh = keyed.signed_in().refresh
+
+    missing = keyed.token(refresh_token=refresh)
+    wrong = keyed.token(refresh_token=refresh, client_secret="wrong")
+
+    assert refusal(missing) == (401, "PUBLISHABLE_CLIENT_KEY_REQUIRED_FOR_PROJECT")
+    assert refusal(wrong) == (400, "INVALID_OAUTH_CLIENT_ID_OR_SECRET")
+    assert keyed.token(refresh_token=refresh, client_secret=PUBLISHABLE_KEY).status_code == 200
+
+
+def test_11_a_server_needs_its_key(stack: Stack) -> None:
+    for key, code in ((None, "SERVER_AUTHENTICATION_REQUIRED"), ("", "SERVER_AUTHENTICATION_REQUIRED")):
+        headers = {**NO_TYPE, "x-stack-access-type": "server"} | (
+            {} if key is None else {"x-stack-secret-server-key": key}
+        )
+        answer = stack.me(headers)
+        assert refusal(answer) == (401, code)
+        assert answer.json()["error"] == "The secret server key must be provided."
+
+
+@pytest.mark.parametrize("key", ["wrong", MASTER_TOKEN, "x" * 9000, "with space"])
+def test_11_a_wrong_server_key_is_refused(stack: Stack, key: str) -> None:
+    answer = stack.me({**SERVER, "x-stack-secret-server-key": key})
+
+    assert refusal(answer) == (401, "INVALID_SECRET_SERVER_KEY")
+    assert answer.json()["details"] == {"project_id": PROJECT}
+    assert answer.json()["error"] == (
+        f'The secret server key is not valid for the project "{PROJECT}". Does the project and/or the key exist?'
+    )
+
+
+def test_12_an_admin_needs_the_master_token(stack: Stack) -> None:
+    missing = stack.me({**NO_TYPE, "x-stack-access-type": "admin"})
+    wrong = stack.me({**ADMIN, "x-stack-super-secret-admin-key": SERVER_KEY})
+
+    assert refusal(missing) == (401, "ADMIN_AUTHENTICATION_REQUIRED")
+    assert missing.json()["error"] == "The super secret admin key must be provided."
+    assert refusal(wrong) == (401, "INVALID_SUPER_SECRET_ADMIN_KEY")
+    assert wrong.json()["details"] == {"project_id": PROJECT}
+    assert wrong.json()["error"] == (
+        f'The super secret admin key is not valid for the project "{PROJECT}". Does the project and/or the key exist?'
+    )
+    assert refusal(stack.me(ADMIN)) == (400, "CANNOT_GET_OWN_USER_WITHOUT_USER")
+
+
+def test_13_there_is_no_branch_but_main(stack: Stack, alice: Tokens) -> None:
+    answer = stack.me({**alice.client, "x-stack-branch-id": "dev"})
+
+    assert refusal(answer) == (400, "BRANCH_DOES_NOT_EXIST")
+    assert answer.json()["details"] == {"branch_id": "dev"}
+    assert answer.json()["error"] == "The branch with ID dev does not exist."
+    assert stack.me({**alice.client, "x-stack-branch-id": "main"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/auth/sessions"),
+        ("POST", SESSIONS),
+        ("POST", "/api/v1/users"),
+        ("GET", f"/api/v1/users/{NOBODY}"),
+        ("DELETE", f"/api/v1/users/{NOBODY}"),
+        ("DELETE", "/api/v1/users/me"),
+    ],
+)
+def test_14_a_client_may_not_do_what_servers_do(stack: Stack, alice: Tokens, method: str, path: str) -> None:
+    answer = stack.http.request(method, path, headers=alice.client)
+
+    assert refusal(answer) == (401, "INSUFFICIENT_ACCESS_TYPE")
+    assert answer.json()["details"] == {
+        "actual_access_type": "client",
+        "allowed_access_types": ["server", "admin"],
+    }
+    assert answer.json()["error"] == (
+        "The x-stack-access-type header must be 'server' or 'admin', but was 'client'."
+    )
+
+
+def test_the_checks_are_made_in_their_order(stack: Stack) -> None:
+    """Each request below fails every check from its number on; the first failure is the answer."""
+    everything = {
+        "x-stack-access-token": "12341234",
+        "x-stack-branch-id": "dev",
+        "x-stack-secret-server-key": "wrong",
+        "content-type": "application/json",
+    }
+    project = {"x-stack-project-id": NOBODY}
+    server = {"x-stack-access-type": "server"}
+    steps: list[tuple[str, Headers, bytes]] = [
+        ("BODY_PARSING_ERROR", everything, b"{"),
+        ("PROJECT_KEY_WITHOUT_ACCESS_TYPE", everything, b"{}"),
+        ("ACCESS_TYPE_REQUIRED", {**everything, "x-stack-secret-server-key": ""}, b"{}"),
+        ("INVALID_ACCESS_TYPE", {**everything, "x-stack-access-type": "root"}, b"{}"),
+        ("ACCESS_TYPE_WITHOUT_PROJECT_ID", {**everything, **server}, b"{}"),
+        ("UNPARSABLE_ACCESS_TOKEN", {**everything, **server, **project}, b"{}"),
+        ("CURRENT_PROJECT_NOT_FOUND", {**everything, **server, **project, "x-stack-access-token": ""}, b"{}"),
+        ("INVALID_SECRET_SERVER_KEY", {**everything, **server, **NO_TYPE, "x-stack-access-token": ""}, b"{}"),
+        ("BRANCH_DOES_NOT_EXIST", {**everything, **SERVER, "x-stack-access-token": ""}, b"{}"),
+        ("SCHEMA_ERROR", {**SERVER, "content-type": "application/json"}, b"{}"),
+    ]
+    for code, headers, body in steps:
+        answer = stack.http.post(SESSIONS, headers=headers, content=body)
+        assert refusal(answer)[1] == code
+    client = {**CLIENT, "x-stack-branch-id": "dev", "content-type": "application/json"}
+    assert refusal(stack.http.post(SESSIONS, headers=client, content=b"{}"))[1] == "BRANCH_DOES_NOT_EXIST"
+    del client["x-stack-branch-id"]
+    assert refusal(stack.http.post(SESSIONS, headers=client, content=b"{}"))[1] == "INSUFFICIENT_ACCESS_TYPE"
+
+
+# -- the server key as Bearer, and the other prefix --------------------------------------------------------------------
+
+
+def test_a_server_key_as_bearer_is_server_access_to_the_default_project(stack: Stack) -> None:
+    user = stack.user()
+
+    answer = stack.http.post("/auth/sessions", headers=BEARER, json={"user_id": user})
+
+    assert answer.status_code == 200
+    assert sorted(answer.json()) == ["access_token", "refresh_token"]
+
+
+@pytest.mark.parametrize("authorization", ["Bearer wrong", "Bearer", "Bearer a b", "Bearer " + "x" * 9000])
+def test_a_wrong_bearer_key_is_refused(stack: Stack, authorization: str) -> None:
+    answer = stack.http.post(
+        "/auth/sessions", headers={"Authorization": authorization}, json={"user_id": NOBODY}
+    )
+
+    assert refusal(answer) == (401, "INVALID_SECRET_SERVER_KEY")
+
+
+def test_a_users_own_tokens_are_no_server_keys(stack: Stack, alice: Tokens) -> None:
+    for token in (alice.access, alice.refresh):
+        answer = stack.http.post(
+            "/auth/sessions", headers={"Authorization": f"Bearer {token}"}, json={"user_id": alice.user}
+        )
+        assert refusal(answer) == (401, "INVALID_SECRET_SERVER_KEY")
+
+
+def test_the_operators_bearer_is_admin_access(stack: Stack) -> None:
+    user = stack.user()
+    stack.session(user, is_impersonation=True)
+    operator = stack.http.post(
+        "/api/auth/session", headers={"Authorization": f"Bearer {MASTER_TOKEN}"}
+    ).json()["session_token"]
+
+    for token in (MASTER_TOKEN, operator):
+        assert len(stack.listed({"Authorization": f"Bearer {token}"}, user)) == 1
+    assert stack.listed(BEARER, user) == []
+
+
+def test_a_client_is_a_client_whatever_it_bears(stack: Stack, alice: Tokens) -> None:
+    answer = stack.http.post(SESSIONS, headers={**CLIENT, **BEARER}, json={"user_id": alice.user})
+
+    assert refusal(answer) == (401, "INSUFFICIENT_ACCESS_TYPE")
+
+
+def test_a_server_key_opens_its_own_project_only(stack: Stack, other_project: tuple[str, str]) -> None:
+    other, key = other_project
+    foreign = {"Authorization": f"Bearer {key}"}
+    body = {"user_id": NOBODY}
+
+    assert (
+        refusal(stack.http.post("/auth/sessions", headers=foreign, json=body))[1]
+        == "INVALID_SECRET_SERVER_KEY"
+    )
+    assert (
+        refusal(stack.http.post(SESSIONS, headers={**SERVER, "x-stack-secret-server-key": key}, json=body))[1]
+        == "INVALID_SECRET_SERVER_KEY"
+    )
+    assert (
+        refusal(stack.http.post(SESSIONS, headers={**BEARER, "x-stack-project-id": other}, json=body))[1]
+        == "INVALID_SECRET_SERVER_KEY"
+    )
+    own = {**foreign, "x-stack-project-id": other}
+    assert refusal(stack.http.post(SESSIONS, headers=own, json=body))[1] == "USER_ID_DOES_NOT_EXIST"
+    created = stack.http.post("/api/v1/users", headers=own, json={})
+    assert created.status_code == 201
+    assert stack.http.post(SESSIONS, headers=own, json={"user_id": created.json()["id"]}).status_code == 200
+
+
+def test_nothing_crosses_projects(stack: Stack, alice: Tokens, other_project: tuple[str, str]) -> None:
+    other, key = other_project
+    theirs = {**SERVER, "x-stack-project-id": other, "x-stack-secret-server-key": key}
+
+    assert refusal(stack.http.get(f"/api/v1/users/{alice.user}", headers=theirs)) == (404, "USER_NOT_FOUND")
+    assert stack.listed(theirs, alice.user) == []
+    assert stack.end(alice.session, theirs, None).status_code == 404
+    gone = (401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED")
+    assert refusal(stack.refresh(alice.refresh, **{"x-stack-project-id": other})) == gone
+    assert refusal(stack.token(refresh_token=alice.refresh, client_id=other)) == gone
+    assert stack.me(alice.client).status_code == 200
+
+
+def test_the_newer_header_prefix_means_the_same(stack: Stack, alice: Tokens) -> None:
+    renamed = {name.replace("x-stack-", "x-hexclave-"): value for name, value in alice.client.items()}
+    server = {name.replace("x-stack-", "x-hexclave-"): value for name, value in SERVER.items()}
+
+    assert stack.me(renamed).json()["id"] == alice.user
+    assert stack.http.get(f"/api/v1/users/{alice.user}", headers=server).status_code == 200
+    refused = stack.me({**renamed, "x-hexclave-access-token": "12341234"})
+    assert refusal(refused) == (401, "UNPARSABLE_ACCESS_TOKEN")
+
+
+def test_two_values_of_one_header_are_refused(stack: Stack, alice: Tokens) -> None:
+    both = stack.me({**alice.client, "x-hexclave-project-id": NOBODY})
+    twice = stack.http.get(
+        "/api/v1/users/me", headers=[*alice.client.items(), ("x-stack-access-token", "12341234")]
+    )
+
+    assert faults(both) == ["headers.x-stack-project-id must be given once"]
+    assert faults(twice) == ["headers.x-stack-access-token must be given once"]
+    assert stack.me({**alice.client, "x-hexclave-project-id": PROJECT}).status_code == 200
+
+
+def test_a_development_override_key_overrides_nothing(stack: Stack) -> None:
+    answer = stack.http.post(
+        SESSIONS,
+        headers={**NO_TYPE, "x-stack-access-type": "server", "x-stack-development-override-key": SERVER_KEY},
+        json={"user_id": NOBODY},
+    )
+
+    assert refusal(answer) == (401, "SERVER_AUTHENTICATION_REQUIRED")
