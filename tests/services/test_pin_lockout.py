@@ -399,7 +399,7 @@ async def test_counters_are_purged_when_they_count_for_nothing_any_more(door: Do
     await door.login(address=HOME)
     door.clock.advance(days=2)
 
-    await door.store.purge(before=door.clock.now(), limit=100)
+    await door.store.purge(ended_before=door.clock.now(), due_before=door.clock.now(), limit=100)
     kept = await door.store.scan(Selection(kind=Kind.ATTEMPTS), limit=100)
 
     known = [row for row in kept if isinstance(row, Attempts) and row.succeeded_at is not None]

@@ -500,12 +500,15 @@ async def test_a_refused_create_leaves_its_key_free(storage: Storage) -> None:
 async def test_an_expired_entry_stays_listed_until_its_retention_is_over(storage: Storage) -> None:
     saved = await storage.save()
     storage.clock.advance(days=30, minutes=59)
-    assert await storage.store.purge(before=storage.clock.now(), limit=100) == 0
+    assert (
+        await storage.store.purge(ended_before=storage.clock.now(), due_before=storage.clock.now(), limit=100)
+        == 0
+    )
     page = await storage.vault.list_page(APP, user=None, valid=False, page=1, limit=20)
     assert [(entry.id, entry.valid) for entry in page.entries] == [(saved.id, False)]
 
     storage.clock.advance(minutes=2)
-    await storage.store.purge(before=storage.clock.now(), limit=100)
+    await storage.store.purge(ended_before=storage.clock.now(), due_before=storage.clock.now(), limit=100)
 
     assert await storage.ids() == []
 

@@ -26,7 +26,7 @@ async def obey(store: Store, verb: str, project: ProjectId, arguments: list[str]
         await store.apply(samples.put(subject.with_epoch(int(epoch))))
         return
     if verb == "purge":
-        await store.purge(before=samples.NOW, limit=1000)
+        await store.purge(ended_before=samples.NOW, due_before=samples.NOW, limit=1000)
         return
     identifier = SessionId(bytes.fromhex(arguments[0]))
     session = await store.get(session_key(project, identifier))

@@ -219,7 +219,10 @@ class Agreement(RuleBasedStateMachine):
 
     @rule(before=instants, by_command=st.booleans())
     def purge(self, before: int, *, by_command: bool) -> None:
-        self.both(lambda store: store.purge(before=before, limit=EVERYTHING), by_command=by_command)
+        self.both(
+            lambda store: store.purge(ended_before=before, due_before=before, limit=EVERYTHING),
+            by_command=by_command,
+        )
 
     @rule(before=instants, limit=st.integers(0, 5))
     def purge_events(self, before: int, limit: int) -> None:

@@ -140,7 +140,7 @@ async def test_a_purge_by_the_server_forgets_what_it_has_caught_up_with(
     await known(server, first, second)
     tell("revoke", first.id.hex())
     assert peek(server, first.id) is None
-    await server.purge(before=0, limit=1)
+    await server.purge(ended_before=0, due_before=0, limit=1)
     tell("revoke", second.id.hex())
     assert peek(server, second.id) is None
 

@@ -27,7 +27,7 @@ _logger = logging.getLogger("sessiond")
 
 async def purge_bite(store: Store, rules: PurgeRules, now: Instant, *, limit: int) -> int:
     """Remove at most *limit* records and *limit* events whose time to be readable is over; return how many went."""
-    gone = await store.purge(before=now - millis(rules.ended_sessions), limit=limit)
+    gone = await store.purge(ended_before=now - millis(rules.ended_sessions), due_before=now, limit=limit)
     return gone + await store.purge_events(before=now - millis(rules.events), limit=limit)
 
 

@@ -152,11 +152,11 @@ class Store(Protocol):
         """Return the highest sequence ever written, 0 for none; it never falls, also after a purge."""
         ...
 
-    async def purge(self, *, before: Instant, limit: int) -> int:
+    async def purge(self, *, ended_before: Instant, due_before: Instant, limit: int) -> int:
         """Remove at most *limit* records that may go, and return how many went.
 
-        Sessions that ended (revoked, or past their absolute limit) before *before*; other records whose `purge_at`
-        lies before it. Expired is not purged: what is younger stays.
+        Sessions that ended (revoked, or past their absolute limit) before *ended_before*; other records whose
+        `purge_at` lies before *due_before*. Expired is not purged: what is younger stays.
         """
         ...
 

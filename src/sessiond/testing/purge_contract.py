@@ -32,26 +32,34 @@ class PurgeContract:
     )
     async def test_only_what_ended_before_goes(self, store: Store, record: Record, *, goes: bool) -> None:
         await store.apply(samples.put(record))
-        assert await store.purge(before=NOW, limit=9) == (1 if goes else 0)
+        assert await store.purge(ended_before=NOW, due_before=NOW, limit=9) == (1 if goes else 0)
         assert await store.get(record.key) == (None if goes else record)
+
+    async def test_sessions_and_other_records_go_by_instants_of_their_own(self, store: Store) -> None:
+        session, tally = samples.session(expires_at=NOW - HOUR), samples.tally(a=NOW - HOUR)
+        await store.apply(samples.put(session))
+        await store.apply(samples.put(tally))
+        assert await store.purge(ended_before=NOW - HOUR, due_before=NOW, limit=9) == 1
+        assert await store.get(session.key) == session
+        assert await store.purge(ended_before=NOW, due_before=0, limit=9) == 1
 
     async def test_a_purge_is_bounded_and_says_how_many_went(self, store: Store) -> None:
         for n in range(6):
             await store.apply(samples.put(samples.session(expires_at=NOW - 1 - n)))
             await store.apply(samples.put(samples.tally(b"%d" % n, a=NOW - 1)))
-        went = [await store.purge(before=NOW, limit=5) for _ in range(4)]
+        went = [await store.purge(ended_before=NOW, due_before=NOW, limit=5) for _ in range(4)]
         assert went == [5, 5, 2, 0]
         assert await store.count(Selection(kind=Kind.SESSION)) == 0
 
     async def test_many_more_than_one_transaction_takes_can_go_at_once(self, store: Store) -> None:
         records = [samples.session(expires_at=NOW - 1) for _ in range(300)]
         await store.apply(samples.put(*records))
-        assert await store.purge(before=NOW, limit=299) == 299
+        assert await store.purge(ended_before=NOW, due_before=NOW, limit=299) == 299
         assert await store.count(Selection(kind=Kind.SESSION)) == 1
 
     async def test_a_purge_tells_nothing(self, store: Store) -> None:
         await store.apply(samples.put(samples.session(expires_at=NOW - 1)))
-        await store.purge(before=NOW, limit=9)
+        await store.purge(ended_before=NOW, due_before=NOW, limit=9)
         assert await store.newest_event() == 0
 
     async def test_the_oldest_events_go_first_and_only_those_before(self, store: Store) -> None:

@@ -230,7 +230,7 @@ class RecordContract:
             lambda: store.touch([]),
             lambda: store.events(after=0, limit=1),
             store.newest_event,
-            lambda: store.purge(before=0, limit=1),
+            lambda: store.purge(ended_before=0, due_before=0, limit=1),
             lambda: store.purge_events(before=0, limit=1),
         ]
         for call in calls:

@@ -120,7 +120,7 @@ class SessionContract:
         await store.find_session(DEFAULT_PROJECT, purged.id)
         await store.apply(samples.delete(deleted.key, 1))
         assert store.peek_session(DEFAULT_PROJECT, deleted.id) is None
-        assert await store.purge(before=NOW + 1, limit=10) == 1
+        assert await store.purge(ended_before=NOW + 1, due_before=NOW + 1, limit=10) == 1
         assert store.peek_session(DEFAULT_PROJECT, purged.id) is None
 
     async def test_revoke_ends_a_session_and_raises_its_version_by_one(self, store: Store) -> None:

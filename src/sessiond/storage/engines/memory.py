@@ -135,9 +135,10 @@ class MemoryStore:
         self.check()
         return self._sequence
 
-    async def purge(self, *, before: Instant, limit: int) -> int:
+    async def purge(self, *, ended_before: Instant, due_before: Instant, limit: int) -> int:
         self.check()
-        going = [key for key, record in self._records.items() if _may_go(record, before)][:limit]
+        going = [key for key, record in self._records.items() if _may_go(record, ended_before, due_before)]
+        going = going[:limit]
         for key in going:
             del self._records[key]
         return len(going)
@@ -216,7 +217,8 @@ def _selects(selection: Selection, key: Key, record: Record) -> bool:
     return (limit is not None and limit <= selection.expired_at) is selection.expired
 
 
-def _may_go(record: Record, before: Instant) -> bool:
+def _may_go(record: Record, ended_before: Instant, due_before: Instant) -> bool:
     if not isinstance(record, Session):
-        return record.purge_at is not None and record.purge_at < before
-    return record.expires_at < before or (record.revoked_at is not None and record.revoked_at < before)
+        return record.purge_at is not None and record.purge_at < due_before
+    revoked = record.revoked_at is not None and record.revoked_at < ended_before
+    return revoked or record.expires_at < ended_before

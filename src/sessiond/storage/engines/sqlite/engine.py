@@ -141,11 +141,11 @@ class SqliteStore:
         with answering():
             return self._reads.newest_event()
 
-    async def purge(self, *, before: Instant, limit: int) -> int:
+    async def purge(self, *, ended_before: Instant, due_before: Instant, limit: int) -> int:
         self._ready()
         if self._memory is not None:
             await self._write(ForgetChanges(self._memory.caught_up_to))
-        return await self._in_portions(limit, lambda portion: Purge(before, portion))
+        return await self._in_portions(limit, lambda portion: Purge(ended_before, due_before, portion))
 
     async def purge_events(self, *, before: Instant, limit: int) -> int:
         self._ready()

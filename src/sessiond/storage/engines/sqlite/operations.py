@@ -149,26 +149,27 @@ class TouchAll:
 class Purge:
     """The removal of at most *limit* records; the answer is how many went, and *keys* which."""
 
-    def __init__(self, before: Instant, limit: int) -> None:
+    def __init__(self, ended_before: Instant, due_before: Instant, limit: int) -> None:
         self.keys: list[Key] = []
-        self._before = before
+        self._ended_before = ended_before
+        self._due_before = due_before
         self._limit = limit
 
     def run(self, database: sqlite3.Connection) -> int:
         """Remove ended sessions first, then other records that may go."""
         self.keys = []
         for sql in _PURGE_SESSIONS:
-            for identifier, project in self._find(database, sql):
+            for identifier, project in self._find(database, sql, self._ended_before):
                 database.execute(_DELETE_SESSION, (identifier, project))
                 self.keys.append(session_key(project_text(project), identifier))
-        for row in self._find(database, _PURGE_RECORDS):
+        for row in self._find(database, _PURGE_RECORDS, self._due_before):
             database.execute(_DELETE_RECORD, row)
             self.keys.append(Key(Kind(row[0]), row[3], project_text(row[1]), row[2]))
         return len(self.keys)
 
-    def _find(self, database: sqlite3.Connection, sql: str) -> list[Row]:
+    def _find(self, database: sqlite3.Connection, sql: str, before: Instant) -> list[Row]:
         left = self._limit - len(self.keys)
-        return database.execute(sql, (self._before, left)).fetchall() if left else []
+        return database.execute(sql, (before, left)).fetchall() if left else []
 
 
 class PurgeEvents:
