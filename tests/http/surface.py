@@ -159,6 +159,7 @@ class Wire:
     async def answer(self, *, with_body: bool = True) -> Answered:
         async with asyncio.timeout(10):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            assert head[0].startswith("HTTP/1.1 "), "nothing may stand before an answer"
             headers = [(line.partition(": ")[0], line.partition(": ")[2]) for line in head[1:] if line]
             answered = Answered(int(head[0].split()[1]), headers, b"")
             length = int(answered.header("content-length") or 0) if with_body else 0
