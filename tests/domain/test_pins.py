@@ -25,7 +25,6 @@ from sessiond.domain.pins import (
     growing_wait,
     known_since,
     limit_of,
-    network_of,
     released,
     reopened,
     reserved,
@@ -135,23 +134,6 @@ def test_a_pin_typed_on_another_keyboard_is_the_same_pin() -> None:
 
 def test_pins_that_differ_in_case_or_leading_zeros_differ() -> None:
     assert len({check_pin(pin) for pin in ("abcd", "ABCD", "0000", "00000")}) == 4
-
-
-@pytest.mark.parametrize(
-    ("address", "network"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
-        ("2001:db8:1:3::9", "2001:db8:1:3::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("", ""),
-        ("testclient", "testclient"),
-    ],
-)
-def test_ipv6_counts_by_64_and_ipv4_by_itself(address: str, network: str) -> None:
-    assert network_of(address) == network
 
 
 # -- growing waits

@@ -17,7 +17,6 @@ class EventType(enum.StrEnum):
     SESSION_ISSUED = "session.issued"
     SESSION_REVOKED = "session.revoked"
     SESSION_EVICTED = "session.evicted"
-    SESSION_REFUSED = "session.refused"
     REFRESH_REUSED = "session.refresh_reused"
     ROTATION_LOST = "session.rotation_lost"
     STORE_ROLLBACK = "store.rollback"

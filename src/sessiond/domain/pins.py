@@ -9,7 +9,6 @@ PIN is looked at; a success takes it back.
 from __future__ import annotations
 
 import enum
-import ipaddress
 import unicodedata
 from datetime import timedelta
 from typing import ClassVar
@@ -61,19 +60,6 @@ def check_pin(pin: str) -> str:
     if not composed.isprintable():
         raise InvalidRequest("invalid_pin", "The PIN must consist of printable characters.")
     return composed
-
-
-def network_of(address: str) -> str:
-    """Return what is counted for *address*: an IPv4 address itself, the /64 of an IPv6 one."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is None:
-            return str(ipaddress.ip_network((parsed, 64), strict=False))
-        parsed = parsed.ipv4_mapped
-    return str(parsed)
 
 
 class Pin(Record, frozen=True, kw_only=True, gc=False):

@@ -45,7 +45,6 @@ class Subject(Record, frozen=True, kw_only=True, gc=False):
     anonymous: bool = False
     name: str | None = None
     hint: str | None = None
-    linked_to: SubjectId | None = None
     profile: Mapping[str, object] = {}
 
     @property

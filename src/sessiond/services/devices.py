@@ -9,6 +9,7 @@ import msgspec
 
 from sessiond.crypto.purposes import Purpose
 from sessiond.crypto.secrets import Secret
+from sessiond.domain.addresses import network_of
 from sessiond.domain.callers import OperatorCaller, ServerCaller
 from sessiond.domain.devices import (
     COUNTED_FOR,
@@ -22,7 +23,6 @@ from sessiond.domain.devices import (
 from sessiond.domain.errors import Forbidden
 from sessiond.domain.ids import Partition, ProjectId, SubjectId
 from sessiond.domain.instants import Instant, later
-from sessiond.domain.pins import network_of
 from sessiond.domain.projects import Tally
 from sessiond.domain.rules import DeviceRules
 from sessiond.domain.sessions import Client, Session, SessionKind

@@ -9,11 +9,12 @@ from __future__ import annotations
 import msgspec
 
 from sessiond.crypto.secrets import Secret
+from sessiond.domain.addresses import network_of
 from sessiond.domain.errors import Forbidden, InvalidRequest, NotFound, Unauthenticated
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import ProjectId, SubjectId, acceptable_subject_id
 from sessiond.domain.instants import Instant, millis
-from sessiond.domain.pins import check_pin, fold_name, network_of
+from sessiond.domain.pins import check_pin, fold_name
 from sessiond.domain.rules import PinRules
 from sessiond.domain.sessions import Client, Session, SessionKind
 from sessiond.services.issuing import Issuing, Order

@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from sessiond.domain.addresses import network_of
 from sessiond.domain.callers import OperatorCaller
 from sessiond.domain.errors import Refusal, Throttled, Unauthenticated
 from sessiond.domain.sessions import INVALID, Client
@@ -157,7 +158,7 @@ class PocketPaw:
     def _master(self, name: str, *, throttled: bool) -> Credential:
         async def resolve(request: Request) -> OperatorCaller:
             if throttled:
-                self._exchanges.take(request.client_address)
+                self._exchanges.take(network_of(request.client_address))
             text = bearer(request)
             if text is None:
                 raise MISSING
