@@ -17,7 +17,7 @@ from tests.server_process import ServerProcess
 from tests.system.main_calls import PIN, add_pin_user
 from tests.system.waiting import eventually
 from tests.system.wire import Wire, head
-from tests.system.writers import bearer
+from tests.system.writers import bearer, cookies_of
 
 pytestmark = pytest.mark.slow
 
@@ -102,7 +102,7 @@ def test_accepted_requests_are_answered_and_new_connections_refused(
     server.restart()
     with httpx.Client(base_url=server.url) as http:
         tokens = [answer.json()["access_token"] for answer in created]
-        tokens += [answer.cookies["accessToken"] for answer in signed_in]
+        tokens += [cookies_of(answer)["accessToken"] for answer in signed_in]
         assert {http.get("/v1/session", headers=bearer(token)).status_code for token in tokens} == {200}
 
 

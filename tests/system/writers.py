@@ -137,7 +137,7 @@ class PinWriter(Writer):
         http.cookies.clear()
         if self.number % 2 or not self.live:
             body = {"name": self.name, "pin": PIN}
-            self.live.append(_cookies(_good(http.post("/auth/login", json=body), 200)))
+            self.live.append(cookies_of(_good(http.post("/auth/login", json=body), 200)))
         else:
             cookies = self.live.pop()
             _good(http.post("/auth/logout", headers=_cookie_header(cookies)), 200)
@@ -266,7 +266,7 @@ class OperatorWriter(Writer):
         http.cookies.clear()
         if self.number % 2 or not self.live:
             answer = _good(http.post("/api/auth/login", json={"token": self.server.master_token}), 200)
-            self.live.append(_cookies(answer)["pocketpaw_session"])
+            self.live.append(cookies_of(answer)["pocketpaw_session"])
         else:
             token = self.live.pop()
             _good(http.post("/api/auth/logout", headers={"Cookie": f"pocketpaw_session={token}"}), 200)
@@ -280,7 +280,8 @@ class OperatorWriter(Writer):
             _good(http.get("/v1/session", headers=bearer(token)), 401)
 
 
-def _cookies(answer: httpx.Response) -> dict[str, str]:
+def cookies_of(answer: httpx.Response) -> dict[str, str]:
+    """Return the cookies that *answer* sets, by name."""
     pairs = (line.partition(";")[0].partition("=") for line in answer.headers.get_list("set-cookie"))
     return {name: value for name, _, value in pairs}
 
