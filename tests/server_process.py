@@ -66,10 +66,8 @@ class ServerProcess:
         return {"Authorization": f"Bearer {self.server_key}"}
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        environment = self.command_environment | {
-            "SESSIOND_SERVER_KEY": self.server_key,
-            "SESSIOND_MASTER_TOKEN": self.master_token,
-        }
+        seeds = {"SESSIOND_SERVER_KEY": self.server_key, "SESSIOND_MASTER_TOKEN": self.master_token}
+        environment = seeds | self.command_environment  # settings go before the seeds: empty ones plant none
         command = [*sessiond_command(), "serve", "--host", "127.0.0.1", "--port", str(self.port), *self._arguments]
         with self.log_path.open("ab") as log:
             return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
