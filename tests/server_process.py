@@ -30,7 +30,9 @@ def free_port() -> int:
 class ServerProcess:
     """A running server; `url`, `server_key` and `master_token` are all that a client needs."""
 
-    def __init__(self, data_dir: Path, port: int, arguments: tuple[str, ...], settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, data_dir: Path, port: int, arguments: tuple[str, ...], settings: Mapping[str, str]
+    ) -> None:
         self.data_dir = data_dir
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
@@ -68,7 +70,15 @@ class ServerProcess:
     def _spawn(self) -> subprocess.Popen[bytes]:
         seeds = {"SESSIOND_SERVER_KEY": self.server_key, "SESSIOND_MASTER_TOKEN": self.master_token}
         environment = seeds | self.command_environment  # settings go before the seeds: empty ones plant none
-        command = [*sessiond_command(), "serve", "--host", "127.0.0.1", "--port", str(self.port), *self._arguments]
+        command = [
+            *sessiond_command(),
+            "serve",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            *self._arguments,
+        ]
         with self.log_path.open("ab") as log:
             return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
