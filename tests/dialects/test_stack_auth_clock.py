@@ -135,6 +135,7 @@ async def test_the_longest_life_of_the_settings_cuts_what_is_asked_for() -> None
     stack = await clocked(Rules(stack=StackRules(max_lifetime=timedelta(days=7))))
 
     assert await stack.life_of(await stack.signed_in(expires_in_millis=365 * DAY)) == timedelta(days=7)
+    assert await stack.life_of(await stack.signed_in()) == timedelta(days=7)
 
 
 async def test_a_stricter_policy_cuts_what_nobody_asked_for() -> None:

@@ -12,6 +12,7 @@ from sessiond.http.dialects.stack_auth.access import EVERYONE, Access, Accesses
 from sessiond.http.dialects.stack_auth.access_tokens import AccessToken, mint, refresh_token
 from sessiond.http.dialects.stack_auth.errors import schema_fault
 from sessiond.http.dialects.stack_auth.headers import stack_header
+from sessiond.http.dialects.stack_auth.sessions import usual_lifetime
 from sessiond.http.dialects.stack_auth.shapes import AccessTokenAnswer, AnonymousAnswer, SuccessAnswer
 from sessiond.http.dialects.stack_auth.users import mint_user_id
 from sessiond.http.endpoint import Endpoint
@@ -32,8 +33,9 @@ class OwnSession:
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return the declarations."""
         outlived = self._accesses.credential(EVERYONE, outlived=True)
-        current, sign_up, tags = "/auth/sessions/current", "/auth/anonymous/sign-up", ("sessions",)
+        current, tags = "/auth/sessions/current", ("sessions",)
         return (
+            self._sign_up(),
             Endpoint(
                 "DELETE",
                 current,
@@ -43,7 +45,6 @@ class OwnSession:
                 tags=tags,
                 credential=outlived,
                 raw_json=True,
-                body_optional=True,
                 answers={200: SuccessAnswer},
                 refusals=(no.NO_ACCESS_TOKEN, no.REFRESH_TOKEN_GONE),
             ),
@@ -56,25 +57,26 @@ class OwnSession:
                 tags=tags,
                 credential=outlived,
                 raw_json=True,
-                body_optional=True,
                 answers={200: AccessTokenAnswer},
                 refusals=(
                     schema_fault("headers.x-stack-refresh-token must be defined"),
                     no.REFRESH_TOKEN_GONE,
                 ),
             ),
-            Endpoint(
-                "POST",
-                sign_up,
-                self.sign_up_anonymously,
-                summary="Create an anonymous user, signed in",
-                aliases=(f"/api/v1{sign_up}",),
-                tags=tags,
-                credential=self._accesses.credential(EVERYONE),
-                raw_json=True,
-                body_optional=True,
-                answers={200: AnonymousAnswer},
-            ),
+        )
+
+    def _sign_up(self) -> Endpoint:
+        path = "/auth/anonymous/sign-up"
+        return Endpoint(
+            "POST",
+            path,
+            self.sign_up_anonymously,
+            summary="Create an anonymous user, signed in",
+            aliases=(f"/api/v1{path}",),
+            tags=("sessions",),
+            credential=self._accesses.credential(EVERYONE),
+            raw_json=True,
+            answers={200: AnonymousAnswer},
         )
 
     async def sign_out(self, request: Request) -> Answer:
@@ -107,7 +109,7 @@ class OwnSession:
                 create=SubjectKind.USER,
                 anonymous=True,
                 client=Client(address=request.client_address, user_agent=request.user_agent),
-                absolute_timeout=services.rules.stack.default_lifetime,
+                absolute_timeout=usual_lifetime(services.rules.stack),
             )
         )
         token = mint(services, issued.session, issued.subject, issued.policy, now=request.now)

@@ -51,6 +51,7 @@ from sessiond.services.operators import OPERATOR
 IMPERSONATION_REASON = "Stack Auth API"
 OWN = "me"
 
+_PATH, _TAGS = "/auth/sessions", ("sessions",)
 _USER_ID = [accepted(acceptable_subject_id, "must be a valid user ID")]
 _NEW: dict[str, Field] = {
     "user_id": Text(required=True, rules=_USER_ID),
@@ -70,35 +71,39 @@ class UserSessions:
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return the declarations."""
-        path, tags = "/auth/sessions", ("sessions",)
-        everyone, servers = self._accesses.credential(EVERYONE), self._accesses.credential(SERVERS)
+        return (self._creation(), *self._listing_and_ending())
+
+    def _creation(self) -> Endpoint:
+        return Endpoint(
+            "POST",
+            _PATH,
+            self.create,
+            summary="Create a session for a user",
+            aliases=(f"/api/v1{_PATH}",),
+            tags=_TAGS,
+            credential=self._accesses.credential(SERVERS),
+            request=NewSession,
+            raw_json=True,
+            answers={200: NewSessionAnswer},
+            refusals=(
+                schema_fault("body.user_id must be defined"),
+                no.user_id_unknown("alice"),
+                no.CANNOT_GET_OWN_USER,
+                no.USER_DISABLED,
+                no.SESSION_LIMIT,
+            ),
+        )
+
+    def _listing_and_ending(self) -> tuple[Endpoint, ...]:
+        everyone = self._accesses.credential(EVERYONE)
         return (
             Endpoint(
-                "POST",
-                path,
-                self.create,
-                summary="Create a session for a user",
-                aliases=(f"/api/v1{path}",),
-                tags=tags,
-                credential=servers,
-                request=NewSession,
-                raw_json=True,
-                answers={200: NewSessionAnswer},
-                refusals=(
-                    schema_fault("body.user_id must be defined"),
-                    no.user_id_unknown("alice"),
-                    no.CANNOT_GET_OWN_USER,
-                    no.USER_DISABLED,
-                    no.SESSION_LIMIT,
-                ),
-            ),
-            Endpoint(
                 "GET",
-                path,
+                _PATH,
                 self.list_all,
                 summary="List a user's live sessions",
-                aliases=(f"/api/v1{path}",),
-                tags=tags,
+                aliases=(f"/api/v1{_PATH}",),
+                tags=_TAGS,
                 credential=everyone,
                 query=UserQuery,
                 answers={200: SessionList},
@@ -110,16 +115,15 @@ class UserSessions:
             ),
             Endpoint(
                 "DELETE",
-                f"{path}/{{id}}",
+                f"{_PATH}/{{id}}",
                 self.end,
                 summary="End a session",
-                aliases=(f"/api/v1{path}/{{id}}",),
-                tags=tags,
+                aliases=(f"/api/v1{_PATH}/{{id}}",),
+                tags=_TAGS,
                 params={"id": "The session's id."},
                 credential=everyone,
                 query=UserQuery,
                 raw_json=True,
-                body_optional=True,
                 answers={200: SuccessAnswer},
                 refusals=(
                     schema_fault("params.id must be a valid UUID"),
@@ -136,15 +140,14 @@ class UserSessions:
         user, impersonation = _whose(access, asked["user_id"]), asked.get("is_impersonation") is True
         if user == OPERATOR and access.project == DEFAULT_PROJECT:
             raise no.user_id_unknown(user)
-        lifetime = _lifetime(asked.get("expires_in_millis"))
+        lifetime, rules = _lifetime(asked.get("expires_in_millis")), self._services.rules.stack
         order = Order(
             project=access.project,
             subject=user,
             session_kind=SessionKind.STACK,
             by=access.label,
-            absolute_timeout=lifetime
-            or _usual_lifetime(self._services.rules.stack, impersonation=impersonation),
-            ceiling=None if lifetime is None else self._services.rules.stack.max_lifetime,
+            absolute_timeout=lifetime or usual_lifetime(rules, impersonation=impersonation),
+            ceiling=None if lifetime is None else rules.max_lifetime,
             actor=Actor(name=access.actor, reason=IMPERSONATION_REASON) if impersonation else None,
         )
         try:
@@ -205,8 +208,10 @@ def _lifetime(millis: object) -> timedelta | None:
     return timedelta(milliseconds=millis) if isinstance(millis, int | float) else None
 
 
-def _usual_lifetime(rules: StackRules, *, impersonation: bool) -> timedelta:
-    return rules.impersonation_lifetime if impersonation else rules.default_lifetime
+def usual_lifetime(rules: StackRules, *, impersonation: bool = False) -> timedelta:
+    """Return how long a session lives when nobody says; the project's policy may cut it."""
+    usual = rules.impersonation_lifetime if impersonation else rules.default_lifetime
+    return min(usual, rules.max_lifetime)
 
 
 def _shown(session: Session) -> bool:

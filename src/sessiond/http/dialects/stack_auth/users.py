@@ -40,6 +40,7 @@ _MAIL = re.compile(r"[^\s@\x00-\x1f\x7f]+@[^\s@\x00-\x1f\x7f]+")
 _WEB = re.compile(r"(https?://|data:image/)\S+")
 _LONGEST_MAIL = 254
 _MOST_PROFILE_BYTES = 8192
+_PATH = "/api/v1/users"
 _LATEST_SESSIONS = 100
 
 
@@ -97,36 +98,42 @@ class Users:
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return the declarations."""
-        everyone, servers = self._accesses.credential(EVERYONE), self._accesses.credential(SERVERS)
-        tags, path = ("users",), "/api/v1/users"
-        identifier = {"id": "The user's id."}
+        return (*self._of_the_access_token(), *self._of_the_project())
+
+    def _of_the_access_token(self) -> tuple[Endpoint, ...]:
+        tags = ("users",)
         return (
             Endpoint(
                 "GET",
-                f"{path}/me",
+                f"{_PATH}/me",
                 self.show_own,
                 summary="Show the user of the access token",
                 tags=tags,
-                credential=everyone,
+                credential=self._accesses.credential(EVERYONE),
                 answers={200: ClientUser},
                 description="A server is shown what `GET /api/v1/users/{id}` shows.",
                 refusals=(no.CANNOT_GET_OWN_USER,),
             ),
             Endpoint(
                 "DELETE",
-                f"{path}/me",
+                f"{_PATH}/me",
                 self.delete_own,
                 summary="Delete the user of the access token",
                 tags=tags,
-                credential=servers,
+                credential=self._accesses.credential(SERVERS),
                 raw_json=True,
-                body_optional=True,
                 answers={200: SuccessAnswer},
                 refusals=(no.CANNOT_GET_OWN_USER, no.USER_NOT_FOUND),
             ),
+        )
+
+    def _of_the_project(self) -> tuple[Endpoint, ...]:
+        servers, tags = self._accesses.credential(SERVERS), ("users",)
+        identifier = {"id": "The user's id."}
+        return (
             Endpoint(
                 "POST",
-                path,
+                _PATH,
                 self.create,
                 summary="Create a user",
                 tags=tags,
@@ -138,7 +145,7 @@ class Users:
             ),
             Endpoint(
                 "GET",
-                f"{path}/{{id}}",
+                f"{_PATH}/{{id}}",
                 self.show,
                 summary="Show a user",
                 tags=tags,
@@ -149,14 +156,13 @@ class Users:
             ),
             Endpoint(
                 "DELETE",
-                f"{path}/{{id}}",
+                f"{_PATH}/{{id}}",
                 self.delete,
                 summary="Delete a user: all sessions end at once",
                 tags=tags,
                 params=identifier,
                 credential=servers,
                 raw_json=True,
-                body_optional=True,
                 answers={200: SuccessAnswer},
                 refusals=(no.USER_NOT_FOUND,),
             ),
