@@ -59,8 +59,9 @@ class Background:
         await self._safely(self.each_second)
 
     async def each_second(self) -> None:
-        """Write last uses, tell of a clock that stepped, and keep the witness."""
+        """Look whether the store is the one that was opened, write last uses, tell of clock steps, keep the witness."""
         opened = self._opened
+        opened.store.check()
         await opened.services.touches.flush()
         await self._tell_steps()
         if opened.witnessed:
