@@ -25,6 +25,7 @@ _CODE = re.compile(r"^ *```.*?^ *```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 _STRING = re.compile(r'("(?:[^"\\]|\\.)*")')
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?Z")
+_UNIX_SECONDS = re.compile(r"\b[1-9]\d{9}\b")
 
 
 @dataclass(frozen=True)
@@ -114,14 +115,18 @@ def compact(text: str) -> str:
 
 def matches(shown: str, real: str) -> bool:
     """Tell whether *real* is what *shown* says, but for ids, instants and what it leaves out."""
-    shown, real = (_INSTANT.sub("<instant>", _UUID.sub("<uuid>", text)) for text in (shown, real))
-    pattern, before = "", ""
-    first, *rest = shown.split("…")
+    first, *rest = _alike(shown).split("…")
     pattern, before = re.escape(first), first
     for part in rest:
         pattern += ('[^"]*' if before.count('"') % 2 else ".*") + re.escape(part)
         before += part
-    return re.fullmatch(pattern, real) is not None
+    return re.fullmatch(pattern, _alike(real)) is not None
+
+
+def _alike(text: str) -> str:
+    for volatile, name in ((_UUID, "<id>"), (_INSTANT, "<instant>"), (_UNIX_SECONDS, "<seconds>")):
+        text = volatile.sub(name, text)
+    return text
 
 
 def run(page: Path, folder: Path, url: str) -> Sequence[Shown | None]:

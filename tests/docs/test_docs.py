@@ -14,6 +14,7 @@ from tests.server_process import ServerProcess
 SOURCE = ROOT / "src" / "sessiond"
 README = ROOT / "README.md"
 API = ROOT / "docs" / "api.md"
+RUN = [README, API, ROOT / "docs" / "dialects" / "pocketpaw.md"]
 FILES = [path for folder in ("src", "tests", "scripts") for path in (ROOT / folder).rglob("*.*")]
 DECISIONS = ROOT / "docs" / "decisions"
 NOT_SEEDED = {"SESSIOND_SERVER_KEY": "", "SESSIOND_MASTER_TOKEN": ""}
@@ -39,14 +40,14 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert broken == []
 
 
-@pytest.mark.parametrize("page", [README, API], ids=name_of)
+@pytest.mark.parametrize("page", RUN, ids=name_of)
 def test_every_request_is_shown_with_its_answer(page: Path) -> None:
     assert requests(page)
     assert [request.text for request in requests(page) if request.shown is None] == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [README, API], ids=name_of)
+@pytest.mark.parametrize("page", RUN, ids=name_of)
 def test_every_shown_answer_is_what_a_new_server_answers(page: Path, tmp_path: Path) -> None:
     (tmp_path / ".venv").symlink_to(Path(sys.executable).parents[1])
 
