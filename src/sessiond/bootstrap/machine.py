@@ -29,11 +29,15 @@ class SystemClock:
         self._last: Instant = wall() // _NS
         self._last_steady = steady() // _NS
         self._offset = self._last - self._last_steady
+        self._last_wall = self._last
         self.stepped: list[int] = []
 
     def now(self) -> Instant:
         """Return the present instant; never less than the one returned before."""
-        present, steady = self._wall() // _NS, self._steady() // _NS
+        present = self._wall() // _NS
+        if present == self._last_wall:
+            return self._last
+        self._last_wall, steady = present, self._steady() // _NS
         offset = present - steady
         if not -STEP_MS <= offset - self._offset <= STEP_MS:
             self.stepped.append(offset - self._offset)

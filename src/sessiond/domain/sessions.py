@@ -72,7 +72,7 @@ class Session(Record, frozen=True, kw_only=True, gc=False):
     """One subject's signed-in state on one client.
 
     *idle_timeout_ms* None means none. *seen_generation* is the highest generation whose access token a node of ours
-    has verified (-1 at birth). *prev_kid* is the key of the previous generation's tokens.
+    has verified (0 at birth: nothing precedes it). *prev_kid* is the key of the previous generation's tokens.
     """
 
     kind: ClassVar[Kind] = Kind.SESSION
@@ -96,7 +96,7 @@ class Session(Record, frozen=True, kw_only=True, gc=False):
     prev_kid: int | None = None
     generation: int = 0
     rotated_at: Instant
-    seen_generation: int = -1
+    seen_generation: int = 0
     rotates: bool = True
     epochs: Epochs
     revoked_at: Instant | None = None
@@ -299,3 +299,14 @@ def admit_access(standing: Standing, claim: Claim, *, now: Instant, grace: timed
     if admission is Admission.SUPERSEDED or (admission is Admission.PREVIOUS and not tolerated):
         raise Unauthenticated("token_superseded", "A newer token was issued for this session; use that one.")
     return admission
+
+
+def admitted_until(standing: Standing, generation: int, expires_at: Instant, *, grace: timedelta) -> Instant:
+    """Return the first instant at which time alone changes the answer to an access token that is admitted now."""
+    session, idle = standing.session, standing.session.idle_timeout_ms
+    until = min(expires_at, session.expires_at)
+    if idle is not None:
+        until = min(until, session.last_seen_at + idle)
+    if generation < session.generation:
+        until = min(until, session.rotated_at + millis(grace))
+    return until

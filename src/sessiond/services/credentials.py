@@ -9,8 +9,9 @@ from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId
 from sessiond.domain.sessions import INVALID, SessionKind
 from sessiond.services.keys import Keys
 from sessiond.services.projects import Projects, ServerKeys
-from sessiond.services.sessions import Sessions, Verified
+from sessiond.services.sessions import Sessions
 from sessiond.services.tokens import is_session_text
+from sessiond.services.verifying import Verified
 
 _LONGEST = 8192
 

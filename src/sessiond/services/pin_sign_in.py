@@ -23,9 +23,10 @@ from sessiond.services.pin_attempts import Claim, PinAttempts
 from sessiond.services.pin_hashing import PinHashing
 from sessiond.services.pins import Pins, PinUser
 from sessiond.services.ports import Change, Clock, Store
-from sessiond.services.sessions import Sessions, Verified
+from sessiond.services.sessions import Sessions
 from sessiond.services.token_forms import Form
 from sessiond.services.tokens import Tokens
+from sessiond.services.verifying import Verified
 
 _LONGEST_NAME = 1024
 _ACCESS = frozenset({Form.PIN_ACCESS})

@@ -1,7 +1,4 @@
-"""Sessions: verify, refresh, list and end them. Issuing has a file of its own.
-
-The way of a verify: text → `Tokens.recognise` (no store) → `Store.find_session` (one read) → `admit_access` (rules).
-"""
+"""Sessions: refresh, list and end them. Issuing and verifying have files of their own."""
 
 from __future__ import annotations
 
@@ -11,164 +8,34 @@ from datetime import timedelta
 import msgspec
 
 from sessiond.domain.errors import Conflict, NotFound, Unauthenticated, Unavailable
-from sessiond.domain.events import Event, EventType
+from sessiond.domain.events import EventType
 from sessiond.domain.ids import ProjectId, SessionId, SubjectId
 from sessiond.domain.instants import Instant
-from sessiond.domain.policies import Policy
 from sessiond.domain.refresh import Verdict, decide
 from sessiond.domain.sessions import (
     INVALID,
     Admission,
-    Claim,
     Ending,
     Session,
     Standing,
-    admit_access,
     ending,
-    recent,
     recognise,
     refuse_ended,
 )
-from sessiond.services.keys import Keys
-from sessiond.services.ports import Change, Clock, Observer, Revocation, Store
-from sessiond.services.token_forms import ACCESS_FORMS, Form
-from sessiond.services.tokens import WRONG_KIND, Presented, Tokens, UnknownKey
-from sessiond.services.touches import Touches
+from sessiond.services.ports import Change, Revocation
+from sessiond.services.token_forms import Form
+from sessiond.services.tokens import WRONG_KIND, Presented
+from sessiond.services.verifying import ROLLBACK, Verifying, session_event
 
 SUPERSEDED_REFRESH = Unauthenticated(
     "refresh_token_superseded", "The refresh token had been replaced; the session was ended. Sign in again."
 )
-_ROLLBACK = Unauthenticated("store_rollback", "The token is newer than what is stored; sign in again.")
 _UNSOUND_CLOCK = Unavailable("clock_unsound", "The server's clock went back; try again later.")
 _SWAPS = 16
 
 
-class Verified(msgspec.Struct, frozen=True, gc=False):
-    """A session whose access token passed, and by which form of token."""
-
-    standing: Standing
-    form: Form
-    expires_at: Instant
-
-    @property
-    def session(self) -> Session:
-        """The session itself."""
-        return self.standing.session
-
-
-class Sessions:
+class Sessions(Verifying):
     """What can be asked of sessions and done to them."""
-
-    def __init__(
-        self,
-        store: Store,
-        keys: Keys,
-        clock: Clock,
-        *,
-        tokens: Tokens,
-        touches: Touches,
-        observer: Observer,
-        policy: Policy,
-    ) -> None:
-        self._store = store
-        self._keys = keys
-        self._tokens = tokens
-        self._touches = touches
-        self._clock = clock
-        self._observer = observer
-        self._policy = policy
-
-    # -- verify -------------------------------------------------------------------------------------------------
-
-    def peek(self, text: str, forms: frozenset[Form] = ACCESS_FORMS) -> Verified | None:
-        """Return what `verify` would, without waiting, or None when only `verify` can tell (also: to refuse)."""
-        try:
-            presented = self._tokens.recognise(text)
-            if presented.form not in forms:
-                return None
-            standing = self._store.peek_session(presented.project, presented.session)
-            if standing is None:
-                return None
-            return self._admit(presented, standing, self._clock.now())
-        except Unauthenticated:
-            return None
-
-    async def verify(self, text: str, forms: frozenset[Form] = ACCESS_FORMS) -> Verified:
-        """Return the live session that *text* proves.
-
-        Raises `Unauthenticated`: `invalid_token` (one constant answer for everything before the row),
-        `wrong_token_kind`, `token_expired`, `token_superseded`, `store_rollback`, or why the session ended.
-        """
-        presented = await self.recognise(text)
-        if presented.form not in forms:
-            raise WRONG_KIND
-        now = self._clock.now()
-        if now >= presented.expires_at:
-            raise Unauthenticated("token_expired", "The token has expired; refresh it.")
-        verified = self._admit(presented, await self._find(presented), now)
-        if verified is None:
-            verified = self._admit(presented, await self._find(presented), now)
-        if verified is None:
-            await self._alarm(presented, now)
-            raise _ROLLBACK
-        return verified
-
-    async def recognise(self, text: str) -> Presented:
-        """Return what *text* says once its MAC passed; an unknown key has the ring read again (once a second)."""
-        try:
-            return self._tokens.recognise(text)
-        except UnknownKey:
-            if not await self._keys.reload():
-                raise INVALID from None
-        try:
-            return self._tokens.recognise(text)
-        except UnknownKey:
-            raise INVALID from None
-
-    async def _find(self, presented: Presented) -> Standing:
-        standing = await self._store.find_session(presented.project, presented.session)
-        if standing is None:
-            raise INVALID
-        return standing
-
-    def _admit(self, presented: Presented, standing: Standing, now: Instant) -> Verified | None:
-        """Return the verified session, or None for a token newer than its row."""
-        if now >= presented.expires_at:
-            raise Unauthenticated("token_expired", "The token has expired; refresh it.")
-        session = standing.session
-        claim = self._claim(presented, standing)
-        grace = self.policy_of(standing).grace
-        admission = admit_access(standing, claim, now=now, grace=grace)
-        if admission is Admission.NEWER:
-            return None
-        if admission is Admission.CURRENT:
-            self._touches.note(session, now=now, grace=grace)
-        self._observer.count("verify")
-        return Verified(standing, presented.form, presented.expires_at)
-
-    def _claim(self, presented: Presented, standing: Standing) -> Claim:
-        session, kid = standing.session, presented.kid
-        if presented.jti is not None and presented.generation <= session.generation:
-            kid = self._tokens.jti_kid(session, presented)
-            if kid is None and recent(session, presented.generation):
-                raise INVALID
-        master = presented.master_generation
-        deployment = standing.deployment
-        if master is not None and (deployment is None or deployment.master_generation != master):
-            raise INVALID
-        return Claim(
-            project=presented.project,
-            session=presented.session,
-            kid=kid or 0,
-            generation=presented.generation,
-            expires_at=presented.expires_at,
-            nonce=presented.nonce,
-        )
-
-    def policy_of(self, standing: Standing) -> Policy:
-        """Return the policy of the session's project: its own, else the configured one."""
-        project = standing.project
-        return (project.policy if project is not None else None) or self._policy
 
     # -- refresh ------------------------------------------------------------------------------------------------
 
@@ -185,13 +52,15 @@ class Sessions:
             raise Unauthenticated("token_expired", "The refresh token has expired; sign in again.")
         for _ in range(_SWAPS):
             try:
-                return await self._refresh(presented)
+                return await self._refresh(text, presented)
             except Conflict:
                 continue
         raise Unavailable("contended", "Too many writers at once; try again.")
 
-    async def _refresh(self, presented: Presented) -> Standing:
+    async def _refresh(self, text: str, presented: Presented) -> Standing:
         standing, now = await self._find(presented), self._clock.now()
+        if self._is_newer(standing):
+            presented = await self._recognise_anew(text)
         session, policy = standing.session, self.policy_of(standing)
         if recognise(session, self._claim(presented, standing)) is Admission.FOREIGN:
             raise INVALID
@@ -237,13 +106,7 @@ class Sessions:
         standing = await self._find(presented)
         if standing.session.generation < presented.generation:
             await self._alarm(presented, now)
-            raise _ROLLBACK
-
-    async def _alarm(self, presented: Presented, now: Instant) -> None:
-        standing = await self._find(presented)
-        session = standing.session
-        event = _event(session, EventType.STORE_ROLLBACK, by="sessiond", now=now)
-        await self._store.apply(Change(partition=session.key.partition, expects={}, events=[event]))
+            raise ROLLBACK
 
     # -- list and end -------------------------------------------------------------------------------------------
 
@@ -295,24 +158,11 @@ class Sessions:
         return ended[0]
 
 
-def _event(session: Session, what: EventType, *, by: str, now: Instant, reason: str | None = None) -> Event:
-    return Event(
-        type=what,
-        at=now,
-        partition=session.key.partition,
-        project=session.project,
-        session=session.id,
-        subject=session.subject,
-        by=by,
-        data={} if reason is None else {"reason": reason},
-    )
-
-
 def _revocation(session: Session, what: EventType, reason: str, *, by: str, now: Instant) -> Revocation:
     return Revocation(
         project=session.project,
         session=session.id,
         reason=reason,
         at=now,
-        event=_event(session, what, by=by, now=now, reason=reason),
+        event=session_event(session, what, by=by, now=now, reason=reason),
     )

@@ -36,6 +36,13 @@ class Touches:
                 project=session.project, session=session.id, seen_at=now, generation=session.generation
             )
 
+    @staticmethod
+    def quiet_until(session: Session) -> Instant:
+        """Return the instant until which `note` has nothing to write for this session; 0 while it has now."""
+        if session.seen_generation < session.generation:
+            return 0
+        return session.last_seen_at + _interval(session)
+
     async def flush(self) -> int:
         """Write what was noted and return how many; what the store refuses now is kept for the next flush."""
         if not self._waiting:

@@ -26,6 +26,7 @@ from sessiond.http.dialects.native.token_answers import tokens_of
 from sessiond.http.endpoint import Endpoint
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
+from sessiond.services.credentials import caller_of
 from sessiond.services.sessions import SUPERSEDED_REFRESH
 from sessiond.services.token_forms import Form
 from sessiond.services.tokens import WRONG_KIND
@@ -85,6 +86,7 @@ class OwnSession:
                 tags=tags,
                 credential=dataclasses.replace(own, resolve=self._own_or_nobody),
                 answers={200: None, 302: None},
+                instant=self.verify_at_once,
             ),
             Endpoint(
                 "GET",
@@ -101,7 +103,17 @@ class OwnSession:
         return Answer(200, SessionAnswer(session=view(session_of(request.caller))))
 
     def show_at_once(self, request: Request) -> bytes | None:
-        """Answer from memory where that is as strict as a read: an access token, and no cookie to compare with."""
+        """Answer from memory where that is as strict as a read."""
+        session = self._peek(request)
+        return None if session is None else self._body(session)
+
+    def verify_at_once(self, request: Request) -> Answer | None:
+        """Tell a proxy from memory where that is as strict as a read."""
+        session = self._peek(request)
+        return None if session is None else _identity(session)
+
+    def _peek(self, request: Request) -> Session | None:
+        """Return the session of a bearer access token; None where there is a cookie to compare with, or any doubt."""
         text = None
         for name, value in request.raw_headers:
             if name == b"authorization":
@@ -111,7 +123,10 @@ class OwnSession:
             elif name == b"cookie":
                 return None
         verified = None if text is None else self._services.sessions.peek(text)
-        return None if verified is None else self._body(verified.standing.session)
+        if verified is None:
+            return None
+        request.caller = caller_of(verified, by_cookie=False)
+        return verified.standing.session
 
     def _body(self, session: Session) -> bytes:
         kept = self._bodies.get(session.id)
@@ -156,19 +171,22 @@ class OwnSession:
         """Tell a proxy who asks, or send a browser to sign in."""
         if request.caller is None and request.edge.login_url is not None:
             return Answer(302, headers=(("Location", request.edge.login_url),))
-        session = session_of(request.caller)
-        return Answer(
-            200,
-            headers=(
-                ("X-Session-Id", id_text(session.id)),
-                ("X-Session-Subject", quote(session.subject, safe="")),
-            ),
-        )
+        return _identity(session_of(request.caller))
 
     async def jwks(self, _request: Request) -> Answer:
         """Publish the default project's native keys; a key is published well before its first use."""
         keys = self._services.keys.jwks(DEFAULT_PROJECT, (Audience.NATIVE,))
         return Answer(200, {"keys": keys}, headers=(_JWKS_CACHE,))
+
+
+def _identity(session: Session) -> Answer:
+    return Answer(
+        200,
+        headers=(
+            ("X-Session-Id", id_text(session.id)),
+            ("X-Session-Subject", quote(session.subject, safe="")),
+        ),
+    )
 
 
 def _wants_page(request: Request) -> bool:

@@ -1,0 +1,225 @@
+"""Verifying: from a token text to the live session that it proves.
+
+The way: text → `Tokens.recognise` (no store) → `Store.find_session` (one read) → `admit_access` (the rules). What was
+admitted is remembered with the instant until which nothing but a change of the records can alter the answer; each peek
+asks the store for the records all the same.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from sessiond.domain.errors import Unauthenticated
+from sessiond.domain.events import Event, EventType
+from sessiond.domain.instants import Instant
+from sessiond.domain.policies import Policy
+from sessiond.domain.sessions import (
+    INVALID,
+    Admission,
+    Claim,
+    Session,
+    Standing,
+    admit_access,
+    admitted_until,
+    recent,
+)
+from sessiond.services.keys import Keys
+from sessiond.services.ports import Change, Clock, Observer, Store
+from sessiond.services.token_forms import ACCESS_FORMS, Form
+from sessiond.services.tokens import WRONG_KIND, Presented, Tokens, UnknownKey
+from sessiond.services.touches import Touches
+
+ROLLBACK = Unauthenticated("store_rollback", "The token is newer than what is stored; sign in again.")
+_EXPIRED = Unauthenticated("token_expired", "The token has expired; refresh it.")
+_REMEMBERED = 100_000
+
+
+class Verified(msgspec.Struct, frozen=True, gc=False):
+    """A session whose access token passed, and by which form of token."""
+
+    standing: Standing
+    form: Form
+    expires_at: Instant
+
+    @property
+    def session(self) -> Session:
+        """The session itself."""
+        return self.standing.session
+
+
+class _Admitted(msgspec.Struct, frozen=True, gc=False):
+    """An answer, and the instant until which it stands while the store gives the same standing."""
+
+    presented: Presented
+    verified: Verified
+    until: Instant
+
+
+class Verifying:
+    """Answers whether a token proves a live session."""
+
+    def __init__(
+        self,
+        store: Store,
+        keys: Keys,
+        clock: Clock,
+        *,
+        tokens: Tokens,
+        touches: Touches,
+        observer: Observer,
+        policy: Policy,
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._tokens = tokens
+        self._touches = touches
+        self._clock = clock
+        self._observer = observer
+        self._policy = policy
+        self._admitted: dict[str, _Admitted] = {}
+
+    def peek(self, text: str) -> Verified | None:
+        """Return what `verify` would, without waiting, or None when only `verify` can tell (also: to refuse)."""
+        kept = self._admitted.get(text)
+        if kept is None:
+            return self._peek(text)
+        presented, verified = kept.presented, kept.verified
+        standing = self._store.peek_session(presented.project, presented.session)
+        if standing is verified.standing and self._clock.now() < kept.until:
+            self._observer.count("verify")
+            return verified
+        del self._admitted[text]
+        return None if standing is None else self._peek(text)
+
+    def _peek(self, text: str) -> Verified | None:
+        try:
+            presented = self._tokens.recognise(text)
+            if presented.form not in ACCESS_FORMS:
+                return None
+            standing = self._store.peek_session(presented.project, presented.session)
+            if standing is None or self._is_newer(standing):
+                return None
+            verified = self._admit(presented, standing, self._clock.now())
+        except Unauthenticated:
+            return None
+        if verified is not None:
+            self._remember(text, presented, verified)
+        return verified
+
+    def _remember(self, text: str, presented: Presented, verified: Verified) -> None:
+        if len(self._admitted) >= _REMEMBERED:
+            self._admitted.clear()
+        standing, policy = verified.standing, self.policy_of(verified.standing)
+        until = admitted_until(standing, presented.generation, presented.expires_at, grace=policy.grace)
+        quiet = self._touches.quiet_until(standing.session)
+        self._admitted[text] = _Admitted(presented, verified, min(until, quiet))
+
+    async def verify(self, text: str, forms: frozenset[Form] = ACCESS_FORMS) -> Verified:
+        """Return the live session that *text* proves.
+
+        Raises `Unauthenticated`: `invalid_token` (one constant answer for everything before the row),
+        `wrong_token_kind`, `token_expired`, `token_superseded`, `store_rollback`, or why the session ended.
+        """
+        presented = await self.recognise(text)
+        if presented.form not in forms:
+            raise WRONG_KIND
+        if self._clock.now() >= presented.expires_at:
+            raise _EXPIRED
+        standing = await self._find(presented)
+        if self._is_newer(standing):
+            presented = await self._recognise_anew(text)
+        now = self._clock.now()
+        verified = self._admit(presented, standing, now)
+        if verified is None:
+            verified = self._admit(presented, await self._find(presented), now)
+        if verified is None:
+            await self._alarm(presented, now)
+            raise ROLLBACK
+        return verified
+
+    async def recognise(self, text: str) -> Presented:
+        """Return what *text* says once its MAC passed; an unknown key has the ring read again (once a second)."""
+        try:
+            return self._tokens.recognise(text)
+        except UnknownKey:
+            if not await self._keys.reload():
+                raise INVALID from None
+        try:
+            return self._tokens.recognise(text)
+        except UnknownKey:
+            raise INVALID from None
+
+    async def _recognise_anew(self, text: str) -> Presented:
+        """Recognise *text* by the newest ring: a key may have been refused, or a master token replaced, elsewhere."""
+        await self._keys.reload(at_once=True)
+        return await self.recognise(text)
+
+    def policy_of(self, standing: Standing) -> Policy:
+        """Return the policy of the session's project: its own, else the configured one."""
+        project = standing.project
+        return (project.policy if project is not None else None) or self._policy
+
+    def _is_newer(self, standing: Standing) -> bool:
+        """Tell whether the store knows a newer ring or master token than the one that was asked."""
+        deployment = standing.deployment
+        return deployment is not None and deployment.version > self._keys.deployment.version
+
+    async def _find(self, presented: Presented) -> Standing:
+        standing = await self._store.find_session(presented.project, presented.session)
+        if standing is None:
+            raise INVALID
+        return standing
+
+    def _admit(self, presented: Presented, standing: Standing, now: Instant) -> Verified | None:
+        """Return the verified session, or None for a token newer than its row."""
+        if now >= presented.expires_at:
+            raise _EXPIRED
+        grace = self.policy_of(standing).grace
+        admission = admit_access(standing, self._claim(presented, standing), now=now, grace=grace)
+        if admission is Admission.NEWER:
+            return None
+        if admission is Admission.CURRENT:
+            self._touches.note(standing.session, now=now, grace=grace)
+        self._observer.count("verify")
+        return Verified(standing, presented.form, presented.expires_at)
+
+    def _claim(self, presented: Presented, standing: Standing) -> Claim:
+        session, kid = standing.session, presented.kid
+        if presented.jti is not None and presented.generation <= session.generation:
+            kid = self._tokens.jti_kid(session, presented)
+            if kid is None and recent(session, presented.generation):
+                raise INVALID
+        master = presented.master_generation
+        deployment = standing.deployment
+        if master is not None and (deployment is None or deployment.master_generation != master):
+            raise INVALID
+        return Claim(
+            project=presented.project,
+            session=presented.session,
+            kid=kid or 0,
+            generation=presented.generation,
+            expires_at=presented.expires_at,
+            nonce=presented.nonce,
+        )
+
+    async def _alarm(self, presented: Presented, now: Instant) -> None:
+        standing = await self._find(presented)
+        session = standing.session
+        event = session_event(session, EventType.STORE_ROLLBACK, by="sessiond", now=now)
+        await self._store.apply(Change(partition=session.key.partition, expects={}, events=[event]))
+
+
+def session_event(
+    session: Session, what: EventType, *, by: str, now: Instant, reason: str | None = None
+) -> Event:
+    """Return the event that something happened to *session*."""
+    return Event(
+        type=what,
+        at=now,
+        partition=session.key.partition,
+        project=session.project,
+        session=session.id,
+        subject=session.subject,
+        by=by,
+        data={} if reason is None else {"reason": reason},
+    )
