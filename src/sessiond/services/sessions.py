@@ -61,19 +61,28 @@ class Sessions(Verifying):
         standing, now = await self._find(presented), self._clock.now()
         if self._is_newer(standing):
             presented = await self._recognise_anew(text)
-        session, policy = standing.session, self.policy_of(standing)
+        session = standing.session
         if recognise(session, self._claim(presented, standing)) is Admission.FOREIGN:
             raise INVALID
         why = ending(standing, now)
+        policy = self.policy_of(standing)
         verdict = decide(session, presented.generation, ended=why is not None, now=now, policy=policy)
+        if verdict is Verdict.ROLLED_BACK:
+            await self._confirm_rollback(presented, now)
+            raise Conflict("the row caught up")
+        return await self._carry_out(verdict, standing, why, now)
+
+    async def _carry_out(
+        self, verdict: Verdict, standing: Standing, why: Ending | None, now: Instant
+    ) -> Standing:
+        session = standing.session
         match verdict:
             case Verdict.ENDED:
                 raise refuse_ended(standing, why or Ending.REVOKED)
             case Verdict.UNSOUND_CLOCK:
                 raise _UNSOUND_CLOCK
             case Verdict.ROLLED_BACK:
-                await self._confirm_rollback(presented, now)
-                raise Conflict("the row caught up")
+                raise ROLLBACK
             case Verdict.REUSED:
                 await self._end_reused(session, EventType.REFRESH_REUSED, "reuse_detected", now)
                 raise SUPERSEDED_REFRESH
