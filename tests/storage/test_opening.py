@@ -1,5 +1,6 @@
 """Opening a store: by its URL, one server at a time, and never a file that is not ours."""
 
+import contextlib
 import os
 import sqlite3
 import stat
@@ -78,6 +79,18 @@ async def test_what_was_written_is_there_after_opening_again(tmp_path: Path) -> 
     store = await open_store(url, role=Role.SERVER)
     assert await store.get(alice.key) == alice
     assert await store.newest_event() == 1
+    await store.close()
+
+
+async def test_a_copy_by_vacuum_into_opens_as_the_database_does(tmp_path: Path) -> None:
+    alice = samples.subject()
+    store = await open_store(url_of(tmp_path / "x.db"), role=Role.SERVER)
+    await store.apply(samples.put(alice))
+    await store.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "x.db")) as database:
+        database.execute("VACUUM INTO ?", (str(tmp_path / "copy.db"),))
+    store = await open_store(url_of(tmp_path / "copy.db"), role=Role.SERVER)
+    assert await store.get(alice.key) == alice
     await store.close()
 
 

@@ -11,6 +11,7 @@ import pytest
 from sessiond.domain.errors import Unavailable
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SessionId
 from sessiond.domain.sessions import Session
+from sessiond.domain.subjects import Subject
 from sessiond.services.ports import Store
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.sqlite.database import DatabaseFile
@@ -123,6 +124,21 @@ async def test_a_subject_s_new_epoch_a_touch_and_a_removal_are_noticed(server: S
     await known(server, staying)
     tell("epoch", samples.ALICE, samples.PARTITION, 77)
     assert peek(server, staying.id) is None
+
+
+async def test_a_record_that_is_read_often_is_never_an_old_one(server: Store, tell: Tell) -> None:
+    await known(server, samples.session())
+    for epoch in range(100):
+        before = await server.get(samples.subject().key)
+        assert isinstance(before, Subject)
+        assert before is await server.get(before.key)
+        tell("epoch", samples.ALICE, samples.PARTITION, epoch)
+        after = await server.get(before.key)
+        assert isinstance(after, Subject)
+        assert after.epoch == epoch
+        renewed = after.with_epoch(-epoch)
+        await server.apply(samples.put(renewed))
+        assert await server.get(before.key) == renewed
 
 
 async def test_what_a_command_purges_is_noticed(server: Store, tell: Tell) -> None:

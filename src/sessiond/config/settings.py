@@ -47,6 +47,9 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ] = 100_000
 
 
+_EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  names to compare with, nothing is bound to them
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The effective settings of one process."""
 
@@ -124,10 +127,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def base_url(self) -> str:
-        """The URL that issued JWTs name: the public one, else where this server listens."""
+        """The URL that issued JWTs name: the public one, else where this server listens (everywhere: `localhost`)."""
         if self.public_url is not None:
             return self.public_url.rstrip("/")
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = "localhost" if self.host in _EVERYWHERE else self.host
+        host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self.port}"
 
     @property

@@ -43,6 +43,7 @@ class Credentials:
             return OperatorCaller(project=await self._named(project), standing=caller.standing)
         found = await self._server_keys.find(text)
         if found is not None:
+            await self._keys.learn(found.project)
             return ServerCaller(project=found.project, name=found.name, key_id=found.id)
         if await self.is_master(text):
             return OperatorCaller(project=await self._named(project))
@@ -79,7 +80,9 @@ class Credentials:
     async def _named(self, project: str | None) -> ProjectId:
         if project is None:
             return DEFAULT_PROJECT
-        return (await self._projects.find(project)).id
+        named = (await self._projects.find(project)).id
+        await self._keys.learn(named)
+        return named
 
 
 def caller_of(verified: Verified, *, by_cookie: bool) -> SubjectCaller | OperatorCaller:

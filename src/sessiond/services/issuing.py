@@ -141,6 +141,7 @@ class Issuing:
             raise NotFound("project_unknown", "There is no such project.")
         if not isinstance(deployment, Deployment):
             raise Unavailable("deployment_missing", "The deployment's control record is gone.")
+        self._keys.adopt(deployment)
         found = subject if isinstance(subject, Subject) else None
         return _Ground(
             now=now,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sessiond.crypto.es256 import PublicJwk
 from sessiond.crypto.purposes import Purpose
 from sessiond.crypto.ring import KeyRing
-from sessiond.domain.errors import Unavailable
+from sessiond.domain.errors import Misconfigured, Unavailable
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition, ProjectId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.keys import Audience, SigningKey
@@ -47,13 +47,26 @@ class Keys:
         return self.adopt(record)
 
     def adopt(self, deployment: Deployment) -> bool:
-        """Take over a deployment record that was just read or written; tell whether it was newer."""
+        """Take over a deployment record that was just read or written; tell whether it was newer.
+
+        Raises `Unavailable` (`key_unavailable`) for a ring that the wrapping key of this process does not open.
+        """
         if deployment.version <= self.deployment.version:
             return False
         if deployment.ring_version != self.deployment.ring_version:
-            self.ring = KeyRing.unseal(deployment.ring, self._wrapping_key, deployment.install_id)
+            try:
+                self.ring = KeyRing.unseal(deployment.ring, self._wrapping_key, deployment.install_id)
+            except Misconfigured:
+                raise Unavailable(
+                    "key_unavailable", "The key ring was sealed anew; restart the server."
+                ) from None
         self.deployment = deployment
         return True
+
+    async def learn(self, project: ProjectId) -> None:
+        """Read the ring again if it has no keys of *project* yet: another process may just have added it."""
+        if not self.ring.roots_of(project):
+            await self.reload(at_once=True)
 
     def is_master(self, digest: bytes) -> bool:
         """Tell, in constant time, whether *digest* is the keyed hash of the master token."""

@@ -60,7 +60,7 @@ class Sessions(Verifying):
     async def _refresh(self, text: str, presented: Presented) -> Standing:
         standing, now = await self._find(presented), self._clock.now()
         if self._is_newer(standing):
-            presented = await self._recognise_anew(text)
+            presented = await self._recognise_anew(text, standing)
         session = standing.session
         if recognise(session, self._claim(presented, standing)) is Admission.FOREIGN:
             raise INVALID

@@ -127,7 +127,7 @@ class Verifying:
             raise _EXPIRED
         standing = await self._find(presented)
         if self._is_newer(standing):
-            presented = await self._recognise_anew(text)
+            presented = await self._recognise_anew(text, standing)
         now = self._clock.now()
         verified = self._admit(presented, standing, now)
         if verified is None:
@@ -149,9 +149,10 @@ class Verifying:
         except UnknownKey:
             raise INVALID from None
 
-    async def _recognise_anew(self, text: str) -> Presented:
+    async def _recognise_anew(self, text: str, standing: Standing) -> Presented:
         """Recognise *text* by the newest ring: a key may have been refused, or a master token replaced, elsewhere."""
-        await self._keys.reload(at_once=True)
+        if standing.deployment is not None:
+            self._keys.adopt(standing.deployment)
         return await self.recognise(text)
 
     def policy_of(self, standing: Standing) -> Policy:

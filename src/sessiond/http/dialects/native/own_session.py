@@ -7,9 +7,10 @@ from urllib.parse import quote
 
 import msgspec
 
+from sessiond.crypto.es256 import PublicJwk
 from sessiond.domain.callers import Caller, OperatorCaller, SubjectCaller
 from sessiond.domain.errors import Unauthenticated
-from sessiond.domain.ids import DEFAULT_PROJECT, SessionId, id_text
+from sessiond.domain.ids import SessionId, id_text
 from sessiond.domain.keys import Audience
 from sessiond.domain.sessions import INVALID, Session
 from sessiond.http.answer import NO_CONTENT, Answer
@@ -174,9 +175,12 @@ class OwnSession:
         return _identity(session_of(request.caller))
 
     async def jwks(self, _request: Request) -> Answer:
-        """Publish the default project's native keys; a key is published well before its first use."""
-        keys = self._services.keys.jwks(DEFAULT_PROJECT, (Audience.NATIVE,))
-        return Answer(200, {"keys": keys}, headers=(_JWKS_CACHE,))
+        """Publish every project's native keys, for all have this issuer; each well before its first use."""
+        published: list[PublicJwk] = []
+        for project in await self._services.projects.list_all():
+            await self._services.keys.learn(project.id)
+            published += self._services.keys.jwks(project.id, (Audience.NATIVE,))
+        return Answer(200, {"keys": published}, headers=(_JWKS_CACHE,))
 
 
 def _identity(session: Session) -> Answer:

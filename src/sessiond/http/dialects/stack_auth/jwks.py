@@ -69,6 +69,7 @@ class Jwks:
         project = parse_project_id(request.params["project_id"])
         if project is None or await self._services.projects.get(project) is None:
             raise no.PROJECT_NOT_FOUND
+        await self._services.keys.learn(project)
         keys = self._services.keys.jwks(project, audiences)
         return Answer(200, {"keys": keys}, headers=(_CACHE,))
 

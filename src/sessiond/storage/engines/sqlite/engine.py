@@ -68,14 +68,25 @@ class SqliteStore:
         self._long = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sessiond-sqlite-reader")
 
     async def get(self, key: Key) -> Record | None:
-        self._ready()
-        with answering():
-            return self._reads.get(key)
+        return (await self.get_many([key]))[0]
 
     async def get_many(self, keys: Sequence[Key]) -> Sequence[Record | None]:
         self._ready()
+        memory = self._memory
         with answering():
-            return self._reads.get_many(keys)
+            if memory is None:
+                return self._reads.get_many(keys)
+            if memory.has_moved():
+                memory.catch_up()
+            found = [memory.record(key) for key in keys]
+            if None not in found:
+                return found
+            # Read all of them, so that they are of one instant.
+            found = self._reads.get_many(keys)
+        for record in found:
+            if record is not None:
+                memory.keep_record(record)
+        return found
 
     async def find_session(self, project: ProjectId, session: SessionId) -> Standing | None:
         self._ready()

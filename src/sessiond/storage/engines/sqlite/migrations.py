@@ -29,9 +29,10 @@ def migrate(database: sqlite3.Connection, path: Path, *, may_upgrade: Callable[[
     """
     known = migrations()
     newest = known[-1][0]
-    if _version(database, path, newest) == newest:
+    found = _version(database, path, newest)
+    database.execute("PRAGMA journal_mode = WAL")  # also here: a copy by VACUUM INTO has another one
+    if found == newest:
         return
-    database.execute("PRAGMA journal_mode = WAL")
     database.execute("BEGIN IMMEDIATE")
     try:
         version = _version(database, path, newest)  # again: another process may have been faster

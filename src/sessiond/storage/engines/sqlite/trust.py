@@ -12,20 +12,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sessiond.domain.records import Key, Kind
+from sessiond.domain.ids import ProjectId
+from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import Standing
-from sessiond.storage.cache import StandingCache
+from sessiond.storage.cache import Recent, StandingCache
 from sessiond.storage.engines.sqlite.reads import Reads
 from sessiond.storage.engines.sqlite.wal_index import WalIndex
 
+OFTEN_READ = frozenset({Kind.DEPLOYMENT, Kind.PROJECT, Kind.SERVER_KEY, Kind.SUBJECT})
+"""Kinds that nearly every write reads first and that change rarely."""
+
 
 class TrustedMemory:
-    """The server's standings in memory, and up to which change by others they hold. Lives on the loop."""
+    """The server's standings and often-read records, and up to which change by others they hold. Lives on the loop."""
 
     def __init__(self, reads: Reads, index: WalIndex, limit: int) -> None:
         self._reads = reads
         self._index = index
         self._cache = StandingCache(limit)
+        self._records: Recent[tuple[Kind, ProjectId, bytes], Record] = Recent(limit)
         self.get = self._cache.get
         """Return what is known of a session; only after `has_moved` was False or `catch_up` succeeded."""
         self._header = index.header()
@@ -43,7 +48,7 @@ class TrustedMemory:
         """Drop what others changed. Raises `sqlite3.Error` when it cannot be known; then nothing is trusted."""
         header = self._index.header()
         for sequence, kind, project, identifier in self._reads.changes(self.caught_up_to):
-            self._cache.drop(Kind(kind), project, identifier)
+            self._drop(Kind(kind), project, identifier)
             self.caught_up_to = sequence
         self._header = header
 
@@ -51,10 +56,24 @@ class TrustedMemory:
         """Remember what was just read."""
         self._cache.put(standing)
 
+    def record(self, key: Key) -> Record | None:
+        """Return what is known of a record; only after `has_moved` was False or `catch_up` succeeded."""
+        return self._records.get((key.kind, key.project, key.id))
+
+    def keep_record(self, record: Record) -> None:
+        """Remember a record that was just read, if it is of a kind that is often read."""
+        key = record.key
+        if key.kind in OFTEN_READ:
+            self._records.put((key.kind, key.project, key.id), record)
+
     def drop(self, keys: Iterable[Key]) -> None:
         """Forget what one of our own batches wrote, or may have written."""
         for key in keys:
-            self._cache.drop_key(key)
+            self._drop(key.kind, key.project, key.id)
+
+    def _drop(self, kind: Kind, project: ProjectId, identifier: bytes) -> None:
+        self._cache.drop(kind, project, identifier)
+        self._records.drop((kind, project, identifier))
 
     def close(self) -> None:
         """Let go of the index, after SQLite did."""
