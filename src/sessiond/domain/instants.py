@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -34,8 +35,13 @@ def unix_seconds(instant: Instant) -> int:
 
 def rfc3339(instant: Instant) -> str:
     """Return *instant* as RFC 3339 text with milliseconds and `Z`."""
-    text = (_EPOCH + timedelta(milliseconds=instant)).isoformat(timespec="milliseconds")
-    return text[:-6] + "Z"
+    seconds, milliseconds = divmod(instant, 1000)
+    return f"{_to_the_second(seconds)}.{milliseconds:03}Z"
+
+
+@functools.lru_cache(maxsize=256)
+def _to_the_second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
 
 
 def rfc3339_seconds(instant: Instant) -> str:
