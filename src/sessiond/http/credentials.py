@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sessiond.domain.callers import PUBLIC, Caller, OperatorCaller, ServerCaller, SubjectCaller
@@ -16,6 +16,8 @@ from sessiond.domain.errors import InvalidRequest, Refusal, Unauthenticated
 from sessiond.domain.sessions import INVALID
 from sessiond.http.refusals import CrossSite
 from sessiond.http.request import Request
+from sessiond.services.credentials import SERVER_KEY_REQUIRED
+from sessiond.services.projects import PROJECT_UNKNOWN
 
 MISSING = Unauthenticated("credential_required", "Present a credential.")
 """There is none at all."""
@@ -47,13 +49,14 @@ class SecurityScheme:
 class Credential:
     """What an endpoint asks for.
 
-    *schemes* are alternatives, each the schemes needed together; an empty one says that none is needed. *refusals* are
-    samples of what *resolve* raises.
+    *schemes* are alternatives, each the schemes needed together; an empty one says that none is needed. *headers* are
+    request headers that count besides, by name, with what they say. *refusals* are samples of what *resolve* raises.
     """
 
     name: str
     resolve: Callable[[Request], Awaitable[Caller | None]]
     schemes: Sequence[Sequence[SecurityScheme]] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
     refusals: Sequence[Refusal] = ()
 
 
@@ -63,6 +66,11 @@ async def _nobody(_request: Request) -> None:
 
 NOBODY = Credential(name="none", resolve=_nobody)
 """Anyone may ask, and nobody is told apart."""
+
+PROJECT_HEADER = {
+    "Sessiond-Project": "The project that the operator means, by name or id. Without it, the default one."
+}
+"""Counts for whoever presents the master token or an operator session."""
 
 BEARER_SERVER_KEY = SecurityScheme(
     "serverKey", {"type": "http", "scheme": "bearer", "description": "An application's server key."}
@@ -125,12 +133,21 @@ class Credentials:
     def __init__(self, callers: Callers) -> None:
         self._callers = callers
         wrong: tuple[Refusal, ...] = (MISSING, INVALID)
+        managing = (*wrong, SERVER_KEY_REQUIRED, PROJECT_UNKNOWN)
         key, session = (BEARER_SERVER_KEY,), (BEARER_SESSION,)
         self.server_key = Credential(
-            name="server key", resolve=self._server_key, schemes=(key,), refusals=wrong
+            name="server key",
+            resolve=self._server_key,
+            schemes=(key,),
+            headers=PROJECT_HEADER,
+            refusals=managing,
         )
         self.master = Credential(
-            name="master token", resolve=self._master, schemes=((BEARER_MASTER,),), refusals=wrong
+            name="master token",
+            resolve=self._master,
+            schemes=((BEARER_MASTER,),),
+            headers=PROJECT_HEADER,
+            refusals=(*wrong, PROJECT_UNKNOWN),
         )
         self.session = Credential(
             name="session",
@@ -142,13 +159,15 @@ class Credentials:
             name="public access or server key",
             resolve=self._public_or_server_key,
             schemes=((), key),
-            refusals=(*wrong, CrossSite()),
+            headers=PROJECT_HEADER,
+            refusals=(*managing, CrossSite()),
         )
         self.public_first = Credential(
             name="public access, else server key",
             resolve=self._public_first,
             schemes=((), key),
-            refusals=(*wrong, CrossSite()),
+            headers=PROJECT_HEADER,
+            refusals=(*managing, CrossSite()),
         )
 
     async def _server_key(self, request: Request) -> Caller:

@@ -28,7 +28,8 @@ class Endpoint:
     *request* is the struct that a JSON or form body decodes to (`request.body_as(T)`); None: a body is ignored. With
     *raw_json* the struct only documents the body, and `request.body` is the JSON as Python values (`msgspec.UNSET`
     where there is no body), for dialects with schema messages of their own. *body_optional*: no body is None instead
-    of a refusal. *query* is the struct of the query (`request.query_as(T)`).
+    of a refusal. *query* is the struct of the query (`request.query_as(T)`). *headers* are the request headers that
+    count, by name, with what they say.
 
     *answers* gives the type of each status that is a success (None: no body); *refusals* are samples of what the
     handler may refuse: the document shows the status and the body that the dialect makes of each. What the
@@ -53,6 +54,7 @@ class Endpoint:
     content_types: Sequence[str] = field(default=(JSON,), kw_only=True)
     max_body: int = field(default=DEFAULT_BODY_LIMIT, kw_only=True)
     query: type | None = field(default=None, kw_only=True)
+    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     params: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     answers: Mapping[int, type | None] = field(default_factory=lambda: {200: None}, kw_only=True)
     answer_type: str = field(default=JSON, kw_only=True)

@@ -106,7 +106,11 @@ def _operation(dialect: Dialect, endpoint: Endpoint, template: str, schemas: _Sc
         description = f"The same as `{endpoint.path}`. {description}".strip()
     if description:
         operation["description"] = description
-    parameters = [*_path_parameters(endpoint, template), *_query_parameters(endpoint, schemas)]
+    parameters = [
+        *_path_parameters(endpoint, template),
+        *_query_parameters(endpoint, schemas),
+        *_header_parameters(endpoint),
+    ]
     if parameters:
         operation["parameters"] = parameters
     if endpoint.request is not None:
@@ -150,6 +154,13 @@ def _query_parameters(endpoint: Endpoint, schemas: _Schemas) -> list[Json]:
             **({"description": shape["description"]} if "description" in shape else {}),
         }
         for member, shape in schema["properties"].items()
+    ]
+
+
+def _header_parameters(endpoint: Endpoint) -> list[Json]:
+    return [
+        {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+        for name, description in {**endpoint.credential.headers, **endpoint.headers}.items()
     ]
 
 

@@ -25,6 +25,8 @@ from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Change, Clock, Entropy, Selection, Store
 
+PROJECT_UNKNOWN = NotFound("project_unknown", "There is no such project.")
+
 
 class Projects:
     """What can be asked of projects and done to them."""
@@ -56,11 +58,11 @@ class Projects:
         return [row for row in rows if isinstance(row, Project)]
 
     async def find(self, name_or_id: str) -> Project:
-        """Return the project of this name or id, or raise `NotFound`."""
+        """Return the project of this name or id, or raise `NotFound` (`project_unknown`)."""
         for project in await self.list_all():
             if name_or_id in (project.id, project.name):
                 return project
-        raise NotFound("project_unknown", f"There is no project {name_or_id!r}.")
+        raise NotFound(PROJECT_UNKNOWN.code, f"There is no project {name_or_id!r}.")
 
     async def add(self, name: str, *, by: str) -> Project:
         """Create a project with its keys, in one change; a name is given once (`project_exists`)."""

@@ -12,6 +12,7 @@ from sessiond.http.credentials import (
     COOKIE_SESSION,
     DIFFER,
     MISSING,
+    PROJECT_HEADER,
     Credential,
     Credentials,
     bearer,
@@ -20,6 +21,7 @@ from sessiond.http.credentials import (
 from sessiond.http.refusals import CrossSite
 from sessiond.http.request import Request
 from sessiond.services.credentials import Credentials as Callers
+from sessiond.services.projects import PROJECT_UNKNOWN
 
 
 def vault_credential(callers: Callers) -> Credential:
@@ -47,5 +49,6 @@ def vault_credential(callers: Callers) -> Credential:
         name="public access, server key or session",
         resolve=resolve,
         schemes=((), (BEARER_SESSION,), (COOKIE_SESSION,), (BEARER_SERVER_KEY,)),
-        refusals=(MISSING, INVALID, DIFFER, CrossSite()),
+        headers=PROJECT_HEADER,
+        refusals=(MISSING, INVALID, DIFFER, PROJECT_UNKNOWN, CrossSite()),
     )

@@ -46,10 +46,13 @@ PATH = "/api/v1/session-storage"
 _ONE = "/{id}"
 _UNKNOWN = (ENTRY_UNKNOWN,)
 _PAST = InvalidRequest("expires_at_past", "expires_at must lie in the future.")
-_SAVE = """
-A second request makes a second entry, unless both have the same `Idempotency-Key` header (1 to 255 visible ASCII
-characters, remembered for 24 hours): then it gets the first answer. At the cap per user the oldest entry goes.
-"""
+_SAVE = (
+    "A second request makes a second entry, unless both have the same `Idempotency-Key`. "
+    "At the cap per user the oldest entry goes."
+)
+_IDEMPOTENCY = {
+    "Idempotency-Key": "1 to 255 visible ASCII characters, remembered for 24 hours: a retry gets the first answer."
+}
 
 
 class Operations:
@@ -96,7 +99,8 @@ class Operations:
                 {201: SavedAnswer},
                 request=SaveRequest,
                 refusals=(_PAST, NOT_YOURS, IdempotencyKeyReused()),
-                description=_SAVE.strip().replace("\n", " "),
+                description=_SAVE,
+                headers=_IDEMPOTENCY,
             ),
             self._on(
                 "PUT",

@@ -1,0 +1,116 @@
+"""The OpenAPI document is true: schemathesis, driven by it, finds no answer that it does not describe.
+
+Left out on purpose: whether everything that fits a schema is accepted (texts have rules that no schema says), and, for
+the Stack dialect, whether everything else is refused (its original casts texts and numbers to what it needs).
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+
+from tests.server_process import ServerProcess
+
+pytestmark = pytest.mark.slow
+
+SEED = "20260326"
+TIMEOUT_SECONDS = 100
+
+TRUE_ANSWERS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "unsupported_method",
+    "allow_header_conformance",
+)
+SETTINGS = {"SESSIOND_DEVICE_NEW_PER_HOUR": "100000", "SESSIOND_DEVICE_MAX_SESSIONS_PER_IP": "100000"}
+
+
+class Examination(NamedTuple):
+    """One run: with which credential, over which operations, and what is looked at."""
+
+    credential: str
+    phases: str
+    least_cases: int
+    options: tuple[str, ...] = ()
+    more_checks: tuple[str, ...] = ()
+
+
+EXAMINATIONS = (
+    Examination("server key", "coverage,fuzzing,stateful", 1500),
+    Examination("server key", "coverage", 400, ("--exclude-tag", "stack_auth"), ("negative_data_rejection",)),
+    Examination("session", "coverage", 1000),
+    Examination("operator", "coverage", 1000, ("--exclude-path-regex", "/token/regenerate$")),
+    Examination("nobody", "coverage", 1000),
+)
+
+
+@pytest.fixture(scope="module")
+def examined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess.started(tmp_path_factory.mktemp("schema"), settings=SETTINGS) as process:
+        yield process
+
+
+def authorization(server: ServerProcess, credential: str) -> dict[str, str]:
+    match credential:
+        case "server key":
+            return server.authorization
+        case "session":
+            made = httpx.post(
+                f"{server.url}/v1/sessions", headers=server.authorization, json={"subject": "alice"}
+            )
+            return {"Authorization": f"Bearer {made.json()['access_token']}"}
+        case "operator":
+            return {"Authorization": f"Bearer {server.master_token}"}
+        case _:
+            return {}
+
+
+def examine(
+    server: ServerProcess, folder: Path, examination: Examination
+) -> subprocess.CompletedProcess[str]:
+    headers = authorization(server, examination.credential)
+    return subprocess.run(
+        [
+            str(Path(sys.executable).with_name("schemathesis")),
+            "--no-color",
+            "run",
+            f"{server.url}/openapi.json",
+            *(part for name, value in headers.items() for part in ("--header", f"{name}: {value}")),
+            *("--checks", ",".join(TRUE_ANSWERS + examination.more_checks)),
+            *("--phases", examination.phases),
+            *("--max-examples", "5"),
+            *("--seed", SEED, "--generation-deterministic"),
+            *("--warnings", "off", "--continue-on-failure"),
+            *examination.options,
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "examination", EXAMINATIONS, ids=lambda e: "-".join((e.credential, *e.more_checks)).replace(" ", "_")
+)
+def test_the_document_describes_every_answer(
+    examined: ServerProcess, tmp_path: Path, examination: Examination
+) -> None:
+    done = examine(examined, tmp_path, examination)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    cases = re.search(r"(\d+) generated, (\d+) passed", done.stdout)
+    assert cases, done.stdout
+    assert int(cases[1]) >= examination.least_cases
+    assert '"status":500' not in examined.log()
