@@ -34,11 +34,6 @@ class Wire:
         with contextlib.suppress(ConnectionError):
             self._socket.sendall(content)
 
-    def finish(self) -> None:
-        """Say that nothing more will come."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
-
     def expect_continue(self) -> None:
         """Return once the server has said that it is waiting for the body: the request is in flight then."""
         status, _, self._received = self._head()
