@@ -94,7 +94,7 @@ def decode_query(items: Sequence[tuple[str, str]], kind: type) -> object:
 
 def _refuse_duplicates(body: bytes) -> None:
     try:
-        json.loads(body.decode(), object_pairs_hook=_unique)
+        _OF_UNIQUE_MEMBERS.decode(body.decode())
     except _DuplicateMemberError:
         raise MalformedBody("A member stands more than once in one object.", duplicate=True) from None
     except (ValueError, RecursionError):
@@ -104,6 +104,9 @@ def _refuse_duplicates(body: bytes) -> None:
 def _unique(pairs: list[tuple[str, object]]) -> None:
     if len({name for name, _ in pairs}) != len(pairs):
         raise _DuplicateMemberError
+
+
+_OF_UNIQUE_MEMBERS = json.JSONDecoder(object_pairs_hook=_unique)
 
 
 @functools.cache
