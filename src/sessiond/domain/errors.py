@@ -42,6 +42,15 @@ class Refusal(SessiondError):
         self.detail = detail
         self.data = data
 
+    def forget_where(self) -> None:
+        """Drop where this was raised, and what it was raised after. Whoever catches a refusal and goes on, must.
+
+        One that is a constant would otherwise gather the frames of every raise, with all that their variables hold.
+        """
+        error: BaseException | None = self
+        while error is not None:
+            error.__traceback__, error.__context__, error = None, None, error.__context__
+
 
 class InvalidRequest(Refusal):
     """The input has a wrong shape or value; nothing was changed."""

@@ -139,7 +139,7 @@ class App:
             request.params = match.params
             return await _ask(route, request, receive), dialect
         except Refusal as refusal:
-            forget_where(refusal)
+            refusal.forget_where()
             return self.refuse(refusal, request, dialect), dialect
         except ClientGoneError:
             raise
@@ -203,14 +203,6 @@ def survey(headers: Headers) -> tuple[Refusal | None, bytes | None]:
     if not _sound_host(host):
         problem = BAD_HOST
     return problem, incoming
-
-
-def forget_where(refusal: Refusal) -> None:
-    """Drop the traceback of *refusal*.
-
-    A refusal that is a constant would otherwise gather the frames of every raise, with all that their variables hold.
-    """
-    refusal.__traceback__ = refusal.__context__ = None
 
 
 def log_defect(error: Exception, request: Request) -> None:

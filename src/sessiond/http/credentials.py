@@ -212,7 +212,8 @@ class Credentials:
         """Tell whether the cookie shows another session; one that no longer passes says nothing."""
         try:
             other = await self._callers.by_access_token(cookie, by_cookie=True)
-        except Unauthenticated:
+        except Unauthenticated as refusal:
+            refusal.forget_where()
             return False
         return _session_of(caller) != _session_of(other)
 

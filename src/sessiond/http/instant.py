@@ -10,7 +10,7 @@ import time
 
 from sessiond.domain.errors import Refusal
 from sessiond.http.answer import Answer
-from sessiond.http.app import App, forget_where, log_defect
+from sessiond.http.app import App, log_defect
 from sessiond.http.peer import Connection
 from sessiond.http.refusals import Defect
 from sessiond.http.request import Headers
@@ -46,7 +46,7 @@ class InstantAnswers:
                 raise problem  # noqa: TRY301 - refused like everything else
             result = instant(request) if instant is not None else None
         except Refusal as refusal:
-            forget_where(refusal)
+            refusal.forget_where()
             result = app.refuse(refusal, request, dialect)
         except Exception as error:  # noqa: BLE001 - a defect of ours: one log line, and the dialect's 500
             log_defect(error, request)

@@ -131,6 +131,7 @@ class PinSignIn:
             except Unauthenticated as refusal:
                 if refusal.code != "token_expired" or refresh is None:
                     raise
+                refusal.forget_where()
         if refresh is None:
             raise Unauthenticated("credential_required", "Present a credential.")
         return await self._sessions.verify(refresh, _REFRESH)

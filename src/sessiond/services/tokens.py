@@ -39,8 +39,8 @@ WRONG_KIND = Unauthenticated("wrong_token_kind", "This is no access token.")
 class UnknownKey(Unauthenticated):
     """The text names a key that the ring in memory does not have; a newer ring may."""
 
-
-_UNKNOWN_KEY = UnknownKey(INVALID.code, INVALID.detail)
+    def __init__(self) -> None:
+        super().__init__(INVALID.code, INVALID.detail)
 
 
 class Presented(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -166,7 +166,7 @@ class Tokens:
             raise INVALID
         root = self._keys.ring.root(token.kid)
         if root is None:
-            raise _UNKNOWN_KEY
+            raise UnknownKey
         if not tokens.authentic(token, self._keys.ring.key(token.kid, token.kind.purpose)):
             raise INVALID
         return Presented(
@@ -185,9 +185,9 @@ class Tokens:
             raise INVALID
         root = self._keys.ring.root(token.kid)
         if root is None or root.project != DEFAULT_PROJECT:
-            raise _UNKNOWN_KEY
+            raise UnknownKey
         if not operator.authentic(token, self._operator_key(token.kid)):
-            raise _UNKNOWN_KEY
+            raise UnknownKey
         return Presented(
             form=Form.OPERATOR,
             project=root.project,
@@ -214,7 +214,7 @@ class Tokens:
     def _read_es256(self, text: str, kid: str) -> Presented:
         signing = self._keys.ring.signing_key_by_kid(kid)
         if signing is None:
-            raise _UNKNOWN_KEY
+            raise UnknownKey
         shape = ES256_FORMS[signing.audience]
         claims = self._verified(shape, text, signing, signing.project)
         return _presented_jwt(shape.form, signing.project, claims)
@@ -230,7 +230,8 @@ class Tokens:
                     claims = self._verified(
                         shape, text, self._keys.ring.key(root.kid, shape.purpose), project
                     )
-                except Unauthenticated:
+                except Unauthenticated as refusal:
+                    refusal.forget_where()
                     continue
                 return _presented_jwt(shape.form, project, claims)
         raise INVALID

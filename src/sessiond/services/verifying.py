@@ -100,7 +100,8 @@ class Verifying:
             if standing is None or self._is_newer(standing):
                 return None
             verified = self._admit(presented, standing, self._clock.now())
-        except Unauthenticated:
+        except Unauthenticated as refusal:
+            refusal.forget_where()
             return None
         if verified is not None:
             self._remember(text, presented, verified)

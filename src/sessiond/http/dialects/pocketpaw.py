@@ -196,7 +196,8 @@ class PocketPaw:
     async def _end(self, text: str) -> None:
         try:
             verified = await self._services.sessions.verify(text, frozenset({Form.OPERATOR}))
-        except Unauthenticated:
+        except Unauthenticated as refusal:
+            refusal.forget_where()
             return
         await self._services.sessions.revoke(verified.session, reason="signed_out", by="operator")
 

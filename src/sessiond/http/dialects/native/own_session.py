@@ -163,9 +163,10 @@ class OwnSession:
         """Return who asks; None for a browser that is to sign in."""
         try:
             return await self._credentials.session.resolve(request)
-        except Unauthenticated:
+        except Unauthenticated as refusal:
             if request.edge.login_url is None or not _wants_page(request):
                 raise
+            refusal.forget_where()
             return None
 
     async def verify(self, request: Request) -> Answer:

@@ -42,7 +42,8 @@ def vault_credential(callers: Callers) -> Credential:
             return public_caller(request)
         try:
             return await callers.by_server_key(text, project=request.header("sessiond-project"))
-        except Forbidden:  # a subject's own session
+        except Forbidden as refusal:  # a subject's own session
+            refusal.forget_where()
             return await shared.session.resolve(request)
 
     return Credential(

@@ -194,7 +194,8 @@ def _bearer_key(request: Request) -> str | None:
     """Return what is presented as Bearer; a text that no key can be is one that will not be found."""
     try:
         return bearer(request)
-    except Unauthenticated:
+    except Unauthenticated as refusal:
+        refusal.forget_where()
         return ""
 
 

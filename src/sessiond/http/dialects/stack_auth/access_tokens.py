@@ -128,6 +128,7 @@ class AccessTokens:
         try:
             return (await self._sessions.verify(text, STACK_ACCESS_FORMS)).standing
         except Unauthenticated as refusal:
+            refusal.forget_where()
             if outlived or refusal.code == Ending.SUBJECT_GONE:
                 return None
         raise _expired(text, now)
