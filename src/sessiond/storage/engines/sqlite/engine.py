@@ -72,18 +72,25 @@ class SqliteStore:
 
     async def get_many(self, keys: Sequence[Key]) -> Sequence[Record | None]:
         self._ready()
-        memory = self._memory
         with answering():
-            if memory is None:
-                return self._reads.get_many(keys)
-            if memory.has_moved():
-                memory.catch_up()
-            found = [memory.record(key) for key in keys]
-            if None not in found:
-                return found
-            # Read all of them, so that they are of one instant.
-            found = self._reads.get_many(keys)
-        for record in found:
+            return self._reads.get_many(keys) if self._memory is None else self._get_many(self._memory, keys)
+
+    def _get_many(self, memory: TrustedMemory, keys: Sequence[Key]) -> Sequence[Record | None]:
+        """Read what memory does not know; if anybody commits meanwhile, read all, so that it is of one instant."""
+        if memory.has_moved():
+            memory.catch_up()
+        found = [memory.record(key) for key in keys]
+        unknown = [n for n, record in enumerate(found) if record is None]
+        if not unknown:
+            return found
+        read = self._reads.get_many([keys[n] for n in unknown])
+        if memory.has_moved():
+            memory.catch_up()
+            found = read = self._reads.get_many(keys)
+        else:
+            for n, record in zip(unknown, read, strict=True):
+                found[n] = record
+        for record in read:
             if record is not None:
                 memory.keep_record(record)
         return found
