@@ -145,15 +145,21 @@ async def test_the_database_of_another_installation_is_refused(machine: Machine,
         await machine.start()
 
 
-async def test_a_restored_backup_gets_a_new_epoch_loudly(machine: Machine, tmp_path: Path) -> None:
-    before = (await machine.start()).services.keys.deployment.epoch
-    copied(machine.data_dir / "sessiond.db", tmp_path / "backup")
+async def restored_backup(machine: Machine, backup: Path) -> int:
+    """Put back a database that lacks what happened since; return its epoch."""
+    epoch = (await machine.start()).services.keys.deployment.epoch
+    copied(machine.data_dir / "sessiond.db", backup)
     async with machine.served() as opened:
         await opened.services.projects.add("later", by="test")
         opened.files.write_witness(await opened.services.recovery.witness())
     for path in machine.data_dir.glob("sessiond.db*"):
         path.unlink()
-    shutil.copy(tmp_path / "backup", machine.data_dir / "sessiond.db")
+    shutil.copy(backup, machine.data_dir / "sessiond.db")
+    return epoch
+
+
+async def test_a_restored_backup_gets_a_new_epoch_loudly(machine: Machine, tmp_path: Path) -> None:
+    before = await restored_backup(machine, tmp_path / "backup")
 
     restored = await machine.start()
     again = await machine.start()
@@ -163,6 +169,26 @@ async def test_a_restored_backup_gets_a_new_epoch_loudly(machine: Machine, tmp_p
     assert "every session has been ended" in machine.said[0]
     assert again.start is Start.ORDINARY
     assert again.services.keys.deployment.epoch == restored.services.keys.deployment.epoch
+
+
+async def test_commands_write_nothing_to_a_restored_backup_before_it_has_a_new_epoch(
+    machine: Machine, tmp_path: Path
+) -> None:
+    """Each of their events would bring the database nearer to its witness, until no start notices any more."""
+    before = await restored_backup(machine, tmp_path / "backup")
+    loaded = load(environ={}, flags={"data_dir": str(machine.data_dir)})
+
+    with pytest.raises(Misconfigured, match="run `sessiond recover`"):
+        async with tools(loaded):
+            pytest.fail("a command was let in")
+
+    async with tools(loaded, recovers=True) as beside:
+        assert beside.start is Start.BEHIND
+        await beside.services.recovery.recover(by="test", reason="restored")
+        beside.files.write_witness(await beside.services.recovery.witness())
+    async with tools(loaded) as beside:
+        assert beside.start is Start.ORDINARY
+        assert beside.services.keys.deployment.epoch != before
 
 
 async def test_a_witness_that_was_lost_is_told_and_kept_anew(machine: Machine) -> None:

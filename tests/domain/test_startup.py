@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from sessiond.domain.errors import Misconfigured
-from sessiond.domain.startup import Found, Start, Witness, decide, require_startable
+from sessiond.domain.startup import Found, Start, Witness, decide, require_startable, require_written_on
 
 NOW = Witness(install_id="a", epoch=7, newest_event=100)
 
@@ -40,8 +40,19 @@ def test_a_database_with_fewer_events_than_the_witness_is_behind() -> None:
     assert decide(found(NOW, witnessed(newest_event=101))) is Start.BEHIND
 
 
-def test_a_database_with_another_epoch_than_the_witness_is_behind() -> None:
-    assert decide(found(NOW, witnessed(epoch=8, newest_event=1))) is Start.BEHIND
+def test_a_database_with_another_epoch_than_the_witness_is_another_history() -> None:
+    assert decide(found(NOW, witnessed(epoch=8, newest_event=1))) is Start.OTHER_EPOCH
+
+
+def test_a_database_of_another_epoch_and_with_fewer_events_is_behind() -> None:
+    assert decide(found(NOW, witnessed(epoch=8, newest_event=101))) is Start.BEHIND
+
+
+def test_a_database_that_is_behind_is_written_on_by_nobody() -> None:
+    with pytest.raises(Misconfigured, match=r"\A[^\n]*sqlite:///d[^\n]*`sessiond recover`[^\n]*\Z"):
+        require_written_on(Start.BEHIND, database="sqlite:///d")
+    for start in set(Start) - {Start.BEHIND}:
+        require_written_on(start, database="sqlite:///d")
 
 
 def test_an_empty_database_beside_a_witness_is_refused() -> None:
@@ -66,7 +77,9 @@ def test_a_used_database_whose_ring_the_key_does_not_open_is_refused(witness: Wi
     assert decide(found(NOW, witness, opens=False)) is Start.KEY_WRONG
 
 
-@pytest.mark.parametrize("start", [Start.FIRST, Start.ORDINARY, Start.UNWITNESSED, Start.BEHIND])
+@pytest.mark.parametrize(
+    "start", [Start.FIRST, Start.ORDINARY, Start.UNWITNESSED, Start.BEHIND, Start.OTHER_EPOCH]
+)
 def test_a_start_that_goes_on_is_not_refused(start: Start) -> None:
     require_startable(start, database="sqlite:///d", secrets="s")
 

@@ -202,7 +202,7 @@ async def settle_server(opened: Opened, say: Say) -> None:
     """
     services, secrets = opened.services, opened.loaded.secrets
     recovery = services.recovery
-    if opened.start is Start.BEHIND:
+    if opened.start in {Start.BEHIND, Start.OTHER_EPOCH}:
         await recovery.recover(by="sessiond", reason="the database was behind its witness")
         say(
             "The database is behind what the witness last saw (a restored backup, or another copy of it): "

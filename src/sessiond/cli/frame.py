@@ -103,15 +103,16 @@ def single() -> typer.Typer:
     return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-def verb(app: typer.Typer, name: str, *, begins: bool = False) -> Callable[[V], V]:
+def verb(app: typer.Typer, name: str, *, begins: bool = False, recovers: bool = False) -> Callable[[V], V]:
     """Make a command *name* of an async function that takes the open deployment first.
 
-    One that *begins* may be the first thing that is ever done to an installation, before any server served it.
+    One that *begins* may be the first thing that is ever done to an installation, before any server served it. One
+    that *recovers* may be the first that is done to a restored database.
     """
 
     def register(function: V) -> V:
         def work(common: Common, values: Mapping[str, Any]) -> Answer:
-            return asyncio.run(_beside_server(function, common, values, begins=begins))
+            return asyncio.run(_beside_server(function, common, values, begins=begins, recovers=recovers))
 
         _register(app, name, function, work)
         return function
@@ -157,11 +158,16 @@ def _register(
 
 
 async def _beside_server(
-    function: Callable[..., Awaitable[Answer]], common: Common, values: Mapping[str, Any], *, begins: bool
+    function: Callable[..., Awaitable[Answer]],
+    common: Common,
+    values: Mapping[str, Any],
+    *,
+    begins: bool,
+    recovers: bool,
 ) -> Answer:
     loaded = common.load()
     logging.basicConfig(level=logging.WARNING, format="sessiond: %(message)s", stream=sys.stderr)
-    async with tools(loaded, begin=begins) as opened:
+    async with tools(loaded, begin=begins, recovers=recovers) as opened:
         if opened.start is Start.FIRST:
             sys.stderr.write(first_start_text(opened) + "\n")
         return await function(opened, **values)

@@ -11,7 +11,7 @@ from sessiond.cli.show import harmless, when
 app = single()
 
 
-@verb(app, "recover")
+@verb(app, "recover", recovers=True)
 async def recover(opened: Opened, *, yes: YesOption = False) -> Answer:
     """End every session of every project: draw a new deployment epoch.
 

@@ -45,7 +45,9 @@ class Start(enum.Enum):
     UNWITNESSED = enum.auto()
     """The key opens the database, and nothing says how far it had come: another node, or a witness that was lost."""
     BEHIND = enum.auto()
-    """The database is older than the witness, or another history of it: a new epoch ends every session."""
+    """The database is older than the witness: a new epoch ends every session, before anything else is written."""
+    OTHER_EPOCH = enum.auto()
+    """The database has another history than the witness: a new epoch ends every session."""
     KEY_MISSING = enum.auto()
     KEY_WRONG = enum.auto()
     DATABASE_EMPTY = enum.auto()
@@ -63,10 +65,13 @@ def decide(found: Found) -> Start:
         return Start.KEY_MISSING
     if not found.opens:
         return Start.KEY_WRONG
-    if witness is None:
-        return Start.UNWITNESSED
-    behind = recorded.newest_event < witness.newest_event or recorded.epoch != witness.epoch
-    return Start.BEHIND if behind else Start.ORDINARY
+    return Start.UNWITNESSED if witness is None else _compared(recorded, witness)
+
+
+def _compared(recorded: Witness, witness: Witness) -> Start:
+    if recorded.newest_event < witness.newest_event:
+        return Start.BEHIND
+    return Start.ORDINARY if recorded.epoch == witness.epoch else Start.OTHER_EPOCH
 
 
 def require_startable(start: Start, *, database: str, secrets: str) -> None:
@@ -77,6 +82,18 @@ def require_startable(start: Start, *, database: str, secrets: str) -> None:
     sentence = _REFUSED.get(start)
     if sentence is not None:
         raise Misconfigured(sentence.format(database=database, secrets=secrets))
+
+
+def require_written_on(start: Start, *, database: str) -> None:
+    """Raise `Misconfigured` when nobody may write to the database before a new epoch was drawn.
+
+    Each write adds events, so that a database that is behind its witness would soon look as if it were not.
+    """
+    if start is Start.BEHIND:
+        raise Misconfigured(
+            f"The database {database} is behind what its witness last saw (a restored backup?): run "
+            "`sessiond recover`, or start the server, either of which ends every session; then do this again"
+        )
 
 
 _REFUSED = {
