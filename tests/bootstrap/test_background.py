@@ -4,13 +4,16 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sessiond.bootstrap.background import Background
+from sessiond.bootstrap.machine import SystemClock
 from sessiond.bootstrap.opening import Opened, open_deployment
 from sessiond.config.loading import load
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
+from sessiond.domain.instants import millis
 from sessiond.domain.records import Kind
 from sessiond.domain.rules import PurgeRules
 from sessiond.domain.sessions import SessionKind
@@ -94,6 +97,35 @@ async def test_a_clock_that_stepped_is_told_and_purges_nothing_for_a_while(opene
     assert [(event.type, event.data) for event in told] == [
         (EventType.CLOCK_STEPPED, {"step_ms": 86_400_000})
     ]
+    assert await opened.store.count(SESSIONS) == 1
+
+
+async def test_a_step_that_a_purge_notices_first_purges_nothing(opened: Opened) -> None:
+    await end_sessions(opened, 1)
+    wall_ms = opened.clock.now()
+    clock = SystemClock(lambda: wall_ms * 1_000_000, lambda: 0)
+    background = Background(msgspec.structs.replace(opened, clock=clock))
+    wall_ms += millis(timedelta(days=365))
+
+    await background.purge()
+
+    assert await opened.store.count(SESSIONS) == 1
+
+
+async def test_nothing_is_purged_while_time_leads_the_wall_clock(opened: Opened) -> None:
+    await end_sessions(opened, 1)
+    wall_ms, steady_ms, year = opened.clock.now(), 0, millis(timedelta(days=365))
+    clock = SystemClock(lambda: wall_ms * 1_000_000, lambda: steady_ms * 1_000_000)
+    background = Background(msgspec.structs.replace(opened, clock=clock))
+    wall_ms += year
+    await background.each_second()
+    wall_ms -= year
+    await background.each_second()
+    wall_ms += millis(timedelta(hours=2))
+    steady_ms += millis(timedelta(hours=2))
+
+    await background.purge()
+
     assert await opened.store.count(SESSIONS) == 1
 
 

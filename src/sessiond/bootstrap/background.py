@@ -73,8 +73,12 @@ class Background:
     async def purge(self) -> None:
         """Remove what has been over for long enough, bite by bite; not while the clock cannot be trusted."""
         opened = self._opened
-        while opened.clock.now() >= self._paused_until:
-            if not await purge_bite(opened.store, self.purge_rules, opened.clock.now(), limit=_BITE):
+        while True:
+            now = opened.clock.now()
+            await self._tell_steps()  # a step may be noticed here first
+            if now < self._paused_until or opened.clock.leads_wall:
+                return
+            if not await purge_bite(opened.store, self.purge_rules, now, limit=_BITE):
                 return
             await asyncio.sleep(_REST_SECONDS)
 

@@ -48,6 +48,11 @@ class SystemClock:
         self._last, self._last_steady = max(present, self._last), steady
         return self._last
 
+    @property
+    def leads_wall(self) -> bool:
+        """Whether time, when it was last asked, was more than five seconds past the wall clock's."""
+        return self._last - self._last_wall > STEP_MS
+
     def take_steps(self) -> list[int]:
         """Return the steps since this was last asked, the oldest first."""
         steps, self.stepped = self.stepped, []
