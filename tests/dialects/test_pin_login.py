@@ -154,6 +154,15 @@ def test_a_browser_whose_access_cookie_ran_out_signs_out_with_the_refresh_cookie
     assert shown(till, tokens["accessToken"]).status_code == 401
 
 
+def test_logout_ends_the_refresh_token_that_it_deletes_even_of_another_session(till: ServerProcess) -> None:
+    first, second = signed_in(till), signed_in(till)
+
+    logout(till, accessToken=first["accessToken"], refreshToken=second["refreshToken"])
+
+    assert [shown(till, tokens["accessToken"]).status_code for tokens in (first, second)] == [401, 401]
+    assert [refresh(till, tokens["refreshToken"]).status_code for tokens in (first, second)] == [401, 401]
+
+
 def test_sessions_of_one_user_live_side_by_side(till: ServerProcess) -> None:
     first, second = signed_in(till), signed_in(till)
 

@@ -116,13 +116,27 @@ class PinSignIn:
         return self._token(Form.PIN_ACCESS, standing.session, name, self._clock.now())
 
     async def logout(self, access: str | None, refresh: str | None) -> None:
-        """End the session that the access token shows; where it is gone or expired, the refresh token's.
+        """End the session that the access token shows, and the refresh token's where that is another.
 
-        Raises `Unauthenticated` when neither passes.
+        Where the access token is gone or expired, the refresh token suffices. Raises `Unauthenticated` when neither
+        passes.
         """
-        verified = await self._shown(access, refresh)
-        session = verified.session
+        session = (await self._shown(access, refresh)).session
+        await self._end(session)
+        other = None if refresh is None else await self._other(refresh, session)
+        if other is not None:
+            await self._end(other)
+
+    async def _end(self, session: Session) -> None:
         await self._sessions.revoke(session, reason="signed_out", by=f"subject:{session.subject}")
+
+    async def _other(self, refresh: str, ended: Session) -> Session | None:
+        """Return the live session of the refresh token if it is not *ended*."""
+        try:
+            session = (await self._sessions.verify(refresh, _REFRESH)).session
+        except Unauthenticated:
+            return None
+        return None if session.id == ended.id else session
 
     async def _shown(self, access: str | None, refresh: str | None) -> Verified:
         if access is not None:
