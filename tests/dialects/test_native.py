@@ -87,6 +87,7 @@ def test_an_access_token_may_be_a_jwt_of_rfc_9068(http: httpx.Client, server: Se
 
     assert jwt.get_unverified_header(token)["typ"] == "at+jwt"
     assert claims["sid"] == body["session"]["id"]
+    assert claims["exp"] - claims["iat"] == body["expires_in"] == 600
     assert shown(http, token).status_code == 200
     renewed = http.post("/v1/session/refresh", json={"refresh_token": body["refresh_token"]}).json()
     assert renewed["access_token"].startswith("eyJ")
@@ -101,7 +102,7 @@ def test_a_session_delivered_as_a_cookie_has_no_token_in_its_body(
 
     assert set(answer.json()) == {"session"}
     assert (name, value[:5]) == ("sid", "sdb1_")
-    assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
+    assert {"HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=2592000"} <= set(cookie.split("; "))
     assert value not in answer.text
     shows = http.get("/v1/session", headers={"Cookie": f"sid={value}"})
     assert shows.json()["session"]["id"] == answer.json()["session"]["id"]

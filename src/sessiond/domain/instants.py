@@ -33,6 +33,11 @@ def unix_seconds(instant: Instant) -> int:
     return -(-instant // 1000)
 
 
+def second_of(instant: Instant) -> Instant:
+    """Return the whole second that *instant* lies in, as the `iat` of a JWT names it."""
+    return instant - instant % 1000
+
+
 def rfc3339(instant: Instant) -> str:
     """Return *instant* as RFC 3339 text with milliseconds and `Z`."""
     seconds, milliseconds = divmod(instant, 1000)

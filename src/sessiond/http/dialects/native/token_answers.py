@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sessiond.crypto.tokens import TokenKind
 from sessiond.domain.errors import InvalidRequest
-from sessiond.domain.instants import Instant, later
+from sessiond.domain.instants import Instant, later, second_of, unix_seconds
 from sessiond.domain.policies import Policy
 from sessiond.domain.sessions import AccessFormat, Session
 from sessiond.http.cookies import SetCookie
@@ -24,7 +24,8 @@ _NEEDS_HTTPS = InvalidRequest(
 
 def tokens_of(services: Services, session: Session, policy: Policy, *, now: Instant) -> TokensAnswer:
     """Return the access and refresh token of the session's current generation."""
-    expires_at = min(later(now, policy.access_token_lifetime), session.expires_at)
+    issued_at = second_of(now) if session.access_format is AccessFormat.JWT else now
+    expires_at = min(later(issued_at, policy.access_token_lifetime), session.expires_at)
     if session.access_format is AccessFormat.JWT:
         access = services.tokens.jwt(
             Form.NATIVE_JWT, session, now=now, expires_at=expires_at, first={"client_id": session.project}
@@ -34,7 +35,7 @@ def tokens_of(services: Services, session: Session, policy: Policy, *, now: Inst
     return TokensAnswer(
         token_type="Bearer",
         access_token=access,
-        expires_in=max(1, (expires_at - now) // 1000),
+        expires_in=max(1, unix_seconds(expires_at - now)),
         refresh_token=services.tokens.opaque(TokenKind.REFRESH, session, expires_at=session.expires_at),
     )
 
@@ -44,7 +45,7 @@ def session_cookie(services: Services, request: Request, session: Session) -> Se
     return SetCookie(
         name=_cookie_name(request),
         value=services.tokens.opaque(TokenKind.BROWSER, session, expires_at=session.expires_at),
-        max_age_seconds=max(1, (session.expires_at - request.now) // 1000),
+        max_age_seconds=max(1, unix_seconds(session.expires_at - request.now)),
         secure=request.secure,
     )
 

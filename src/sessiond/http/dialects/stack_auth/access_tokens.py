@@ -10,7 +10,7 @@ from sessiond.crypto import jws
 from sessiond.crypto.tokens import TokenKind
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import SessionId, id_text
-from sessiond.domain.instants import Instant, later, unix_seconds
+from sessiond.domain.instants import Instant, later, second_of, unix_seconds
 from sessiond.domain.policies import Policy
 from sessiond.domain.sessions import Ending, Session, Standing
 from sessiond.domain.subjects import Subject
@@ -53,7 +53,7 @@ def mint(
     """Return an access token for the session, by what the user is now."""
     reason = restriction(subject)
     form = _FORMS.get(reason, Form.STACK_RESTRICTED_ACCESS)
-    life = min(later(now, policy.access_token_lifetime), session.expires_at)
+    life = min(later(second_of(now), policy.access_token_lifetime), session.expires_at)
     expires_at = unix_seconds(max(life, now + _SHORTEST_LIFE_MS)) * 1000
     text = services.tokens.jwt(
         form, session, now=now, expires_at=expires_at, first=_claims(session, subject, reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sessiond.domain.ids import DEFAULT_PROJECT, parse_project_id
+from sessiond.domain.instants import unix_seconds
 from sessiond.domain.projects import Project
 from sessiond.http.answer import JSON, Answer
 from sessiond.http.dialects.stack_auth import known_errors as no
@@ -71,8 +72,9 @@ class OAuth:
         text = asked.get("refresh_token")
         if not isinstance(text, str):
             raise _NO_TOKEN
-        token = await refreshed(self._services, text, project.id, now=request.now)
-        life = (token.expires_at - request.now) // 1000
+        now = request.now
+        token = await refreshed(self._services, text, project.id, now=now)
+        life = unix_seconds(token.expires_at - now)
         return Answer(
             200,
             TokenAnswer(access_token=token.text, expires_in=life),
