@@ -20,7 +20,7 @@ async def another_process(deployment: TestDeployment) -> tuple[Projects, ServerK
     )
     entropy = CountedEntropy("another process")
     projects = Projects(services.store, keys, services.clock, entropy, contention=services.contention)
-    return projects, ServerKeys(services.store, keys, services.clock, entropy)
+    return projects, ServerKeys(services.store, keys, services.clock, entropy, contention=services.contention)
 
 
 async def test_a_project_that_another_process_added_is_served_at_once(deployment: TestDeployment) -> None:

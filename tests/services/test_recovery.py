@@ -47,7 +47,7 @@ class Installation:
         self.keys = Keys(store, CLOCK, wrapping_key=WRAPPING_KEY, deployment=deployment)
         contention = Contention()
         self.projects = Projects(store, self.keys, CLOCK, ENTROPY, contention=contention)
-        self.server_keys = ServerKeys(store, self.keys, CLOCK, ENTROPY)
+        self.server_keys = ServerKeys(store, self.keys, CLOCK, ENTROPY, contention=contention)
         self.recovery = Recovery(store, self.keys, CLOCK, ENTROPY, contention=contention)
 
 

@@ -47,7 +47,7 @@ async def list_keys(opened: Opened, project: ProjectOption = "default") -> Answe
 @verb(app, "revoke")
 async def revoke(
     opened: Opened,
-    key: Annotated[str, typer.Argument(help="The key's id or name.")],
+    key: Annotated[str, typer.Argument(help="The key's id, or a name that no other live key has.")],
     project: ProjectOption = "default",
 ) -> Answer:
     """Revoke a server key; whoever presents it is refused at once."""

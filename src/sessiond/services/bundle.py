@@ -60,7 +60,7 @@ class Services:
         )
         self.subjects = Subjects(store, keys, clock, entropy, contention=contention)
         self.projects = Projects(store, keys, clock, entropy, contention=contention)
-        self.server_keys = ServerKeys(store, keys, clock, entropy)
+        self.server_keys = ServerKeys(store, keys, clock, entropy, contention=contention)
         self.credentials = Credentials(keys, self.sessions, self.projects, self.server_keys)
         self.recovery = Recovery(store, keys, clock, entropy, contention=contention)
         self.operators = Operators(

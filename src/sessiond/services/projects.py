@@ -20,10 +20,12 @@ from sessiond.domain.projects import (
     project_key,
     server_key_key,
 )
-from sessiond.domain.records import Kind
+from sessiond.domain.records import Kind, Record
 from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Change, Clock, Entropy, Selection, Store
+
+_PAGE = 1000
 
 PROJECT_UNKNOWN = NotFound("project_unknown", "There is no such project.")
 
@@ -54,7 +56,7 @@ class Projects:
 
     async def list_all(self) -> Sequence[Project]:
         """Return every project, newest first; a deployment has few."""
-        rows = await self._store.scan(Selection(kind=Kind.PROJECT), limit=1000)
+        rows = await _all(self._store, Selection(kind=Kind.PROJECT))
         return [row for row in rows if isinstance(row, Project)]
 
     async def find(self, name_or_id: str) -> Project:
@@ -124,11 +126,14 @@ class Projects:
 class ServerKeys:
     """An application's credentials: several may live at once, only keyed hashes are kept."""
 
-    def __init__(self, store: Store, keys: Keys, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self, store: Store, keys: Keys, clock: Clock, entropy: Entropy, *, contention: Contention
+    ) -> None:
         self._store = store
         self._keys = keys
         self._clock = clock
         self._entropy = entropy
+        self._contention = contention
 
     async def find(self, text: str) -> ServerKey | None:
         """Return the live server key of this text, or None."""
@@ -139,7 +144,7 @@ class ServerKeys:
 
     async def list_all(self, project: ProjectId) -> Sequence[ServerKey]:
         """Return the project's server keys, newest first, revoked ones included."""
-        rows = await self._store.scan(Selection(kind=Kind.SERVER_KEY, owner=project), limit=1000)
+        rows = await _all(self._store, Selection(kind=Kind.SERVER_KEY, owner=project))
         return [row for row in rows if isinstance(row, ServerKey)]
 
     async def add(
@@ -165,15 +170,31 @@ class ServerKeys:
             raise StateConflict("server_key_exists", "This server key was added before.") from None
         return record, secret
 
-    async def revoke(self, project: ProjectId, key_id: str, *, by: str) -> ServerKey:
-        """Revoke the key of this id or name; twice is no error. Unknown: `NotFound` (`server_key_unknown`)."""
-        for record in await self.list_all(project):
-            if key_id in (record.id, record.name) and record.revoked_at is None:
-                return await self._revoked(record, by)
-        for record in await self.list_all(project):
-            if key_id in (record.id, record.name):
-                return record
-        raise NotFound("server_key_unknown", f"There is no server key {key_id!r} in this project.")
+    async def revoke(self, project: ProjectId, name_or_id: str, *, by: str) -> ServerKey:
+        """Revoke the key of this id, else of this name; twice is no error.
+
+        Raises `NotFound` (`server_key_unknown`), and `StateConflict` (`server_key_ambiguous`) when several live keys
+        have the name.
+        """
+
+        async def attempt() -> ServerKey:
+            known = await self.list_all(project)
+            meant = [key for key in known if key.id == name_or_id] or [
+                key for key in known if key.name == name_or_id
+            ]
+            live = [key for key in meant if key.revoked_at is None]
+            if len(live) > 1:
+                raise StateConflict(
+                    "server_key_ambiguous",
+                    f"{len(live)} live server keys are named {name_or_id!r}: give the id.",
+                )
+            if not meant:
+                raise NotFound(
+                    "server_key_unknown", f"There is no server key {name_or_id!r} in this project."
+                )
+            return await self._revoked(live[0], by) if live else meant[0]
+
+        return await self._contention.settle((project, "server keys"), attempt)
 
     async def _revoked(self, record: ServerKey, by: str) -> ServerKey:
         now = self._clock.now()
@@ -189,6 +210,15 @@ class ServerKeys:
             )
         )
         return ended
+
+
+async def _all(store: Store, selection: Selection) -> Sequence[Record]:
+    rows: list[Record] = []
+    while page := await store.scan(selection, limit=_PAGE, offset=len(rows)):
+        rows.extend(page)
+        if len(page) < _PAGE:
+            break
+    return rows
 
 
 def _control_event(what: EventType, now: Instant, by: str, data: dict[str, str], project: ProjectId) -> Event:
