@@ -10,11 +10,12 @@ from sessiond.config.secrets import check_private, decode_key, encode_key
 from sessiond.domain.errors import Misconfigured
 
 GOOD = "Zq3v8yB1kT6wM0rX9cN4hL7pD2sF5gJe"
+OTHER = "b8KzR1nW5tYc0QmJ7vXh3LdP9sGf2EuA"
 KEY = encode_key(bytes(range(32)))
 
 
-def kept(path: Path, text: str, mode: int = 0o600) -> Path:
-    file = path / "secret"
+def kept(path: Path, text: str, mode: int = 0o600, name: str = "secret") -> Path:
+    file = path / name
     file.write_text(text)
     file.chmod(mode)
     return file
@@ -31,15 +32,22 @@ def test_a_secret_is_taken_out_of_the_environment_once_it_is_read() -> None:
 
 
 def test_a_secret_can_be_in_a_file_named_by_variable_or_setting(tmp_path: Path) -> None:
-    file = kept(tmp_path, GOOD + "\n")
+    first, second = (kept(tmp_path, text, name=text[:4]) for text in (GOOD + "\n", OTHER))
     config = tmp_path / "c.toml"
-    config.write_text(f'master_token_file = "{file}"\n')
+    config.write_text(f'master_token_file = "{first}"\n')
 
-    secrets = load(config=config, environ={"SESSIOND_SERVER_KEY_FILE": str(file)}).secrets
+    secrets = load(config=config, environ={"SESSIOND_SERVER_KEY_FILE": str(second)}).secrets
 
     assert secrets.server_key is not None
     assert secrets.master_token is not None
-    assert secrets.server_key.secret.reveal() == secrets.master_token.secret.reveal() == GOOD
+    assert (secrets.master_token.secret.reveal(), secrets.server_key.secret.reveal()) == (GOOD, OTHER)
+
+
+def test_one_secret_for_two_purposes_is_refused(tmp_path: Path) -> None:
+    file = kept(tmp_path, GOOD)
+
+    with pytest.raises(Misconfigured, match="give the same secret"):
+        load(environ={"SESSIOND_SERVER_KEY": GOOD, "SESSIOND_MASTER_TOKEN_FILE": str(file)})
 
 
 def test_a_secret_given_twice_is_refused(tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import binascii
+import itertools
 import os
 import re
 import stat
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -55,9 +56,10 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
 def read_secrets(environ: MutableMapping[str, str], given: Mapping[str, Given]) -> Secrets:
     """Take the secrets out of *environ*, and read those whose file *given* names.
 
-    Raises `Misconfigured` for one that is given twice, weak, or in a file that others can read.
+    Raises `Misconfigured` for one that is given twice, weak, the same as another, or in a file that others can read.
     """
     found = {secret.name: _read(secret, environ, given.get(secret.file_setting)) for secret in SECRETS}
+    _check_different([secret for secret in found.values() if secret is not None])
     return Secrets(
         key=found[KEY.name],
         server_key=found[SERVER_KEY.name],
@@ -83,6 +85,15 @@ def _read(secret: SecretSetting, environ: MutableMapping[str, str], file: Given 
     else:
         check_strength(text, where=label)
     return GivenSecret(Secret(text), origin)
+
+
+def _check_different(secrets: Sequence[GivenSecret]) -> None:
+    for one, other in itertools.combinations(secrets, 2):
+        if one.secret.reveal() == other.secret.reveal():
+            raise Misconfigured(
+                f"{one.origin} and {other.origin} give the same secret: whoever holds one must not hold the other, "
+                "so give two"
+            )
 
 
 def check_strength(text: str, *, where: str) -> None:
