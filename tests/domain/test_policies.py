@@ -36,6 +36,13 @@ def test_a_looser_idle_limit_than_the_presets_is_refused(preset: Preset, idle: t
         check(msgspec.structs.replace(preset_policy(preset), idle_timeout=idle))
 
 
+def test_no_limit_is_longer_than_a_token_can_say() -> None:
+    century = timedelta(days=36_500)
+
+    with pytest.raises(Misconfigured, match="absolute_timeout"):
+        check(Policy(preset=Preset.CUSTOM, absolute_timeout=century, justification="kiosk"))
+
+
 @pytest.mark.parametrize("justification", [None, "", "  "])
 def test_custom_limits_need_a_justification(justification: str | None) -> None:
     year = timedelta(days=365)

@@ -46,6 +46,9 @@ CEILINGS: dict[Preset, Ceiling] = {
     Preset.AAL3: Ceiling(timedelta(hours=12), timedelta(minutes=15)),
 }
 
+LONGEST_TIMEOUT = timedelta(days=3660)
+"""Far within what a token's 32 bits of seconds can say (until 2106)."""
+
 LONGEST_GRACE = timedelta(seconds=300)
 OVERLAP = timedelta(seconds=10)
 
@@ -67,7 +70,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     absolute_timeout: Annotated[
         timedelta,
         Described(
-            text="How long a session lives, from its creation; refreshing never passes it. Default: the preset's."
+            text="How long a session lives, from its creation; refreshing never passes it. Default: the preset's.",
+            most=LONGEST_TIMEOUT,
         ),
     ] = timedelta(days=30)
     idle_timeout: Annotated[
@@ -121,6 +125,8 @@ def check(policy: Policy) -> Policy:
     for name, duration in positive.items():
         if duration < timedelta(seconds=1):
             raise Misconfigured(f"policy.{name} must be at least 1s")
+    if policy.absolute_timeout > LONGEST_TIMEOUT:
+        raise Misconfigured(f"policy.absolute_timeout must be at most {LONGEST_TIMEOUT.days}d")
     if not timedelta(0) <= policy.grace <= LONGEST_GRACE:
         raise Misconfigured("policy.grace must lie between 0s and 300s")
     if policy.max_sessions is not None and policy.max_sessions < 1:
