@@ -6,6 +6,7 @@ from sessiond.domain.rules import Rules
 from sessiond.services.contention import Contention
 from sessiond.services.credentials import Credentials
 from sessiond.services.devices import Devices
+from sessiond.services.introspecting import Introspecting
 from sessiond.services.issuing import Issuing
 from sessiond.services.keys import Keys
 from sessiond.services.known_clients import KnownClients
@@ -45,6 +46,7 @@ class Services:
         self.clock = clock
         self.entropy = entropy
         self.rules = rules
+        self.base_url = base_url
         self.contention = contention
         self.touches = Touches(store)
         self.tokens = Tokens(keys, entropy, base_url=base_url)
@@ -58,6 +60,7 @@ class Services:
             observer=observer,
             policy=rules.policy,
         )
+        self.introspecting = Introspecting(self.sessions)
         self.subjects = Subjects(store, keys, clock, entropy, contention=contention)
         self.projects = Projects(store, keys, clock, entropy, contention=contention)
         self.server_keys = ServerKeys(store, keys, clock, entropy, contention=contention)

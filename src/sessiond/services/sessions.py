@@ -32,6 +32,7 @@ SUPERSEDED_REFRESH = Unauthenticated(
 )
 _UNSOUND_CLOCK = Unavailable("clock_unsound", "The server's clock went back; try again later.")
 _SWAPS = 16
+_RECENT = frozenset({Admission.CURRENT, Admission.PREVIOUS})
 
 
 class Sessions(Verifying):
@@ -165,6 +166,33 @@ class Sessions(Verifying):
             [_revocation(session, EventType.SESSION_REVOKED, reason, by=by, now=now)]
         )
         return ended[0]
+
+    async def end_presented(self, text: str, *, project: ProjectId | None, by: str | None = None) -> None:
+        """End the session that an access or refresh token is about; a text that means nothing here has no effect.
+
+        *project* given: its own sessions only. *by* None: the token's holder. A superseded token may still end its
+        session, never use it; not so a JWT, whose `jti` can be checked for the latest generations only.
+        """
+        try:
+            session = await self._presented_session(text, project)
+        except Unauthenticated as refusal:
+            refusal.forget_where()
+            return
+        if session is not None:
+            reason, label = ("signed_out", f"subject:{session.subject}") if by is None else ("revoked", by)
+            await self.revoke(session, reason=reason, by=label)
+
+    async def _presented_session(self, text: str, project: ProjectId | None) -> Session | None:
+        presented, now = await self.recognise(text), self._clock.now()
+        foreign = project is not None and presented.project != project
+        if foreign or presented.form is Form.OPERATOR or now >= presented.expires_at:
+            return None
+        standing = await self._find(presented)
+        if self._is_newer(standing):
+            presented = await self._recognise_anew(text, standing)
+        admission = recognise(standing.session, self._claim(presented, standing))
+        genuine = admission in _RECENT or (admission is Admission.SUPERSEDED and presented.nonce is not None)
+        return standing.session if genuine and ending(standing, now) is None else None
 
 
 def _revocation(session: Session, what: EventType, reason: str, *, by: str, now: Instant) -> Revocation:

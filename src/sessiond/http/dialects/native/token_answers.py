@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from sessiond.crypto.tokens import TokenKind
 from sessiond.domain.errors import InvalidRequest
-from sessiond.domain.instants import Instant, later, second_of, unix_seconds
+from sessiond.domain.instants import Instant, unix_seconds
 from sessiond.domain.policies import Policy
-from sessiond.domain.sessions import AccessFormat, Session
+from sessiond.domain.sessions import Session
 from sessiond.http.cookies import SetCookie
+from sessiond.http.credentials import SESSION_COOKIES
 from sessiond.http.dialects.native.shapes import TokensAnswer
 from sessiond.http.edge import host_name, is_loopback
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
-from sessiond.services.token_forms import Form
+from sessiond.services.native_tokens import mint_native
 
 SECURE_COOKIE = "__Host-sid"
 LOOPBACK_COOKIE = "sid"
@@ -24,19 +25,12 @@ _NEEDS_HTTPS = InvalidRequest(
 
 def tokens_of(services: Services, session: Session, policy: Policy, *, now: Instant) -> TokensAnswer:
     """Return the access and refresh token of the session's current generation."""
-    issued_at = second_of(now) if session.access_format is AccessFormat.JWT else now
-    expires_at = min(later(issued_at, policy.access_token_lifetime), session.expires_at)
-    if session.access_format is AccessFormat.JWT:
-        access = services.tokens.jwt(
-            Form.NATIVE_JWT, session, now=now, expires_at=expires_at, first={"client_id": session.project}
-        )
-    else:
-        access = services.tokens.opaque(TokenKind.ACCESS, session, expires_at=expires_at)
+    minted = mint_native(services.tokens, session, policy, now=now)
     return TokensAnswer(
         token_type="Bearer",
-        access_token=access,
-        expires_in=max(1, unix_seconds(expires_at - now)),
-        refresh_token=services.tokens.opaque(TokenKind.REFRESH, session, expires_at=session.expires_at),
+        access_token=minted.access_token,
+        expires_in=minted.expires_in,
+        refresh_token=minted.refresh_token,
     )
 
 
@@ -48,6 +42,15 @@ def session_cookie(services: Services, request: Request, session: Session) -> Se
         max_age_seconds=max(1, unix_seconds(session.expires_at - request.now)),
         secure=request.secure,
     )
+
+
+def deleted_cookies(request: Request) -> list[SetCookie]:
+    """Return what deletes the session cookies that came with the request."""
+    return [
+        SetCookie(name=name, value="", secure=request.secure).deleted()
+        for name in SESSION_COOKIES
+        if request.cookie(name) is not None
+    ]
 
 
 def _cookie_name(request: Request) -> str:

@@ -1,0 +1,40 @@
+"""The token texts of a native session: minted from its row, so that the same row gives the same refresh token."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sessiond.crypto.tokens import TokenKind
+from sessiond.domain.instants import Instant, later, second_of, unix_seconds
+from sessiond.domain.policies import Policy
+from sessiond.domain.sessions import AccessFormat, Session
+from sessiond.services.token_forms import Form
+from sessiond.services.tokens import Tokens
+
+
+class Minted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An access token, its life in seconds, and the refresh token that gets the next one."""
+
+    access_token: str
+    expires_in: int
+    refresh_token: str
+
+    def __repr__(self) -> str:
+        return "Minted(…)"
+
+
+def mint_native(tokens: Tokens, session: Session, policy: Policy, *, now: Instant) -> Minted:
+    """Return the tokens of the session's current generation; no access token outlives its session."""
+    issued_at = second_of(now) if session.access_format is AccessFormat.JWT else now
+    expires_at = min(later(issued_at, policy.access_token_lifetime), session.expires_at)
+    if session.access_format is AccessFormat.JWT:
+        access = tokens.jwt(
+            Form.NATIVE_JWT, session, now=now, expires_at=expires_at, first={"client_id": session.project}
+        )
+    else:
+        access = tokens.opaque(TokenKind.ACCESS, session, expires_at=expires_at)
+    return Minted(
+        access_token=access,
+        expires_in=max(1, unix_seconds(expires_at - now)),
+        refresh_token=tokens.opaque(TokenKind.REFRESH, session, expires_at=session.expires_at),
+    )
