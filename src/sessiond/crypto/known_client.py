@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Any
 
 import msgspec
 
@@ -30,6 +31,12 @@ class KnownClient(msgspec.Struct, frozen=True):
     issued_at: Instant
     head: bytes
     tag: bytes
+
+    def __repr__(self) -> str:
+        return f"KnownClient(kid={self.kid}, issued_at={self.issued_at}, …)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("kid", self.kid), ("issued_at", self.issued_at)]
 
 
 def mint(key: bytes, *, kid: int, subject: SubjectId, issued_at: Instant, entropy: bytes) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 import unicodedata
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -79,6 +79,9 @@ class Pin(Record, frozen=True, kw_only=True, gc=False):
 
     def __repr__(self) -> str:
         return f"Pin(subject={self.subject!r}, …)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("subject", self.subject)]
 
     @property
     def key(self) -> Key:

@@ -8,6 +8,7 @@ into a fixed number of slots, by a keyed hash, so that guessing names fills no d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -51,6 +52,12 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     network: str
     pin_set_at: Instant | None = None
     cookie: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Claim(subject={self.subject!r}, network={self.network!r}, …)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("subject", self.subject), ("network", self.network)]
 
 
 class Reservation(msgspec.Struct, frozen=True):

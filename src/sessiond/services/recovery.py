@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -40,6 +41,12 @@ class Birth(msgspec.Struct, frozen=True, kw_only=True):
     server_key: Secret
     seeded: bool
     master_token: Secret
+
+    def __repr__(self) -> str:
+        return "Birth(…)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []
 
 
 async def find_deployment(store: Store) -> Deployment | None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -59,6 +60,12 @@ class Presented(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     nonce: bytes | None = None
     jti: str | None = None
     master_generation: int | None = None
+
+    def __repr__(self) -> str:
+        return f"Presented(form={self.form.name}, session={self.session.hex()}, …)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("form", self.form), ("session", self.session.hex())]
 
 
 class Tokens:
