@@ -14,7 +14,13 @@ from tests.server_process import ServerProcess
 SOURCE = ROOT / "src" / "sessiond"
 README = ROOT / "README.md"
 API = ROOT / "docs" / "api.md"
-RUN = [README, API, ROOT / "docs" / "dialects" / "pocketpaw.md"]
+RUN = [
+    README,
+    API,
+    ROOT / "docs" / "api" / "my-sessions.md",
+    ROOT / "docs" / "dialects" / "pocketpaw.md",
+    ROOT / "docs" / "api" / "subjects.md",
+]
 FILES = [path for folder in ("src", "tests", "scripts") for path in (ROOT / folder).rglob("*.*")]
 DECISIONS = ROOT / "docs" / "decisions"
 NOT_SEEDED = {"SESSIOND_SERVER_KEY": "", "SESSIOND_MASTER_TOKEN": ""}

@@ -15,6 +15,7 @@ class EventType(enum.StrEnum):
     """The closed list of what can happen, `noun.verb`."""
 
     SESSION_ISSUED = "session.issued"
+    SESSION_CHANGED = "session.changed"
     SESSION_REVOKED = "session.revoked"
     SESSION_EVICTED = "session.evicted"
     REFRESH_REUSED = "session.refresh_reused"

@@ -136,6 +136,15 @@ class Session(Record, frozen=True, kw_only=True, gc=False):
             return self
         return msgspec.structs.replace(self, revoked_at=now, revoked_reason=reason, version=self.version + 1)
 
+    def renamed(self, name: str | None) -> Session:
+        """Return the session whose client is called *name*, or nothing."""
+        return msgspec.structs.replace(self, client=msgspec.structs.replace(self.client, name=name))
+
+    def under(self, epoch: Epoch) -> Session:
+        """Return the session taken along to its subject's new *epoch*."""
+        epochs = msgspec.structs.replace(self.epochs, subject=epoch)
+        return msgspec.structs.replace(self, epochs=epochs, version=self.version + 1)
+
     def touched(self, *, seen_at: Instant, generation: int) -> Session:
         """Return the session seen: both take the maximum, the version stays, an ended session does not change."""
         if self.revoked_at is not None:
@@ -255,18 +264,29 @@ def recognise(session: Session, claim: Claim) -> Admission:
     return Admission.NEWER if behind < 0 else Admission.SUPERSEDED
 
 
+def ended_at(session: Session, why: Ending) -> Instant | None:
+    """Return when the session ended, where the session alone tells it."""
+    match why:
+        case Ending.REVOKED:
+            return session.revoked_at
+        case Ending.ABSOLUTE_TIMEOUT:
+            return session.expires_at
+        case Ending.IDLE_TIMEOUT if session.idle_timeout_ms is not None:
+            return session.last_seen_at + session.idle_timeout_ms
+        case _:
+            return None
+
+
 def refuse_ended(standing: Standing, why: Ending) -> Unauthenticated:
     """Return the refusal that tells a token's holder why its session has ended, by which rule and when."""
-    session = standing.session
+    session, at = standing.session, ended_at(standing.session, why)
     data: dict[str, object] = {"session_id": id_text(session.id)}
     sentence = _SENTENCES[why]
-    if why is Ending.REVOKED and session.revoked_at is not None:
-        data |= {"reason": session.revoked_reason, "ended_at": rfc3339(session.revoked_at)}
-        sentence = f"The session was revoked ({session.revoked_reason}) at {rfc3339(session.revoked_at)}."
-    elif why is Ending.ABSOLUTE_TIMEOUT:
-        data["ended_at"] = rfc3339(session.expires_at)
-    elif why is Ending.IDLE_TIMEOUT and session.idle_timeout_ms is not None:
-        data["ended_at"] = rfc3339(session.last_seen_at + session.idle_timeout_ms)
+    if why is Ending.REVOKED and at is not None:
+        data["reason"] = session.revoked_reason
+        sentence = f"The session was revoked ({session.revoked_reason}) at {rfc3339(at)}."
+    if at is not None:
+        data["ended_at"] = rfc3339(at)
     return Unauthenticated(why.value, sentence, data)
 
 

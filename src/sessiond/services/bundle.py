@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sessiond.domain.rules import Rules
+from sessiond.services.changing import Changing
 from sessiond.services.contention import Contention
 from sessiond.services.credentials import Credentials
 from sessiond.services.devices import Devices
@@ -11,6 +12,7 @@ from sessiond.services.issuing import Issuing
 from sessiond.services.keys import Keys
 from sessiond.services.known_clients import KnownClients
 from sessiond.services.operators import Operators
+from sessiond.services.own_sessions import OwnSessions
 from sessiond.services.pin_attempts import PinAttempts
 from sessiond.services.pin_hashing import PinHashing
 from sessiond.services.pin_sign_in import PinSignIn
@@ -61,6 +63,15 @@ class Services:
             policy=rules.policy,
         )
         self.introspecting = Introspecting(self.sessions)
+        self.changing = Changing(store, clock, sessions=self.sessions, contention=contention)
+        self.own_sessions = OwnSessions(
+            store,
+            clock,
+            entropy,
+            sessions=self.sessions,
+            changing=self.changing,
+            contention=contention,
+        )
         self.subjects = Subjects(store, keys, clock, entropy, contention=contention)
         self.projects = Projects(store, keys, clock, entropy, contention=contention)
         self.server_keys = ServerKeys(store, keys, clock, entropy, contention=contention)

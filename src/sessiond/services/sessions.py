@@ -30,6 +30,7 @@ from sessiond.services.verifying import ROLLBACK, Verifying, session_event
 SUPERSEDED_REFRESH = Unauthenticated(
     "refresh_token_superseded", "The refresh token had been replaced; the session was ended. Sign in again."
 )
+SESSION_UNKNOWN = NotFound("session_unknown", "There is no such session.")
 _UNSOUND_CLOCK = Unavailable("clock_unsound", "The server's clock went back; try again later.")
 _SWAPS = 16
 _RECENT = frozenset({Admission.CURRENT, Admission.PREVIOUS})
@@ -124,7 +125,7 @@ class Sessions(Verifying):
         """Return the session with what its life depends on, or raise `NotFound` (`session_unknown`)."""
         standing = await self._store.find_session(project, session)
         if standing is None or standing.session.project != project:
-            raise NotFound("session_unknown", "There is no such session.")
+            raise SESSION_UNKNOWN
         return standing
 
     async def list_live(self, project: ProjectId, subject: SubjectId) -> Sequence[Session]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sessiond.http.credentials import Credentials
 from sessiond.http.dialect import Dialect
 from sessiond.http.dialects.native.health import Health
+from sessiond.http.dialects.native.my_sessions import MySessions
 from sessiond.http.dialects.native.own_session import OwnSession
 from sessiond.http.dialects.native.sessions import ManagedSessions
 from sessiond.http.edge import Edge
@@ -22,6 +23,7 @@ def dialect(services: Services, _edge: Edge) -> Dialect:
         endpoints=(
             *ManagedSessions(services, credentials).endpoints(),
             *OwnSession(services, credentials).endpoints(),
+            *MySessions(services, credentials).endpoints(),
             *Health(services).endpoints(),
         ),
         refuse=refuse_with_problem,

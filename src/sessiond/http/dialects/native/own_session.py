@@ -14,8 +14,7 @@ from sessiond.domain.ids import SessionId, id_text
 from sessiond.domain.keys import Audience
 from sessiond.domain.sessions import INVALID, Session
 from sessiond.http.answer import NO_CONTENT, Answer
-from sessiond.http.cookies import SetCookie
-from sessiond.http.credentials import SESSION_COOKIES, Credentials
+from sessiond.http.credentials import Credentials
 from sessiond.http.dialects.native.shapes import (
     JwksAnswer,
     RefreshSession,
@@ -23,7 +22,7 @@ from sessiond.http.dialects.native.shapes import (
     TokensAnswer,
     view,
 )
-from sessiond.http.dialects.native.token_answers import tokens_of
+from sessiond.http.dialects.native.token_answers import deleted_cookies, tokens_of
 from sessiond.http.endpoint import Endpoint
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
@@ -145,12 +144,7 @@ class OwnSession:
         session = session_of(caller)
         label = caller.label if isinstance(caller, SubjectCaller | OperatorCaller) else "unknown"
         await self._services.sessions.revoke(session, reason="signed_out", by=label)
-        cookies = [
-            SetCookie(name=name, value="", secure=request.secure).deleted()
-            for name in SESSION_COOKIES
-            if request.cookie(name) is not None
-        ]
-        return Answer(NO_CONTENT.status, cookies=cookies)
+        return Answer(NO_CONTENT.status, cookies=deleted_cookies(request))
 
     async def refresh(self, request: Request) -> Answer:
         """Rotate, or repeat the last rotation's answer within the grace."""

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from sessiond.domain.callers import OperatorCaller, ServerCaller
-from sessiond.domain.errors import Forbidden, InvalidRequest, NotFound, StateConflict
-from sessiond.domain.ids import SubjectId, acceptable_subject_id, id_text, parse_id
+from sessiond.domain.errors import Forbidden, InvalidRequest, StateConflict
+from sessiond.domain.ids import SubjectId, acceptable_subject_id, id_text
 from sessiond.domain.sessions import AccessFormat, Client, SessionKind
 from sessiond.domain.subjects import SubjectKind
 from sessiond.http.answer import NO_CONTENT, Answer
 from sessiond.http.credentials import Credentials
+from sessiond.http.dialects.native.listed import (
+    INVALID_CURSOR,
+    ListedAnswer,
+    cursor,
+    looked_up,
+    session_id,
+)
 from sessiond.http.dialects.native.shapes import (
     CreatedAnswer,
     CreateSession,
@@ -21,12 +28,11 @@ from sessiond.http.endpoint import Endpoint
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
 from sessiond.services.issuing import Order
+from sessiond.services.sessions import SESSION_UNKNOWN
 
 _INVALID_SUBJECT = InvalidRequest(
     "invalid_subject", "A subject is 1 to 256 bytes of UTF-8 without control characters."
 )
-_INVALID_CURSOR = InvalidRequest("invalid_cursor", "`after` is not a `next` of this list.")
-_SESSION_UNKNOWN = NotFound("session_unknown", "There is no such session.")
 _SUBJECT_DISABLED = Forbidden("subject_disabled", "The subject is disabled.")
 _LIMIT_REACHED = StateConflict("session_limit_reached", "The subject already has as many sessions as it may.")
 
@@ -62,7 +68,18 @@ class ManagedSessions:
                 credential=server,
                 query=ListQuery,
                 answers={200: SessionPage},
-                refusals=(_INVALID_SUBJECT, _INVALID_CURSOR),
+                refusals=(_INVALID_SUBJECT, INVALID_CURSOR),
+            ),
+            Endpoint(
+                "GET",
+                "/v1/sessions/{id}",
+                self.show,
+                summary="Show a session, ended or not",
+                tags=tags,
+                credential=server,
+                params={"id": "The session's id."},
+                answers={200: ListedAnswer},
+                refusals=(SESSION_UNKNOWN,),
             ),
             Endpoint(
                 "DELETE",
@@ -73,7 +90,7 @@ class ManagedSessions:
                 credential=server,
                 params={"id": "The session's id."},
                 answers={204: None},
-                refusals=(_SESSION_UNKNOWN,),
+                refusals=(SESSION_UNKNOWN,),
             ),
             Endpoint(
                 "DELETE",
@@ -129,26 +146,24 @@ class ManagedSessions:
     async def list_page(self, request: Request) -> Answer:
         """List what lives, newest first."""
         query, caller = request.query_as(ListQuery), manager(request)
-        before = None
-        if query.after is not None:
-            before = parse_id(query.after)
-            if before is None:
-                raise _INVALID_CURSOR
         rows, following = await self._services.sessions.list_page(
-            caller.project, subject_id(query.subject), limit=query.limit, before=before
+            caller.project, subject_id(query.subject), limit=query.limit, before=cursor(query.after)
         )
         page = SessionPage(
             items=[view(row) for row in rows], next=None if following is None else id_text(following)
         )
         return Answer(200, page)
 
+    async def show(self, request: Request) -> Answer:
+        """Show one, ended or not."""
+        caller = manager(request)
+        standing = await self._services.sessions.get(caller.project, session_id(request.params["id"]))
+        return Answer(200, looked_up(standing, caller, request.now))
+
     async def revoke(self, request: Request) -> Answer:
         """End one session; again is no error."""
         caller = manager(request)
-        identifier = parse_id(request.params["id"])
-        if identifier is None:
-            raise _SESSION_UNKNOWN
-        standing = await self._services.sessions.get(caller.project, identifier)
+        standing = await self._services.sessions.get(caller.project, session_id(request.params["id"]))
         await self._services.sessions.revoke(standing.session, reason="revoked", by=caller.label)
         return NO_CONTENT
 

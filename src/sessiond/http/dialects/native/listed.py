@@ -1,0 +1,122 @@
+"""Sessions as they are listed and looked up: with what became of them, and whether one is the asker's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from sessiond.domain.callers import Caller
+from sessiond.domain.errors import InvalidRequest
+from sessiond.domain.ids import SessionId, id_text, parse_id
+from sessiond.domain.instants import Instant, rfc3339
+from sessiond.domain.sessions import Ending, Session, Standing, ended_at, ending
+from sessiond.domain.texts import Name, Reason, check_text
+from sessiond.http.dialects.native.shapes import SessionView, view
+from sessiond.services.sessions import SESSION_UNKNOWN
+
+INVALID_CURSOR = InvalidRequest("invalid_cursor", "`after` is not a `next` of this list.")
+INVALID_TEXT = InvalidRequest("invalid_text", "/reason has control characters.")
+
+
+class EndedView(msgspec.Struct, frozen=True, kw_only=True):
+    """Why and when a session ended. `at` is null where a whole subject's or project's sessions ended."""
+
+    code: str
+    reason: str | None
+    at: str | None
+
+
+class ListedSession(SessionView, frozen=True, kw_only=True):
+    """A session; `is_current` says that it is the asker's own, `ended` is null while it lives."""
+
+    is_current: bool
+    ended: EndedView | None
+
+
+class ListedAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One session."""
+
+    session: ListedSession
+
+
+class ListedPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of sessions, newest first. `next` asks for the following page; null on the last."""
+
+    items: Sequence[ListedSession]
+    next: str | None
+
+
+class PageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which page."""
+
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+    after: Annotated[str | None, Meta(description="`next` of the page before.")] = None
+
+
+class ReasonQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why a session is ended; its holder is told."""
+
+    reason: Annotated[Reason | None, Meta(description="Why, in a few words; the holder is told.")] = None
+
+
+class ClientName(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the user calls the client; null for nothing."""
+
+    name: Name | None
+
+
+class RenameSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A merge patch (RFC 7396) of a session's client."""
+
+    client: ClientName
+
+
+def listed(session: Session, caller: Caller | None, why: Ending | None = None) -> ListedSession:
+    """Return the session as *caller* sees it; *why* says how it ended, if it did."""
+    at = None if why is None else ended_at(session, why)
+    standing = getattr(caller, "standing", None)
+    return ListedSession(
+        **msgspec.structs.asdict(view(session)),
+        is_current=standing is not None and standing.session.id == session.id,
+        ended=None
+        if why is None
+        else EndedView(
+            code=why.value,
+            reason=session.revoked_reason if why is Ending.REVOKED else None,
+            at=None if at is None else rfc3339(at),
+        ),
+    )
+
+
+def looked_up(standing: Standing, caller: Caller | None, now: Instant) -> ListedAnswer:
+    """Return one session as *caller* sees it *now*."""
+    return ListedAnswer(session=listed(standing.session, caller, ending(standing, now)))
+
+
+def session_id(text: str) -> SessionId:
+    """Return the id that a path names; one that cannot be an id is as unknown as any other."""
+    identifier = parse_id(text)
+    if identifier is None:
+        raise SESSION_UNKNOWN
+    return identifier
+
+
+def cursor(after: str | None) -> SessionId | None:
+    """Return where a page begins, or refuse."""
+    before = None if after is None else parse_id(after)
+    if after is not None and before is None:
+        raise INVALID_CURSOR
+    return before
+
+
+def next_text(following: SessionId | None) -> str | None:
+    """Return the cursor of the page after this one."""
+    return None if following is None else id_text(following)
+
+
+def reason_of(query: ReasonQuery, default: str) -> str:
+    """Return why a session is ended."""
+    return default if query.reason is None else check_text(query.reason, "/reason")

@@ -1,0 +1,99 @@
+"""A subject's own sessions, asked for with one of them: nobody reaches another subject's, nor learns that it exists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sessiond.domain.events import Event, EventType
+from sessiond.domain.ids import SessionId, id_text
+from sessiond.domain.sessions import INVALID, Session, Standing, ending, refuse_ended
+from sessiond.services.changing import Changing
+from sessiond.services.contention import Contention
+from sessiond.services.ports import Change, Clock, Entropy, Store
+from sessiond.services.sessions import SESSION_UNKNOWN, Sessions
+
+
+class OwnSessions:
+    """What the holder of a session may do with it and with the subject's other ones."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        sessions: Sessions,
+        changing: Changing,
+        contention: Contention,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._sessions = sessions
+        self._changing = changing
+        self._contention = contention
+
+    async def get(self, holder: Session, session: SessionId) -> Standing:
+        """Return a session of the holder's subject, ended or not, or raise `NotFound` (`session_unknown`).
+
+        Another subject's, another project's and an unknown one are the same: one read, one answer.
+        """
+        standing = await self._sessions.get(holder.project, session)
+        if standing.session.subject != holder.subject:
+            raise SESSION_UNKNOWN
+        return standing
+
+    async def list_page(
+        self, holder: Session, *, limit: int, before: SessionId | None = None
+    ) -> tuple[Sequence[Session], SessionId | None]:
+        """Return a page of the live sessions of the holder's subject, as `Sessions.list_page` does."""
+        return await self._sessions.list_page(holder.project, holder.subject, limit=limit, before=before)
+
+    async def rename(self, holder: Session, session: SessionId, name: str | None, *, by: str) -> Standing:
+        """Call the client of one of the subject's sessions *name*, or nothing."""
+        standing = await self.get(holder, session)
+        return await self._changing.rename(standing.session, name, by=by)
+
+    async def end(self, holder: Session, session: SessionId, *, reason: str, by: str) -> None:
+        """End one of the subject's sessions; again is no error."""
+        standing = await self.get(holder, session)
+        await self._sessions.revoke(standing.session, reason=reason, by=by)
+
+    async def end_others(self, holder: Session, *, by: str) -> None:
+        """End all of the subject's sessions but the holder's, in one write.
+
+        The subject gets a new epoch, and the holder's session is taken along: whatever is issued meanwhile under the
+        old one is ended, too. Raises `Unauthenticated` if the holder's session ended meanwhile.
+        """
+        epoch = int.from_bytes(self._entropy.bytes(8), signed=True)
+
+        async def attempt() -> None:
+            now, standing = self._clock.now(), await self._held(holder)
+            why, subject, kept = ending(standing, now), standing.subject, standing.session
+            if why is not None or subject is None:
+                raise INVALID if why is None else refuse_ended(standing, why)
+            event = Event(
+                type=EventType.SUBJECT_SESSIONS_REVOKED,
+                at=now,
+                partition=subject.partition,
+                project=subject.project,
+                subject=subject.id,
+                by=by,
+                data={"kept": id_text(kept.id)},
+            )
+            await self._store.apply(
+                Change(
+                    partition=subject.partition,
+                    expects={subject.key: subject.version, kept.key: kept.version},
+                    puts=[subject.with_epoch(epoch), kept.under(epoch)],
+                    events=[event],
+                )
+            )
+
+        await self._contention.settle((holder.project, holder.subject), attempt)
+
+    async def _held(self, holder: Session) -> Standing:
+        standing = await self._store.find_session(holder.project, holder.id)
+        if standing is None:
+            raise INVALID
+        return standing
