@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from sessiond.domain.ids import Partition, ProjectId, SubjectId
 from sessiond.domain.instants import Instant
+from sessiond.domain.profiles import check_name, patched
 from sessiond.domain.projects import Epoch
 from sessiond.domain.records import Key, Kind, Record
 
@@ -72,3 +74,20 @@ class Subject(Record, frozen=True, kw_only=True, gc=False):
     def enabled(self) -> Subject:
         """Return the subject enabled; ended sessions stay ended."""
         return msgspec.structs.replace(self, disabled_at=None, version=self.version + 1)
+
+    def described(
+        self,
+        *,
+        name: str | UnsetType | None = UNSET,
+        profile: Mapping[str, object] | UnsetType = UNSET,
+    ) -> Subject:
+        """Return the subject under another *name*, with the merge patch *profile* applied to its own.
+
+        What is `UNSET` stays. Raises `InvalidRequest` (`invalid_subject_name`, `invalid_profile`).
+        """
+        return msgspec.structs.replace(
+            self,
+            name=self.name if name is UNSET else name if name is None else check_name(name),
+            profile=self.profile if profile is UNSET else patched(self.profile, profile),
+            version=self.version + 1,
+        )

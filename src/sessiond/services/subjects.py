@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
 
 import msgspec
 
@@ -42,6 +43,10 @@ class Subjects:
         if found is None:
             raise NotFound("subject_unknown", "There is no such subject.", {"subject": subject})
         return found
+
+    def mint_id(self) -> SubjectId:
+        """Return an id for a new subject: a random UUID (version 4)."""
+        return SubjectId(str(UUID(bytes=self._entropy.bytes(16), version=4)))
 
     async def create(
         self,

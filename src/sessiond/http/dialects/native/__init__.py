@@ -8,6 +8,7 @@ from sessiond.http.dialects.native.health import Health
 from sessiond.http.dialects.native.my_sessions import MySessions
 from sessiond.http.dialects.native.own_session import OwnSession
 from sessiond.http.dialects.native.sessions import ManagedSessions
+from sessiond.http.dialects.native.subjects import ManagedSubjects
 from sessiond.http.edge import Edge
 from sessiond.http.problems import PROBLEM_MEDIA, refuse_with_problem
 from sessiond.services.bundle import Services
@@ -22,6 +23,7 @@ def dialect(services: Services, _edge: Edge) -> Dialect:
         description="Sessions, verified in microseconds and ended everywhere at once.",
         endpoints=(
             *ManagedSessions(services, credentials).endpoints(),
+            *ManagedSubjects(services, credentials).endpoints(),
             *OwnSession(services, credentials).endpoints(),
             *MySessions(services, credentials).endpoints(),
             *Health(services).endpoints(),

@@ -1,0 +1,73 @@
+"""What an application tells about a subject: a name to show, and a profile that is changed by merge patches."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from sessiond.domain.errors import InvalidRequest
+
+LONGEST_NAME = 256
+"""Characters that a name may have."""
+
+LARGEST_PROFILE = 8192
+"""Bytes of JSON that a profile may have."""
+
+DEEPEST_PROFILE = 32
+"""How many objects and arrays of a profile may lie in each other."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def check_name(name: str) -> str:
+    """Return *name* if it can be shown, or raise `InvalidRequest` (`invalid_subject_name`)."""
+    if not 0 < len(name) <= LONGEST_NAME or _CONTROL.search(name):
+        raise InvalidRequest(
+            "invalid_subject_name",
+            f"A name is 1 to {LONGEST_NAME} characters, none of them a control character.",
+        )
+    return name
+
+
+def check_profile(profile: Mapping[str, object]) -> Mapping[str, object]:
+    """Return *profile* if it can be kept, or raise `InvalidRequest` (`invalid_profile`)."""
+    if _deeper_than(profile, DEEPEST_PROFILE) or len(msgspec.json.encode(profile)) > LARGEST_PROFILE:
+        raise InvalidRequest(
+            "invalid_profile",
+            f"A profile is at most {LARGEST_PROFILE} bytes of JSON, nested at most {DEEPEST_PROFILE} deep.",
+        )
+    return profile
+
+
+def patched(profile: Mapping[str, object], patch: Mapping[str, object]) -> Mapping[str, object]:
+    """Return *profile* with the merge patch applied (RFC 7396), or raise `InvalidRequest` (`invalid_profile`)."""
+    return check_profile(_merged(profile, check_profile(patch)))
+
+
+def _merged(target: object, patch: Mapping[str, object]) -> dict[str, object]:
+    result = dict(target) if isinstance(target, Mapping) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        elif isinstance(value, Mapping):
+            result[name] = _merged(result.get(name), value)
+        else:
+            result[name] = value
+    return result
+
+
+def _deeper_than(value: object, most: int) -> bool:
+    level: Sequence[object] = [value]
+    for _ in range(most + 1):
+        level = [inner for each in level for inner in _inside(each)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list) else ()

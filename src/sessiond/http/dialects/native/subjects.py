@@ -1,0 +1,175 @@
+"""Subjects as an application manages them: create, show, list, change, disable, enable."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from sessiond.domain.errors import InvalidRequest, NotFound, StateConflict
+from sessiond.domain.profiles import check_name, check_profile
+from sessiond.domain.subjects import Subject, SubjectKind
+from sessiond.http.answer import Answer
+from sessiond.http.credentials import Credentials
+from sessiond.http.dialects.native.sessions import manager, subject_id
+from sessiond.http.dialects.native.subject_shapes import (
+    CreateSubject,
+    PatchSubject,
+    SubjectAnswer,
+    SubjectPage,
+    SubjectsQuery,
+    view_subject,
+)
+from sessiond.http.endpoint import Endpoint
+from sessiond.http.request import Request
+from sessiond.services.bundle import Services
+
+_PATH = "/v1/subjects"
+_SAMPLE_SUBJECT = InvalidRequest(
+    "invalid_subject", "A subject is 1 to 256 bytes of UTF-8 without control characters."
+)
+_SAMPLE_NAME = InvalidRequest(
+    "invalid_subject_name", "A name is 1 to 256 characters, none of them a control character."
+)
+_SAMPLE_PROFILE = InvalidRequest(
+    "invalid_profile", "A profile is at most 8192 bytes of JSON, nested at most 32 deep."
+)
+_SAMPLE_EXISTS = StateConflict("subject_exists", "A subject of this id exists already.")
+SUBJECT_UNKNOWN = NotFound("subject_unknown", "There is no such subject.")
+"""Also for the operator, who is nobody's user."""
+
+
+class ManagedSubjects:
+    """The paths below `/v1/subjects` that are about subjects themselves."""
+
+    def __init__(self, services: Services, credentials: Credentials) -> None:
+        self._services = services
+        self._credentials = credentials
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Return the declarations."""
+        shared: dict[str, Any] = {"tags": ("subjects",), "credential": self._credentials.server_key}
+        one = shared | {
+            "params": {"id": "The subject's id, percent-encoded."},
+            "answers": {200: SubjectAnswer},
+        }
+        told = (_SAMPLE_SUBJECT, _SAMPLE_NAME, _SAMPLE_PROFILE)
+        named = (_SAMPLE_SUBJECT, SUBJECT_UNKNOWN)
+        return (
+            Endpoint(
+                "POST",
+                _PATH,
+                self.create,
+                summary="Create a user",
+                description="Not needed before a session is created: that creates its subject at first sight.",
+                request=CreateSubject,
+                answers={201: SubjectAnswer},
+                refusals=(*told, _SAMPLE_EXISTS),
+                **shared,
+            ),
+            Endpoint(
+                "GET",
+                _PATH,
+                self.list_page,
+                summary="List subjects",
+                query=SubjectsQuery,
+                answers={200: SubjectPage},
+                **shared,
+            ),
+            Endpoint("GET", f"{_PATH}/{{id}}", self.show, summary="Show a subject", refusals=named, **one),
+            Endpoint(
+                "PATCH",
+                f"{_PATH}/{{id}}",
+                self.patch,
+                summary="Change a subject's name and profile",
+                request=PatchSubject,
+                refusals=(*told, SUBJECT_UNKNOWN),
+                **one,
+            ),
+            Endpoint(
+                "POST",
+                f"{_PATH}/{{id}}/disable",
+                self.disable,
+                summary="Disable a subject: all its sessions end at once",
+                refusals=named,
+                **one,
+            ),
+            Endpoint(
+                "POST",
+                f"{_PATH}/{{id}}/enable",
+                self.enable,
+                summary="Enable a subject; sessions that ended stay ended",
+                refusals=named,
+                **one,
+            ),
+        )
+
+    async def create(self, request: Request) -> Answer:
+        """Create a user, under an id of ours where none is given."""
+        asked, caller, subjects = request.body_as(CreateSubject), manager(request), self._services.subjects
+        created = await subjects.create(
+            caller.project,
+            subjects.mint_id() if asked.id is None else subject_id(asked.id),
+            by=caller.label,
+            name=None if asked.name is None else check_name(asked.name),
+            anonymous=asked.anonymous,
+            profile=check_profile(asked.profile),
+        )
+        location = ("Location", f"{_PATH}/{quote(created.id, safe='')}")
+        return Answer(201, SubjectAnswer(subject=view_subject(created)), headers=(location,))
+
+    async def list_page(self, request: Request) -> Answer:
+        """List subjects, newest first; the operator is none."""
+        query, caller = request.query_as(SubjectsQuery), manager(request)
+        rows = await self._services.subjects.list_page(
+            caller.project,
+            kind=None if query.kind is None else SubjectKind(query.kind),
+            limit=query.limit,
+            offset=query.offset,
+        )
+        return Answer(
+            200,
+            SubjectPage(
+                items=[view_subject(row) for row in rows if row.subject_kind is not SubjectKind.OPERATOR],
+                next=query.offset + query.limit if len(rows) == query.limit else None,
+            ),
+        )
+
+    async def show(self, request: Request) -> Answer:
+        """Show one subject."""
+        return _shown(await named_subject(self._services, request))
+
+    async def patch(self, request: Request) -> Answer:
+        """Change what is told about a subject."""
+        asked, old = request.body_as(PatchSubject), await named_subject(self._services, request)
+        return _shown(
+            await self._services.subjects.change(
+                old.project,
+                old.id,
+                lambda subject: subject.described(name=asked.name, profile=asked.profile),
+                by=manager(request).label,
+            )
+        )
+
+    async def disable(self, request: Request) -> Answer:
+        """Disable a subject; again is no error."""
+        subject = await named_subject(self._services, request)
+        by = manager(request).label
+        return _shown(await self._services.subjects.disable(subject.project, subject.id, by=by))
+
+    async def enable(self, request: Request) -> Answer:
+        """Enable a subject; again is no error."""
+        subject = await named_subject(self._services, request)
+        by = manager(request).label
+        return _shown(await self._services.subjects.enable(subject.project, subject.id, by=by))
+
+
+async def named_subject(services: Services, request: Request) -> Subject:
+    """Return the subject that the path names, or raise `SUBJECT_UNKNOWN`."""
+    found = await services.subjects.get(manager(request).project, subject_id(request.params["id"]))
+    if found is None or found.subject_kind is SubjectKind.OPERATOR:
+        raise SUBJECT_UNKNOWN
+    return found
+
+
+def _shown(subject: Subject) -> Answer:
+    return Answer(200, SubjectAnswer(subject=view_subject(subject)))
