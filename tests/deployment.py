@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
+from collections.abc import Iterator
 from datetime import timedelta
 from hashlib import sha256
 
@@ -74,8 +76,10 @@ class KeptInMemory:
     def __init__(self) -> None:
         self.token: Secret | None = None
 
-    def keep(self, token: Secret) -> None:
-        """Replace the kept token."""
+    @contextlib.contextmanager
+    def replacing(self, token: Secret) -> Iterator[None]:
+        """Replace the kept token once the body has succeeded."""
+        yield
         self.token = token
 
 

@@ -80,12 +80,25 @@ def test_a_secret_that_is_not_there_is_none(files: SecretFiles) -> None:
 def test_the_kept_master_token_is_replaced(files: SecretFiles) -> None:
     files.add("master-token", Secret("one"))
 
-    files.keep(Secret("two"))
+    with files.replacing(Secret("two")):
+        assert mode_of(files.path("master-token")) == 0o600
 
     kept = files.read("master-token")
     assert kept is not None
     assert kept.reveal() == "two"
     assert mode_of(files.path("master-token")) == 0o600
+    assert sorted(path.name for path in files.directory.iterdir()) == ["master-token"]
+
+
+def test_the_kept_master_token_stays_when_its_replacement_fails(files: SecretFiles) -> None:
+    files.add("master-token", Secret("one"))
+
+    with pytest.raises(Unavailable, match="store"), files.replacing(Secret("two")):
+        raise Unavailable("store_unavailable", "not now")
+
+    kept = files.read("master-token")
+    assert kept is not None
+    assert kept.reveal() == "one"
     assert sorted(path.name for path in files.directory.iterdir()) == ["master-token"]
 
 

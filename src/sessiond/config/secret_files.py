@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -80,9 +82,19 @@ class SecretFiles:
             self._sync_directory()
         return secret
 
-    def keep(self, token: Secret) -> None:
-        """Replace the kept master token by *token*, durably. Raises `Unavailable` when the disk refuses."""
-        self._replace(MASTER_TOKEN_NAME, token.reveal().encode() + b"\n")
+    @contextlib.contextmanager
+    def replacing(self, token: Secret) -> Iterator[None]:
+        """Replace the kept master token by *token*, durably, once the body of the `with` has succeeded.
+
+        Raises `Unavailable` before the body when the disk refuses.
+        """
+        path = self.path(MASTER_TOKEN_NAME)
+        new = self._write_beside(path, token.reveal().encode() + b"\n")
+        try:
+            yield
+            self._put(new, path)
+        finally:
+            new.unlink(missing_ok=True)
 
     def read_witness(self) -> Witness | None:
         """Return the witness, or None when there is none. Raises `Misconfigured` for one that cannot be read."""
@@ -104,7 +116,9 @@ class SecretFiles:
 
     def _replace(self, name: str, content: bytes) -> None:
         path = self.path(name)
-        new = self._write_beside(path, content)
+        self._put(self._write_beside(path, content), path)
+
+    def _put(self, new: Path, path: Path) -> None:
         try:
             new.replace(path)
             self._sync_directory()

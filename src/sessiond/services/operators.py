@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 
 from sessiond.crypto.purposes import Purpose
@@ -49,6 +51,7 @@ class Operators:
         self._tokens = tokens
         self._keeper = keeper
         self._contention = contention
+        self._rotating = asyncio.Lock()
         self.rules = rules
 
     async def open_session(self, client: Client) -> tuple[Session, Secret]:
@@ -70,6 +73,8 @@ class Operators:
 
     async def rotate_master_token(self, *, by: str) -> Secret:
         """Replace the master token: every operator session ends at once. Returns the new one, kept for the operator.
+
+        Where it cannot be kept (`Unavailable`), the former one stays.
 
         The new generation is in the key of every operator token, so the former ones fail from this write on; the
         subject's new epoch ends their rows, too.
@@ -104,7 +109,8 @@ class Operators:
             )
             self._keys.adopt(renewed)
 
-        await self._contention.settle((DEFAULT_PROJECT, "deployment"), attempt)
-        self._keeper.keep(secret)
+        async with self._rotating:
+            with self._keeper.replacing(secret):
+                await self._contention.settle((DEFAULT_PROJECT, "deployment"), attempt)
         await self._subjects.revoke_sessions(DEFAULT_PROJECT, OPERATOR, by=by)
         return secret

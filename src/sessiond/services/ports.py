@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import msgspec
@@ -203,6 +204,9 @@ class Observer(Protocol):
 class MasterTokenKeeper(Protocol):
     """Keeps the master token where the operator of this machine can read it, and nobody else."""
 
-    def keep(self, token: Secret) -> None:
-        """Replace the kept master token by *token*, durably."""
+    def replacing(self, token: Secret) -> AbstractContextManager[None]:
+        """Replace the kept master token by *token*, durably, once the body of the `with` has succeeded.
+
+        Raises `Unavailable` before the body where the token cannot be written; one at a time.
+        """
         ...
