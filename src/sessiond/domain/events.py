@@ -28,6 +28,7 @@ class EventType(enum.StrEnum):
     SUBJECT_DISABLED = "subject.disabled"
     SUBJECT_ENABLED = "subject.enabled"
     SUBJECT_DELETED = "subject.deleted"
+    SUBJECT_EXPORTED = "subject.exported"
     PIN_SET = "pin.set"
     PIN_REFUSED = "pin.refused"
     PIN_UNLOCKED = "pin.unlocked"
@@ -61,3 +62,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     subject: SubjectId | None = None
     by: str = "sessiond"
     data: Mapping[str, str | int | None] = {}
+
+
+def concerns(event: Event, subject: SubjectId) -> bool:
+    """Tell whether the event is about *subject*, or of its own doing."""
+    return event.subject == subject or event.by == f"subject:{subject}"

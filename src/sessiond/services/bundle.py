@@ -7,6 +7,7 @@ from sessiond.services.changing import Changing
 from sessiond.services.contention import Contention
 from sessiond.services.credentials import Credentials
 from sessiond.services.devices import Devices
+from sessiond.services.exports import Exports
 from sessiond.services.introspecting import Introspecting
 from sessiond.services.issuing import Issuing
 from sessiond.services.keys import Keys
@@ -73,6 +74,7 @@ class Services:
             contention=contention,
         )
         self.subjects = Subjects(store, keys, clock, entropy, contention=contention)
+        self.exports = Exports(store, clock, subjects=self.subjects)
         self.projects = Projects(store, keys, clock, entropy, contention=contention)
         self.server_keys = ServerKeys(store, keys, clock, entropy, contention=contention)
         self.credentials = Credentials(keys, self.sessions, self.projects, self.server_keys)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sessiond.http.credentials import Credentials
 from sessiond.http.dialect import Dialect
+from sessiond.http.dialects.native.exports import SubjectExports
 from sessiond.http.dialects.native.health import Health
 from sessiond.http.dialects.native.my_sessions import MySessions
 from sessiond.http.dialects.native.own_session import OwnSession
@@ -24,6 +25,7 @@ def dialect(services: Services, _edge: Edge) -> Dialect:
         endpoints=(
             *ManagedSessions(services, credentials).endpoints(),
             *ManagedSubjects(services, credentials).endpoints(),
+            *SubjectExports(services, credentials).endpoints(),
             *OwnSession(services, credentials).endpoints(),
             *MySessions(services, credentials).endpoints(),
             *Health(services).endpoints(),
