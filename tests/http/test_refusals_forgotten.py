@@ -145,3 +145,10 @@ async def test_an_expired_access_token_at_a_pin_users_sign_out(door: Door) -> No
     cookies = {"cookie": f"accessToken={access}; refreshToken={refresh}"}
     assert await door.ask("POST", "/auth/logout", cookies) == 200
     assert remembering() == []
+
+
+async def test_a_pin_users_sign_out_with_another_cookie_that_does_not_pass(door: Door) -> None:
+    cookies = {"cookie": f"accessToken={await door.pin_access_token()}; refreshToken=junk"}
+
+    assert await door.ask("POST", "/auth/logout", cookies) == 200
+    assert remembering() == []

@@ -134,7 +134,8 @@ class PinSignIn:
         """Return the live session of the refresh token if it is not *ended*."""
         try:
             session = (await self._sessions.verify(refresh, _REFRESH)).session
-        except Unauthenticated:
+        except Unauthenticated as refusal:
+            refusal.forget_where()
             return None
         return None if session.id == ended.id else session
 
