@@ -17,9 +17,8 @@ API = ROOT / "docs" / "api.md"
 RUN = [
     README,
     API,
-    ROOT / "docs" / "api" / "my-sessions.md",
+    *sorted((ROOT / "docs" / "api").glob("*.md")),
     ROOT / "docs" / "dialects" / "pocketpaw.md",
-    ROOT / "docs" / "api" / "subjects.md",
 ]
 FILES = [path for folder in ("src", "tests", "scripts") for path in (ROOT / folder).rglob("*.*")]
 DECISIONS = ROOT / "docs" / "decisions"

@@ -59,10 +59,21 @@ def _is_stack_error(answer: httpx.Response) -> bool:
     }
 
 
+def _is_oauth_error(answer: httpx.Response) -> bool:
+    if answer.headers["content-type"] != JSON:
+        return False
+    found = _members(answer)
+    texts = found.values()
+    return list(found) == ["error", "error_description", "code"] and all(
+        isinstance(text, str) and text for text in texts
+    )
+
+
 SHAPES: Mapping[str, Callable[[httpx.Response], bool]] = {
     "native": _is_problem,
     "server": _is_problem,
     "device": _says("error"),
+    "oauth": _is_oauth_error,
     "pin_login": _says("message", "retryAfter"),
     "pocketpaw": _says("detail"),
     "session-storage": _is_vault_failure,
