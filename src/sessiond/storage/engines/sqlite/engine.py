@@ -63,6 +63,7 @@ class SqliteStore:
         self._lock = lock
         self._lost: str | None = None
         self._closing: asyncio.Future[None] | None = None
+        self._being_written: frozenset[Key] = frozenset()
         self._writer = Writer(connections.writing, file.check)
         self._batcher: Batcher[Operation] = Batcher(self._run)
         self._long = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sessiond-sqlite-reader")
@@ -79,7 +80,8 @@ class SqliteStore:
         """Read what memory does not know; if anybody commits meanwhile, read all, so that it is of one instant."""
         if memory.has_moved():
             memory.catch_up()
-        found = [memory.record(key) for key in keys]
+        # Of a batch that may have been committed and is not dropped yet, memory and file would be of two instants.
+        found = [None if key in self._being_written else memory.record(key) for key in keys]
         unknown = [n for n, record in enumerate(found) if record is None]
         if not unknown:
             return found
@@ -212,6 +214,7 @@ class SqliteStore:
     def _run(self, operations: Sequence[Operation], done: Callable[[Sequence[Outcome]], None]) -> None:
         def finished(outcomes: Sequence[Outcome]) -> None:
             # Also for those that failed: a commit whose end is unknown may have happened.
+            self._being_written = frozenset()
             if self._memory is not None:
                 for operation in operations:
                     self._memory.drop(operation.keys)
@@ -220,6 +223,8 @@ class SqliteStore:
                     self.check()
             done(outcomes)
 
+        if self._memory is not None:
+            self._being_written = frozenset(key for operation in operations for key in operation.keys)
         self._writer.post(operations, finished)
 
     async def _in_portions(self, limit: int, operation: Callable[[int], Operation]) -> int:
