@@ -5,6 +5,14 @@ from __future__ import annotations
 import ipaddress
 
 
+def canonical_address(text: str) -> str | None:
+    """Return the IP address that *text* is, in its usual form, or None for anything else (a zone included)."""
+    try:
+        return None if "%" in text else str(ipaddress.ip_address(text))
+    except ValueError:
+        return None
+
+
 def network_of(address: str) -> str:
     """Return what is counted for *address*: an IPv4 address itself, the /64 of an IPv6 one."""
     try:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 
+from sessiond.domain.documents import deeper_than, merged
 from sessiond.domain.errors import InvalidRequest
 
 LONGEST_NAME = 256
@@ -33,7 +34,7 @@ def check_name(name: str) -> str:
 
 def check_profile(profile: Mapping[str, object]) -> Mapping[str, object]:
     """Return *profile* if it can be kept, or raise `InvalidRequest` (`invalid_profile`)."""
-    if _deeper_than(profile, DEEPEST_PROFILE) or len(msgspec.json.encode(profile)) > LARGEST_PROFILE:
+    if deeper_than(profile, DEEPEST_PROFILE) or len(msgspec.json.encode(profile)) > LARGEST_PROFILE:
         raise InvalidRequest(
             "invalid_profile",
             f"A profile is at most {LARGEST_PROFILE} bytes of JSON, nested at most {DEEPEST_PROFILE} deep.",
@@ -43,31 +44,4 @@ def check_profile(profile: Mapping[str, object]) -> Mapping[str, object]:
 
 def patched(profile: Mapping[str, object], patch: Mapping[str, object]) -> Mapping[str, object]:
     """Return *profile* with the merge patch applied (RFC 7396), or raise `InvalidRequest` (`invalid_profile`)."""
-    return check_profile(_merged(profile, check_profile(patch)))
-
-
-def _merged(target: object, patch: Mapping[str, object]) -> dict[str, object]:
-    result = dict(target) if isinstance(target, Mapping) else {}
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        elif isinstance(value, Mapping):
-            result[name] = _merged(result.get(name), value)
-        else:
-            result[name] = value
-    return result
-
-
-def _deeper_than(value: object, most: int) -> bool:
-    level: Sequence[object] = [value]
-    for _ in range(most + 1):
-        level = [inner for each in level for inner in _inside(each)]
-        if not level:
-            return False
-    return True
-
-
-def _inside(value: object) -> Iterable[object]:
-    if isinstance(value, Mapping):
-        return value.values()
-    return value if isinstance(value, list) else ()
+    return check_profile(merged(profile, check_profile(patch)))

@@ -8,10 +8,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import ClassVar
 
-from sessiond.domain.errors import InvalidRequest
+from sessiond.domain.errors import InvalidRequest, StateConflict
 from sessiond.domain.ids import Partition, ProjectId
 from sessiond.domain.instants import Instant, later
 from sessiond.domain.records import Key, Kind, Record
+from sessiond.domain.sessions import Session, Standing, ending
 
 REPLAYED_FOR = timedelta(hours=24)
 """How long a key is remembered."""
@@ -28,6 +29,13 @@ class IdempotencyKeyReused(InvalidRequest):
             "idempotency_key_reused",
             "This Idempotency-Key came with another request before; choose a new one.",
         )
+
+
+REPLAY_SUPERSEDED = StateConflict(
+    "replay_superseded",
+    "The session that this Idempotency-Key created was refreshed or has ended; create another with a new key.",
+)
+"""The first answer cannot be given again: its tokens have been replaced, or are worth nothing any more."""
 
 
 class Replay(Record, frozen=True, kw_only=True, gc=False):
@@ -60,6 +68,13 @@ class Replay(Record, frozen=True, kw_only=True, gc=False):
     def remembered(self, now: Instant) -> bool:
         """Tell whether it still counts."""
         return now < later(self.created_at, REPLAYED_FOR)
+
+
+def check_replayable(standing: Standing | None, now: Instant) -> Session:
+    """Return the created session if its first tokens can be minted again, or raise `REPLAY_SUPERSEDED`."""
+    if standing is None or standing.session.generation > 0 or ending(standing, now) is not None:
+        raise REPLAY_SUPERSEDED
+    return standing.session
 
 
 def replay_key(project: ProjectId, partition: Partition, name: bytes) -> Key:

@@ -1,4 +1,4 @@
-"""Short texts that people wrote and others will read: names of clients, reasons, references."""
+"""Short texts that people or their software wrote and others will read: names, reasons, what assurance there was."""
 
 from __future__ import annotations
 
@@ -7,20 +7,27 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from sessiond.domain.errors import InvalidRequest
+LONGEST_USER_AGENT = 512
 
-LONGEST_NAME = 128
-LONGEST_REASON = 200
+Name = Annotated[str, Meta(min_length=1, max_length=128)]
+Reason = Annotated[str, Meta(min_length=1, max_length=200)]
+ContextClass = Annotated[str, Meta(min_length=1, max_length=255)]
+"""An `acr`: a name or a URI (OpenID Connect Core section 2)."""
 
-Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
-Reason = Annotated[str, Meta(min_length=1, max_length=LONGEST_REASON)]
+Method = Annotated[str, Meta(min_length=1, max_length=64)]
+"""One of `amr` (RFC 8176)."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
-def check_text(text: str, pointer: str) -> str:
-    """Return *text*, the member at *pointer*, or raise `InvalidRequest` (`invalid_text`) for control characters."""
-    if _CONTROL.search(text):
-        fault = {"pointer": pointer, "detail": "has control characters"}
-        raise InvalidRequest("invalid_text", f"{pointer} has control characters.", {"errors": [fault]})
-    return text
+def text_fault(text: str | None) -> str | None:
+    """Return why *text* cannot be shown to others, or None."""
+    return "has control characters" if text is not None and _CONTROL.search(text) else None
+
+
+def shown_user_agent(text: str) -> str:
+    """Return a `User-Agent` as it is kept: at most 512 characters, those that do not print replaced."""
+    text = text[:LONGEST_USER_AGENT]
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

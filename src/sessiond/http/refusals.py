@@ -35,6 +35,7 @@ from sessiond.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
+from sessiond.domain.replays import IdempotencyKeyReused
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -142,6 +143,7 @@ _STATUSES: dict[type[Refusal], int] = {
     MethodNotAllowed: 405,
     BodyTooLarge: 413,
     UnsupportedMediaType: 415,
+    IdempotencyKeyReused: 422,
     InvalidRequest: 400,
     Unauthenticated: 401,
     Forbidden: 403,

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 from sessiond.domain.callers import Caller
 from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.instants import Instant
+from sessiond.domain.texts import shown_user_agent
 from sessiond.http.cookies import find_cookie
 from sessiond.http.refusals import CrossSite
 
@@ -155,12 +156,7 @@ class Request:
         values = self.headers("user-agent")
         if not values:
             return None
-        text = values[0][:512]
-        return (
-            text
-            if text.isprintable()
-            else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-        )
+        return shown_user_agent(values[0])
 
     @property
     def scheme(self) -> str:

@@ -9,12 +9,13 @@ import msgspec
 
 from sessiond.domain.errors import Forbidden, NotFound, Unavailable
 from sessiond.domain.events import Event, EventType
-from sessiond.domain.ids import ProjectId, SessionId, SubjectId, id_text, mint_id
+from sessiond.domain.ids import ProjectId, SessionId, SubjectId, id_text, mint_id, parse_id
 from sessiond.domain.instants import Instant, later, millis
 from sessiond.domain.limits import make_room
 from sessiond.domain.policies import Policy
 from sessiond.domain.projects import Deployment, Epoch, Project, deployment_key, project_key
 from sessiond.domain.records import Key, Record
+from sessiond.domain.replays import Replay, check_replayable
 from sessiond.domain.sessions import (
     AccessFormat,
     Actor,
@@ -29,6 +30,7 @@ from sessiond.domain.subjects import Subject, SubjectKind, subject_key
 from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Change, Clock, Entropy, Store
+from sessiond.services.replays import Memory, Replays, Ticket, remembering
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +39,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     *absolute_timeout* and *idle_timeout* None mean the policy's; a longer one than the policy's is cut to it, unless
     *ceiling* says how far a dialect's contract reaches. *create* None: an unknown subject is refused
     (`subject_unknown`), else it is created as that kind. *find_existing* given: a live session it accepts is
-    answered instead of a new one, decided in the same change.
+    answered instead of a new one, decided in the same change. *linked_from* is the device that it continues. *authenticated_at* None means now.
+
+    With an *idempotency_key* a retry is answered with the session that the first order made; *asked* is all that makes
+    two orders the same.
     """
 
     project: ProjectId
@@ -56,9 +61,13 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     ceiling: timedelta | None = None
     acr: str | None = None
     amr: tuple[str, ...] = ()
+    authenticated_at: Instant | None = None
     actor: Actor | None = None
     metadata: Mapping[str, object] = {}
+    linked_from: SubjectId | None = None
     find_existing: Callable[[Session], bool] | None = None
+    idempotency_key: str | None = None
+    asked: bytes = b""
 
 
 class Issued(msgspec.Struct, frozen=True):
@@ -100,6 +109,7 @@ class Issuing:
         self._entropy = entropy
         self._policy = policy
         self._contention = contention
+        self._replays = Replays(store, keys)
 
     def policy_of(self, project: Project) -> Policy:
         """Return the project's policy: its own, else the configured one."""
@@ -113,12 +123,41 @@ class Issuing:
         """Issue the session that *order* describes.
 
         Raises `NotFound` (`subject_unknown`, `project_unknown`), `Forbidden` (`subject_disabled`), `StateConflict`
-        (`session_limit_reached`).
+        (`session_limit_reached`, `replay_superseded`), `InvalidRequest` (`idempotency_key_reused`).
         """
-        return await self._contention.settle((order.project, order.subject), lambda: self._attempt(order))
+        ticket = self._ticket(order)
+        return await self._contention.settle(
+            (order.project, order.subject), lambda: self._attempt(order, ticket)
+        )
 
-    async def _attempt(self, order: Order) -> Issued:
+    def _ticket(self, order: Order) -> Ticket | None:
+        if order.idempotency_key is None:
+            return None
+        return self._replays.ticket(
+            order.project,
+            self._keys.partition(order.project, order.subject),
+            idempotency_key=order.idempotency_key,
+            scope=None,
+            request=("session", order.subject, order.asked),
+        )
+
+    async def _attempt(self, order: Order, ticket: Ticket | None) -> Issued:
         ground = await self._ground(order)
+        if ticket is None:
+            return await self._issue(order, ground, None)
+        memory = await self._replays.recall(ticket, ground.now)
+        if memory.first is not None:
+            return await self._repeat(memory.first, ground)
+        await self._replays.claim(ticket, memory, ground.now)
+        return await self._issue(order, ground, (ticket, memory))
+
+    async def _repeat(self, first: Replay, ground: _Ground) -> Issued:
+        """Answer a retry with what the first order made, while its first tokens are still good."""
+        created = parse_id(str(first.created))
+        standing = None if created is None else await self._store.find_session(first.project, created)
+        return Issued(check_replayable(standing, ground.now), ground.subject, ground.policy, fresh=False)
+
+    async def _issue(self, order: Order, ground: _Ground, retry: tuple[Ticket, Memory] | None) -> Issued:
         found, subject = ground.found, ground.subject
         if subject.disabled_at is not None:
             raise Forbidden("subject_disabled", "The subject is disabled.")
@@ -128,7 +167,10 @@ class Issuing:
             existing = next((each for each in live if order.find_existing(each)), None)
             if existing is not None:
                 return Issued(existing, subject, ground.policy, fresh=False)
-        await self._store.apply(_change(order, ground, session, make_room(live, ground.policy)))
+        change = _change(order, ground, session, make_room(live, ground.policy))
+        if retry is not None:
+            change = remembering(change, *retry, created=id_text(session.id), now=ground.now)
+        await self._store.apply(change)
         return Issued(session, subject, ground.policy)
 
     async def _ground(self, order: Order) -> _Ground:
@@ -186,7 +228,7 @@ class Issuing:
             session_kind=order.session_kind,
             access_format=order.access_format,
             created_at=now,
-            authenticated_at=now,
+            authenticated_at=now if order.authenticated_at is None else order.authenticated_at,
             last_seen_at=now,
             expires_at=later(now, _lifetime(order, policy)),
             idle_timeout_ms=None if idle is None else millis(idle),
@@ -195,6 +237,7 @@ class Issuing:
             amr=order.amr,
             actor=order.actor,
             metadata=order.metadata,
+            linked_from=order.linked_from,
             nonce=self._entropy.bytes(16),
             kid=self._keys.ring.active_root(order.project).kid,
             rotated_at=now,
@@ -243,6 +286,8 @@ def _issued_facts(order: Order) -> dict[str, str | int | None]:
     facts: dict[str, str | int | None] = {"kind": order.session_kind.value}
     if order.client.address is not None:
         facts["address"] = order.client.address
+    if order.linked_from is not None:
+        facts["linked_from"] = order.linked_from
     if order.actor is not None:
         facts |= {"actor": order.actor.name, "reason": order.actor.reason}
     return facts

@@ -101,9 +101,13 @@ class Replays:
             )
         )
 
-    def first(self, ticket: Ticket, memory: Memory, created: str, now: Instant) -> Replay:
-        """Return the record to be written with the create, which must expect `memory.expects` of it."""
-        return _record(ticket.key, ticket.request, created, memory.expects, now)
+
+def remembering(change: Change, ticket: Ticket, memory: Memory, *, created: str, now: Instant) -> Change:
+    """Return *change*, which creates, with the memory that it did."""
+    first = _record(ticket.key, ticket.request, created, memory.expects, now)
+    return msgspec.structs.replace(
+        change, expects={**change.expects, ticket.key: memory.expects}, puts=[*change.puts, first]
+    )
 
 
 def _record(key: Key, request: bytes, created: str | None, expected: int, now: Instant) -> Replay:

@@ -21,7 +21,7 @@ from sessiond.domain.vault import (
 from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Change, Clock, Entropy, Store
-from sessiond.services.replays import Memory, Replays, Ticket
+from sessiond.services.replays import Replays, Ticket, remembering
 from sessiond.services.vault.access import reaches, told_of, within_reach
 from sessiond.services.vault.answers import NewToken, Shown, as_saved
 from sessiond.services.vault.boxes import VaultBoxes
@@ -90,7 +90,7 @@ class Saving:
         entry = self._sealed(caller, new, now)
         change = await self._room_for(caller, entry, now)
         if ticket is not None and memory is not None:
-            change = self._remembering(change, ticket, memory, entry)
+            change = remembering(change, ticket, memory, created=entry.id, now=now)
         await self._store.apply(change)
         return as_saved(new, entry.id, now)
 
@@ -143,11 +143,3 @@ class Saving:
         former = found if isinstance(found, Tally) else born
         latest = max(entry.kept_until, former.members.get(_LATEST, 0))
         return msgspec.structs.replace(former, members={_LATEST: latest}, version=former.version + 1)
-
-    def _remembering(self, change: Change, ticket: Ticket, memory: Memory, entry: VaultEntry) -> Change:
-        first = self._replays.first(ticket, memory, entry.id, entry.created_at)
-        return msgspec.structs.replace(
-            change,
-            expects={**change.expects, ticket.key: memory.expects},
-            puts=[*change.puts, first],
-        )

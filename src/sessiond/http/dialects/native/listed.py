@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -13,12 +13,12 @@ from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.ids import SessionId, id_text, parse_id
 from sessiond.domain.instants import Instant, rfc3339
 from sessiond.domain.sessions import Ending, Session, Standing, ended_at, ending
-from sessiond.domain.texts import Name, Reason, check_text
+from sessiond.domain.texts import Name, Reason, text_fault
 from sessiond.http.dialects.native.shapes import SessionView, view
+from sessiond.http.refusals import Fault, InvalidMembers
 from sessiond.services.sessions import SESSION_UNKNOWN
 
 INVALID_CURSOR = InvalidRequest("invalid_cursor", "`after` is not a `next` of this list.")
-INVALID_TEXT = InvalidRequest("invalid_text", "/reason has control characters.")
 
 
 class EndedView(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,4 +119,12 @@ def next_text(following: SessionId | None) -> str | None:
 
 def reason_of(query: ReasonQuery, default: str) -> str:
     """Return why a session is ended."""
-    return default if query.reason is None else check_text(query.reason, "/reason")
+    require_sound({"/reason": text_fault(query.reason)}, where="query")
+    return default if query.reason is None else query.reason
+
+
+def require_sound(faults: Mapping[str, str | None], *, where: str = "body") -> None:
+    """Raise `InvalidMembers` with every fault that there is, by the pointer of its member."""
+    found = [Fault(pointer, detail) for pointer, detail in faults.items() if detail is not None]
+    if found:
+        raise InvalidMembers(found, where=where)

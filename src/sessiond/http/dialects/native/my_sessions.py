@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from sessiond.domain.callers import Caller, OperatorCaller, SubjectCaller
 from sessiond.domain.sessions import INVALID, Session
-from sessiond.domain.texts import check_text
+from sessiond.domain.texts import text_fault
 from sessiond.http.answer import JSON, NO_CONTENT, Answer
 from sessiond.http.credentials import Credentials
 from sessiond.http.dialects.native.listed import (
     INVALID_CURSOR,
-    INVALID_TEXT,
     ListedAnswer,
     ListedPage,
     PageQuery,
@@ -20,6 +19,7 @@ from sessiond.http.dialects.native.listed import (
     looked_up,
     next_text,
     reason_of,
+    require_sound,
     session_id,
 )
 from sessiond.http.dialects.native.token_answers import deleted_cookies
@@ -88,7 +88,7 @@ class MySessions:
                 request=RenameSession,
                 content_types=(MERGE_PATCH, JSON),
                 answers={200: ListedAnswer},
-                refusals=(WRONG_KIND, SESSION_UNKNOWN, SESSION_ENDED, INVALID_TEXT),
+                refusals=(WRONG_KIND, SESSION_UNKNOWN, SESSION_ENDED),
             ),
             Endpoint(
                 "DELETE",
@@ -100,7 +100,7 @@ class MySessions:
                 params=_ID,
                 query=ReasonQuery,
                 answers={204: None},
-                refusals=(WRONG_KIND, SESSION_UNKNOWN, INVALID_TEXT),
+                refusals=(WRONG_KIND, SESSION_UNKNOWN),
             ),
             Endpoint(
                 "DELETE",
@@ -129,8 +129,7 @@ class MySessions:
     async def rename(self, request: Request) -> Answer:
         """Give a client a name, or take it away."""
         name = request.body_as(RenameSession).client.name
-        if name is not None:
-            check_text(name, "/client/name")
+        require_sound({"/client/name": text_fault(name)})
         standing = await self._own.rename(
             held(request.caller), session_id(request.params["id"]), name, by=_label(request)
         )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from sessiond.domain.callers import OperatorCaller, ServerCaller
 from sessiond.domain.errors import Forbidden, InvalidRequest, StateConflict
 from sessiond.domain.ids import SubjectId, acceptable_subject_id, id_text
-from sessiond.domain.sessions import AccessFormat, Client, SessionKind
-from sessiond.domain.subjects import SubjectKind
+from sessiond.domain.replays import REPLAY_SUPERSEDED, IdempotencyKeyReused
 from sessiond.http.answer import NO_CONTENT, Answer
 from sessiond.http.credentials import Credentials
+from sessiond.http.dialects.native.creating import IDEMPOTENCY, CreateSession, order_of
 from sessiond.http.dialects.native.listed import (
     INVALID_CURSOR,
     ListedAnswer,
@@ -18,7 +18,6 @@ from sessiond.http.dialects.native.listed import (
 )
 from sessiond.http.dialects.native.shapes import (
     CreatedAnswer,
-    CreateSession,
     ListQuery,
     SessionPage,
     view,
@@ -27,7 +26,6 @@ from sessiond.http.dialects.native.token_answers import session_cookie, tokens_o
 from sessiond.http.endpoint import Endpoint
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
-from sessiond.services.issuing import Order
 from sessiond.services.sessions import SESSION_UNKNOWN
 
 _INVALID_SUBJECT = InvalidRequest(
@@ -57,7 +55,14 @@ class ManagedSessions:
                 credential=server,
                 request=CreateSession,
                 answers={201: CreatedAnswer},
-                refusals=(_INVALID_SUBJECT, _SUBJECT_DISABLED, _LIMIT_REACHED),
+                headers=IDEMPOTENCY,
+                refusals=(
+                    _INVALID_SUBJECT,
+                    _SUBJECT_DISABLED,
+                    _LIMIT_REACHED,
+                    REPLAY_SUPERSEDED,
+                    IdempotencyKeyReused(),
+                ),
             ),
             Endpoint(
                 "GET",
@@ -111,18 +116,8 @@ class ManagedSessions:
         cookie = asked.delivery == "cookie"
         if cookie and asked.format == "jwt":
             raise InvalidRequest("invalid_format", "A session delivered as a cookie has no access token.")
-        issued = await self._services.issuing.issue(
-            Order(
-                project=caller.project,
-                subject=subject_id(asked.subject),
-                session_kind=SessionKind.BROWSER if cookie else SessionKind.TOKENS,
-                access_format=AccessFormat(asked.format),
-                by=caller.label,
-                create=SubjectKind.USER,
-                rotates=not cookie,
-                client=Client(address=request.client_address, user_agent=request.user_agent),
-            )
-        )
+        order = order_of(request, caller, subject_id(asked.subject))
+        issued = await self._services.issuing.issue(order)
         session = issued.session
         location = ("Location", f"/v1/sessions/{id_text(session.id)}")
         if cookie:

@@ -13,21 +13,6 @@ from sessiond.domain.instants import rfc3339
 from sessiond.domain.sessions import Session
 
 
-class CreateSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a session is asked for."""
-
-    subject: Annotated[str, Meta(description="Whom the session is about: 1 to 256 bytes.", min_length=1)]
-    format: Annotated[
-        Literal["opaque", "jwt"], Meta(description="The form of the access token; `jwt` is RFC 9068's.")
-    ] = "opaque"
-    delivery: Annotated[
-        Literal["tokens", "cookie"],
-        Meta(
-            description="`tokens` in the body, or one `cookie` that lives as long as the session, and none."
-        ),
-    ] = "tokens"
-
-
 class ClientView(msgspec.Struct, frozen=True, kw_only=True):
     """The software that holds the tokens, as it was seen at sign-in."""
 

@@ -6,7 +6,6 @@ Every path also answers in the doubled form that the document prints, an artefac
 from __future__ import annotations
 
 from sessiond.domain.errors import Refusal
-from sessiond.domain.replays import IdempotencyKeyReused
 from sessiond.http.answer import JSON, Answer
 from sessiond.http.dialect import Dialect, RefusalMedia
 from sessiond.http.dialects.session_storage.operations import PATH, Operations
@@ -16,13 +15,10 @@ from sessiond.http.refusals import status_of
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
 
-_UNPROCESSABLE = 422
-
 
 def refuse(refusal: Refusal, _request: Request | None) -> Answer:
     """Return `{"error": {"code", "message"}}`."""
-    status = _UNPROCESSABLE if isinstance(refusal, IdempotencyKeyReused) else status_of(refusal)
-    return Answer(status, FailureAnswer(error=Failure(code=refusal.code, message=refusal.detail)))
+    return Answer(status_of(refusal), FailureAnswer(error=Failure(code=refusal.code, message=refusal.detail)))
 
 
 def dialect(services: Services, _edge: Edge) -> Dialect:

@@ -1,0 +1,51 @@
+"""JSON objects that applications keep with our records: merged by patches (RFC 7396), never nested without end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+LARGEST_METADATA = 4096
+"""Bytes of JSON that a session's metadata may have."""
+
+DEEPEST_METADATA = 16
+"""How many objects and arrays of metadata may lie in each other."""
+
+
+def metadata_fault(metadata: Mapping[str, object]) -> str | None:
+    """Return why *metadata* cannot be kept with a session, or None."""
+    if deeper_than(metadata, DEEPEST_METADATA):
+        return f"is nested more than {DEEPEST_METADATA} deep"
+    if len(msgspec.json.encode(metadata)) > LARGEST_METADATA:
+        return f"has more than {LARGEST_METADATA} bytes"
+    return None
+
+
+def merged(target: object, patch: Mapping[str, object]) -> dict[str, object]:
+    """Return *target* with a merge patch applied: null removes a member, objects are merged, all else replaces."""
+    result = dict(target) if isinstance(target, Mapping) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        elif isinstance(value, Mapping):
+            result[name] = merged(result.get(name), value)
+        else:
+            result[name] = value
+    return result
+
+
+def deeper_than(value: object, most: int) -> bool:
+    """Tell whether more than *most* objects and arrays lie in each other; takes no recursion to find out."""
+    level: Sequence[object] = [value]
+    for _ in range(most + 1):
+        level = [inner for each in level for inner in _inside(each)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list) else ()

@@ -1,0 +1,125 @@
+"""What a session is asked for, and the order that it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from sessiond.domain.addresses import canonical_address
+from sessiond.domain.assurance import authentication_fault
+from sessiond.domain.callers import OperatorCaller, ServerCaller
+from sessiond.domain.documents import metadata_fault
+from sessiond.domain.ids import SubjectId
+from sessiond.domain.instants import Instant, parse_rfc3339
+from sessiond.domain.sessions import AccessFormat, Client, SessionKind
+from sessiond.domain.subjects import SubjectKind
+from sessiond.domain.texts import ContextClass, Method, Name, shown_user_agent, text_fault
+from sessiond.http.dialects.native.listed import require_sound
+from sessiond.http.request import Request
+from sessiond.services.issuing import Order
+
+IDEMPOTENCY = {
+    "Idempotency-Key": "1 to 255 visible ASCII characters, remembered for 24 hours: a retry gets the same session."
+}
+
+_MOST_SECONDS = 10 * 365 * 24 * 60 * 60
+Seconds = Annotated[int, Meta(ge=1, le=_MOST_SECONDS)]
+
+
+class ClientMembers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The software that will hold the tokens, as your backend saw it."""
+
+    address: Annotated[str | None, Meta(description="An IPv4 or IPv6 address.")] = None
+    user_agent: Annotated[str | None, Meta(description="Kept: the first 512 characters.")] = None
+    name: Annotated[Name | None, Meta(description="What the user calls it.")] = None
+
+
+class CreateSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a session is asked for."""
+
+    subject: Annotated[str, Meta(description="Whom the session is about: 1 to 256 bytes.", min_length=1)]
+    format: Annotated[
+        Literal["opaque", "jwt"], Meta(description="The form of the access token; `jwt` is RFC 9068's.")
+    ] = "opaque"
+    delivery: Annotated[
+        Literal["tokens", "cookie"],
+        Meta(
+            description="`tokens` in the body, or one `cookie` that lives as long as the session, and none."
+        ),
+    ] = "tokens"
+    absolute_timeout_seconds: Annotated[
+        Seconds | None, Meta(description="How long it lives at most; never longer than the policy's.")
+    ] = None
+    idle_timeout_seconds: Annotated[
+        Seconds | None, Meta(description="How long it lives unused; never longer than the policy's.")
+    ] = None
+    client: Annotated[
+        ClientMembers | None, Meta(description="Without it: the address and user agent of this request.")
+    ] = None
+    metadata: Annotated[
+        Mapping[str, object], Meta(description="An object of your own: at most 4 KiB of JSON, 16 deep.")
+    ] = {}
+    acr: Annotated[ContextClass | None, Meta(description="The authentication context class.")] = None
+    amr: Annotated[
+        Sequence[Method], Meta(description="How they authenticated (RFC 8176).", max_length=16)
+    ] = ()
+    authenticated_at: Annotated[
+        str | None, Meta(description="When they did (RFC 3339); not in the future. Without it: now.")
+    ] = None
+
+
+def order_of(request: Request, caller: ServerCaller | OperatorCaller, subject: SubjectId) -> Order:
+    """Return the order that a create is, or refuse with every fault that no shape can tell."""
+    asked = request.body_as(CreateSession)
+    at = None if asked.authenticated_at is None else parse_rfc3339(asked.authenticated_at)
+    require_sound(_faults(asked, at, request.now))
+    cookie = asked.delivery == "cookie"
+    return Order(
+        project=caller.project,
+        subject=subject,
+        session_kind=SessionKind.BROWSER if cookie else SessionKind.TOKENS,
+        access_format=AccessFormat(asked.format),
+        by=caller.label,
+        create=SubjectKind.USER,
+        rotates=not cookie,
+        client=_client(request, asked.client),
+        absolute_timeout=_duration(asked.absolute_timeout_seconds),
+        idle_timeout=_duration(asked.idle_timeout_seconds),
+        acr=asked.acr,
+        amr=tuple(asked.amr),
+        authenticated_at=None if at is None else min(at, request.now),
+        metadata=asked.metadata,
+        idempotency_key=request.header("idempotency-key"),
+        asked=msgspec.json.encode(asked, order="deterministic"),
+    )
+
+
+def _faults(asked: CreateSession, at: Instant | None, now: Instant) -> dict[str, str | None]:
+    faults = {"/metadata": metadata_fault(asked.metadata), "/acr": text_fault(asked.acr)}
+    faults |= {f"/amr/{index}": text_fault(method) for index, method in enumerate(asked.amr)}
+    if asked.authenticated_at is not None:
+        faults["/authenticated_at"] = authentication_fault(at, now)
+    if asked.client is not None:
+        faults["/client/name"] = text_fault(asked.client.name)
+        address = asked.client.address
+        wrong = address is not None and canonical_address(address) is None
+        faults["/client/address"] = "is no IP address" if wrong else None
+    return faults
+
+
+def _client(request: Request, asked: ClientMembers | None) -> Client:
+    if asked is None:
+        return Client(address=request.client_address, user_agent=request.user_agent)
+    return Client(
+        address=None if asked.address is None else canonical_address(asked.address),
+        user_agent=None if asked.user_agent is None else shown_user_agent(asked.user_agent),
+        name=asked.name,
+    )
+
+
+def _duration(seconds: int | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
