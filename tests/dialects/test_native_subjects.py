@@ -164,6 +164,7 @@ def test_the_operator_is_nobodys_user(http: httpx.Client, server: ServerProcess)
     )
     assert opened.status_code == 200
 
+    assert_problem(http.post(PATH, json={"id": "operator"}), 409, "subject_exists")
     kinds = {item["kind"] for item in http.get(PATH, params={"limit": 100}).json()["items"]}
 
     assert "operator" not in kinds

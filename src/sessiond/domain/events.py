@@ -28,6 +28,7 @@ class EventType(enum.StrEnum):
     SUBJECT_DISABLED = "subject.disabled"
     SUBJECT_ENABLED = "subject.enabled"
     SUBJECT_DELETED = "subject.deleted"
+    SUBJECT_LINKED = "subject.linked"
     SUBJECT_EXPORTED = "subject.exported"
     PIN_SET = "pin.set"
     PIN_REFUSED = "pin.refused"

@@ -73,6 +73,7 @@ class Session(Record, frozen=True, kw_only=True, gc=False):
 
     *idle_timeout_ms* None means none. *seen_generation* is the highest generation whose access token a node of ours
     has verified (0 at birth: nothing precedes it). *prev_kid* is the key of the previous generation's tokens.
+    *linked_from* is the device that it continues, for a user's session that a device was linked to.
     """
 
     kind: ClassVar[Kind] = Kind.SESSION
@@ -91,6 +92,7 @@ class Session(Record, frozen=True, kw_only=True, gc=False):
     amr: tuple[str, ...] = ()
     actor: Actor | None = None
     metadata: Mapping[str, object] = {}
+    linked_from: SubjectId | None = None
     nonce: bytes
     kid: int
     prev_kid: int | None = None

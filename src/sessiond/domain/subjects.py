@@ -29,11 +29,19 @@ def subject_key(project: ProjectId, subject: SubjectId, partition: Partition) ->
     return Key(Kind.SUBJECT, partition, project, subject.encode())
 
 
+class Link(msgspec.Struct, frozen=True, gc=False):
+    """The session of a user that continues a device's, by its 16 bytes."""
+
+    user: SubjectId
+    session: bytes
+
+
 class Subject(Record, frozen=True, kw_only=True, gc=False):
     """A user, a device or an operator of one project.
 
     Its sessions live only while their subject epoch equals *epoch*: a new epoch ends them all in one write.
     *profile* holds what an application told about it (display name, mail address, metadata): personal, not secret.
+    *link* is what a device was linked to last; it counts while that session lives.
     """
 
     kind: ClassVar[Kind] = Kind.SUBJECT
@@ -48,6 +56,7 @@ class Subject(Record, frozen=True, kw_only=True, gc=False):
     name: str | None = None
     hint: str | None = None
     profile: Mapping[str, object] = {}
+    link: Link | None = None
 
     @property
     def key(self) -> Key:
@@ -74,6 +83,10 @@ class Subject(Record, frozen=True, kw_only=True, gc=False):
     def enabled(self) -> Subject:
         """Return the subject enabled; ended sessions stay ended."""
         return msgspec.structs.replace(self, disabled_at=None, version=self.version + 1)
+
+    def linked(self, user: SubjectId, session: bytes) -> Subject:
+        """Return the device linked to a session of *user*."""
+        return msgspec.structs.replace(self, link=Link(user, session), version=self.version + 1)
 
     def described(
         self,

@@ -12,6 +12,7 @@ from sessiond.services.introspecting import Introspecting
 from sessiond.services.issuing import Issuing
 from sessiond.services.keys import Keys
 from sessiond.services.known_clients import KnownClients
+from sessiond.services.linking import Linking
 from sessiond.services.operators import Operators
 from sessiond.services.own_sessions import OwnSessions
 from sessiond.services.pin_attempts import PinAttempts
@@ -92,6 +93,15 @@ class Services:
             rules=rules.operator,
         )
         self.vault = Vault(store, keys, clock, entropy, contention=contention, rules=rules.vault)
+        self.linking = Linking(
+            store,
+            clock,
+            issuing=self.issuing,
+            sessions=self.sessions,
+            subjects=self.subjects,
+            contention=contention,
+            rules=rules.device,
+        )
         self.devices = Devices(
             store,
             keys,
@@ -99,6 +109,7 @@ class Services:
             issuing=self.issuing,
             sessions=self.sessions,
             subjects=self.subjects,
+            linking=self.linking,
             tokens=self.tokens,
             contention=contention,
             rules=rules.device,

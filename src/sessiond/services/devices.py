@@ -30,6 +30,7 @@ from sessiond.domain.subjects import SubjectKind
 from sessiond.services.contention import Contention
 from sessiond.services.issuing import Issuing, Order
 from sessiond.services.keys import Keys
+from sessiond.services.linking import Linking
 from sessiond.services.ports import Change, Clock, Store
 from sessiond.services.sessions import Sessions
 from sessiond.services.subjects import Subjects
@@ -54,6 +55,7 @@ class Devices:
         issuing: Issuing,
         sessions: Sessions,
         subjects: Subjects,
+        linking: Linking,
         tokens: Tokens,
         contention: Contention,
         rules: DeviceRules,
@@ -64,6 +66,7 @@ class Devices:
         self._issuing = issuing
         self._sessions = sessions
         self._subjects = subjects
+        self._linking = linking
         self._tokens = tokens
         self._contention = contention
         self._rules = rules
@@ -73,13 +76,14 @@ class Devices:
     ) -> tuple[Session, Secret]:
         """Return the device's session, opened if none lives, and a fresh token of it.
 
+        While a session of a user lives that the device was linked to, it is that one.
         *identifier* has passed `check_identifier`. An address that brings devices without a server key is limited;
         a device whose session lives is never counted. Raises `Throttled` (`too_many_devices`), `Forbidden`
         (`subject_disabled`).
         """
         project = caller.project
         device = device_subject(self._keys.lookup(Purpose.LOOKUP_DEVICE, identifier, project))
-        session = await self._live(project, device)
+        session = await self._linking.continued(project, device) or await self._live(project, device)
         if session is None:
             if isinstance(caller, ServerCaller) and caller.key_id is None:
                 await self._take_place(project, device, client)

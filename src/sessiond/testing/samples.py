@@ -95,6 +95,7 @@ def full_session() -> Session:
         amr=("pwd", "otp"),
         actor=Actor(name="operator", reason="ticket 7", subject=SubjectId("bob"), epoch=-5),
         metadata={"plan": "pro", "n": 7, "deep": {"list": [1, 2.5, None, True]}},
+        linked_from=SubjectId("device_1"),
         nonce=b"\x00\xff" * 8,
         kid=2**32 - 1,
         prev_kid=77,

@@ -6,6 +6,7 @@ from sessiond.http.credentials import Credentials
 from sessiond.http.dialect import Dialect
 from sessiond.http.dialects.native.exports import SubjectExports
 from sessiond.http.dialects.native.health import Health
+from sessiond.http.dialects.native.linking import DeviceLinks
 from sessiond.http.dialects.native.my_sessions import MySessions
 from sessiond.http.dialects.native.own_session import OwnSession
 from sessiond.http.dialects.native.sessions import ManagedSessions
@@ -26,6 +27,7 @@ def dialect(services: Services, _edge: Edge) -> Dialect:
             *ManagedSessions(services, credentials).endpoints(),
             *ManagedSubjects(services, credentials).endpoints(),
             *SubjectExports(services, credentials).endpoints(),
+            *DeviceLinks(services, credentials).endpoints(),
             *OwnSession(services, credentials).endpoints(),
             *MySessions(services, credentials).endpoints(),
             *Health(services).endpoints(),

@@ -22,6 +22,7 @@ from sessiond.http.dialects.native.subject_shapes import (
 from sessiond.http.endpoint import Endpoint
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
+from sessiond.services.operators import OPERATOR
 
 _PATH = "/v1/subjects"
 _SAMPLE_SUBJECT = InvalidRequest(
@@ -33,7 +34,7 @@ _SAMPLE_NAME = InvalidRequest(
 _SAMPLE_PROFILE = InvalidRequest(
     "invalid_profile", "A profile is at most 8192 bytes of JSON, nested at most 32 deep."
 )
-_SAMPLE_EXISTS = StateConflict("subject_exists", "A subject of this id exists already.")
+_EXISTS = StateConflict("subject_exists", "A subject of this id exists already.")
 SUBJECT_UNKNOWN = NotFound("subject_unknown", "There is no such subject.")
 """Also for the operator, who is nobody's user."""
 
@@ -63,7 +64,7 @@ class ManagedSubjects:
                 description="Not needed before a session is created: that creates its subject at first sight.",
                 request=CreateSubject,
                 answers={201: SubjectAnswer},
-                refusals=(*told, _SAMPLE_EXISTS),
+                refusals=(*told, _EXISTS),
                 **shared,
             ),
             Endpoint(
@@ -106,6 +107,8 @@ class ManagedSubjects:
     async def create(self, request: Request) -> Answer:
         """Create a user, under an id of ours where none is given."""
         asked, caller, subjects = request.body_as(CreateSubject), manager(request), self._services.subjects
+        if asked.id == OPERATOR:
+            raise _EXISTS
         created = await subjects.create(
             caller.project,
             subjects.mint_id() if asked.id is None else subject_id(asked.id),

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from sessiond.domain.events import Event, EventType
-from sessiond.domain.ids import ProjectId, id_text
+from sessiond.domain.ids import ProjectId, SubjectId, id_text
 from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import AccessFormat, Actor, Client, Epochs, Session, SessionKind
 from sessiond.storage.kinds import record_types
@@ -27,6 +27,7 @@ class _Rest(msgspec.Struct, frozen=True, omit_defaults=True):
     amr: tuple[str, ...] = ()
     actor: Actor | None = None
     metadata: Mapping[str, object] = {}
+    linked_from: SubjectId | None = None
 
 
 _NO_REST = _Rest()
@@ -98,6 +99,7 @@ def session_row(session: Session) -> Row:
             session.amr,
             session.actor,
             session.metadata,
+            session.linked_from,
         )
     )
     return (
@@ -158,6 +160,7 @@ def session_from(row: Row) -> Session:
         amr=rest.amr,
         actor=rest.actor,
         metadata=rest.metadata,
+        linked_from=rest.linked_from,
     )
 
 

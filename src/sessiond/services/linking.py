@@ -1,0 +1,145 @@
+"""Linking a device's session to a user: the user's session is opened, the device remembers it, its own is ended.
+
+The three are changes of their own, in two partitions. Each may be the last before a crash: the same call again finds
+what is done and does the rest, and until the device remembers, nobody has a token of what was opened.
+"""
+
+from __future__ import annotations
+
+from sessiond.domain.callers import OperatorCaller, ServerCaller
+from sessiond.domain.devices import LOWEST_ASSURANCE
+from sessiond.domain.errors import StateConflict
+from sessiond.domain.events import Event, EventType
+from sessiond.domain.ids import ProjectId, SessionId, SubjectId
+from sessiond.domain.linking import (
+    DEVICE_SESSION_ENDED,
+    NOT_A_USER,
+    already_linked,
+    check_user,
+    continued,
+    link_facts,
+)
+from sessiond.domain.rules import DeviceRules
+from sessiond.domain.sessions import Session, SessionKind, Standing
+from sessiond.domain.subjects import Subject, SubjectKind
+from sessiond.services.contention import Contention
+from sessiond.services.issuing import Issuing, Order
+from sessiond.services.operators import OPERATOR
+from sessiond.services.ports import Change, Clock, Store
+from sessiond.services.sessions import Sessions
+from sessiond.services.subjects import Subjects
+
+
+class Linking:
+    """Links devices to users."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        issuing: Issuing,
+        sessions: Sessions,
+        subjects: Subjects,
+        contention: Contention,
+        rules: DeviceRules,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._issuing = issuing
+        self._sessions = sessions
+        self._subjects = subjects
+        self._contention = contention
+        self._rules = rules
+
+    async def continued(self, project: ProjectId, device: SubjectId) -> Session | None:
+        """Return the live session that the device was linked to, or None."""
+        subject = await self._subjects.get(project, device)
+        return None if subject is None else continued(subject, await self._linked(subject), self._clock.now())
+
+    async def link(
+        self, caller: ServerCaller | OperatorCaller, identifier: SessionId, user: SubjectId
+    ) -> Session:
+        """Return the session of *user* that continues the device's, which is ended. Again returns the same.
+
+        An unknown user is created. Raises `NotFound` (`session_unknown`), `Forbidden` (`subject_disabled`),
+        `StateConflict` (`not_a_device_session`, `not_a_user`, `session_ended`, `linked_to_another`, and
+        `session_limit_reached`).
+        """
+        if user == OPERATOR:
+            raise NOT_A_USER
+        check_user(await self._subjects.get(caller.project, user))
+        opened: list[Session] = []
+
+        async def attempt() -> Session:
+            presented = await self._sessions.get(caller.project, identifier)
+            device = presented.subject
+            if device is None:
+                raise DEVICE_SESSION_ENDED
+            linked = await self._linked(device)
+            found = already_linked(presented, linked, user, self._clock.now())
+            if found is not None:
+                return found
+            opened.append(await self._open(presented.session, user, caller.label))
+            await self._remember(device, presented.session, opened[-1], caller.label)
+            return opened[-1]
+
+        try:
+            session = await self._contention.settle((caller.project, f"link|{identifier.hex()}"), attempt)
+        except StateConflict:
+            for each in opened:  # another user was linked meanwhile
+                await self._sessions.revoke(each, reason="not_linked", by=caller.label)
+            raise
+        if session.linked_from is not None:
+            await self._end_former(caller.project, session.linked_from, caller.label)
+        return session
+
+    async def _linked(self, device: Subject) -> Standing | None:
+        """Return the session that the device's record names, whatever became of it."""
+        if device.link is None:
+            return None
+        return await self._store.find_session(device.project, SessionId(device.link.session))
+
+    async def _open(self, former: Session, user: SubjectId, by: str) -> Session:
+        """Return the user's session that continues *former*, opened unless a call before has done so."""
+        issued = await self._issuing.issue(
+            Order(
+                project=former.project,
+                subject=user,
+                session_kind=SessionKind.DEVICE,
+                by=by,
+                client=former.client,
+                create=SubjectKind.USER,
+                absolute_timeout=self._rules.session_ttl,
+                ceiling=self._rules.session_ttl,
+                acr=LOWEST_ASSURANCE,
+                linked_from=former.subject,
+                find_existing=lambda session: session.linked_from == former.subject,
+            )
+        )
+        return issued.session
+
+    async def _remember(self, device: Subject, former: Session, opened: Session, by: str) -> None:
+        """Write the link into the device's record, or raise `Conflict` if somebody changed it meanwhile."""
+        event = Event(
+            type=EventType.SUBJECT_LINKED,
+            at=self._clock.now(),
+            partition=device.partition,
+            project=device.project,
+            session=former.id,
+            subject=device.id,
+            by=by,
+            data=link_facts(opened.subject, opened),
+        )
+        await self._store.apply(
+            Change(
+                partition=device.partition,
+                expects={device.key: device.version},
+                puts=[device.linked(opened.subject, opened.id)],
+                events=[event],
+            )
+        )
+
+    async def _end_former(self, project: ProjectId, device: SubjectId, by: str) -> None:
+        for former in await self._sessions.list_live(project, device):
+            await self._sessions.revoke(former, reason="linked", by=by)

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from sessiond.domain.callers import PUBLIC, ServerCaller
+from sessiond.domain.errors import Forbidden, NotFound, StateConflict, Unauthenticated, Unavailable
+from sessiond.domain.events import Event, EventType
+from sessiond.domain.ids import DEFAULT_PROJECT, SessionId, SubjectId, id_text
+from sessiond.domain.sessions import Client, Session, SessionKind
+from sessiond.services.operators import OPERATOR
+from sessiond.services.ports import Store
+from sessiond.storage.engine import Role
+from sessiond.storage.engines.memory import open_store
+from tests.deployment import ALICE, TestDeployment
+
+APP = ServerCaller(project=DEFAULT_PROJECT, name="app", key_id="key")
+BOB = SubjectId("bob")
+DEVICE = "device-identifier-42"
+HOME = Client(address="192.0.2.1", user_agent="phone")
+
+
+class Crashing:
+    """A store that fails instead of the *crash_at*-th write that follows `arm`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._left = -1
+
+    def arm(self, crash_at: int) -> None:
+        """Let *crash_at* writes pass, and fail at the next."""
+        self._left = crash_at
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the store has
+        return getattr(self._store, name)
+
+    async def apply(self, change: Any) -> None:  # noqa: ANN401
+        self._count()
+        await self._store.apply(change)
+
+    async def revoke(self, revocations: Any) -> Sequence[Session | None]:  # noqa: ANN401
+        self._count()
+        return await self._store.revoke(revocations)
+
+    def _count(self) -> None:
+        if self._left == 0:
+            self._left = -1
+            raise Unavailable("store_unavailable", "crashed")
+        self._left -= 1
+
+
+async def opened(deployment: TestDeployment, identifier: str = DEVICE) -> Session:
+    session, _ = await deployment.services.devices.open_session(PUBLIC, identifier, HOME)
+    return session
+
+
+async def linked(deployment: TestDeployment, session: Session, user: SubjectId = ALICE) -> Session:
+    return await deployment.services.linking.link(APP, session.id, user)
+
+
+async def live(deployment: TestDeployment, subject: SubjectId) -> Sequence[SessionId]:
+    return [each.id for each in await deployment.services.sessions.list_live(DEFAULT_PROJECT, subject)]
+
+
+async def events(deployment: TestDeployment, of: EventType) -> Sequence[Event]:
+    rows = await deployment.services.store.events(after=0, limit=1000)
+    return [event for _, event in rows if event.type is of]
+
+
+async def test_a_link_opens_a_session_of_the_user_and_ends_the_devices(deployment: TestDeployment) -> None:
+    device = await opened(deployment)
+
+    session = await linked(deployment, device)
+
+    assert (session.subject, session.session_kind, session.linked_from) == (
+        ALICE,
+        SessionKind.DEVICE,
+        device.subject,
+    )
+    assert (session.acr, session.client) == ("0", HOME)
+    assert await live(deployment, ALICE) == [session.id]
+    assert await live(deployment, device.subject) == []
+    ended = await deployment.services.sessions.get(DEFAULT_PROJECT, device.id)
+    assert ended.session.revoked_reason == "linked"
+
+
+async def test_the_devices_next_call_opens_the_users_session(deployment: TestDeployment) -> None:
+    session = await linked(deployment, await opened(deployment))
+
+    found, token = await deployment.services.devices.open_session(PUBLIC, DEVICE, HOME)
+
+    assert found.id == session.id
+    verified = await deployment.services.sessions.verify(token.reveal())
+    assert verified.session.subject == ALICE
+
+
+async def test_another_devices_call_does_not(deployment: TestDeployment) -> None:
+    await linked(deployment, await opened(deployment))
+
+    other = await opened(deployment, "another-device")
+
+    assert other.subject != ALICE
+    assert other.linked_from is None
+
+
+async def test_linking_again_returns_the_same_session(deployment: TestDeployment) -> None:
+    device = await opened(deployment)
+    session = await linked(deployment, device)
+
+    again = [await linked(deployment, device), await linked(deployment, session)]
+
+    assert [each.id for each in again] == [session.id, session.id]
+    assert len(await events(deployment, EventType.SUBJECT_LINKED)) == 1
+
+
+async def test_a_device_of_one_user_is_not_linked_to_another(deployment: TestDeployment) -> None:
+    device = await opened(deployment)
+    session = await linked(deployment, device)
+
+    for presented in (device, session):
+        with pytest.raises(StateConflict, match="linked_to_another"):
+            await linked(deployment, presented, BOB)
+
+    assert await live(deployment, BOB) == []
+    assert await live(deployment, ALICE) == [session.id]
+
+
+async def test_of_two_users_linked_at_once_one_gets_the_device(deployment: TestDeployment) -> None:
+    device = await opened(deployment)
+    users = [SubjectId(f"user-{number}") for number in range(8)]
+
+    answers = await asyncio.gather(
+        *(linked(deployment, device, user) for user in users), return_exceptions=True
+    )
+
+    won = [answer for answer in answers if isinstance(answer, Session)]
+    lost = [answer.code for answer in answers if isinstance(answer, StateConflict)]
+    assert (len(won), lost) == (1, ["linked_to_another"] * 7)
+    assert [await live(deployment, user) for user in users if user != won[0].subject] == [[]] * 7
+    assert (await opened(deployment)).id == won[0].id
+
+
+async def test_one_link_made_many_times_at_once_opens_one_session(deployment: TestDeployment) -> None:
+    device = await opened(deployment)
+
+    sessions = await asyncio.gather(*(linked(deployment, device) for _ in range(16)))
+
+    assert len({session.id for session in sessions}) == 1
+    assert await live(deployment, ALICE) == [sessions[0].id]
+
+
+@pytest.mark.parametrize("crash_at", range(4))
+async def test_a_link_is_completed_by_repeating_it_after_a_crash(crash_at: int) -> None:
+    store = Crashing(await open_store("memory://", role=Role.SERVER))
+    deployment = await TestDeployment.born(store=store)
+    device = await opened(deployment)
+    store.arm(crash_at)
+    crashed = False
+    try:
+        await linked(deployment, device)
+    except Unavailable:
+        crashed = True
+
+    session = await linked(deployment, device)
+
+    assert crashed is (crash_at < 3)
+    assert await live(deployment, ALICE) == [session.id]
+    assert await live(deployment, device.subject) == []
+    assert (await opened(deployment)).id == session.id
+
+
+async def test_a_device_whose_link_crashed_before_it_was_remembered_is_its_own(
+    deployment: TestDeployment,
+) -> None:
+    store = Crashing(deployment.services.store)
+    crashing = await TestDeployment.born(store=store)
+    device = await opened(crashing)
+    store.arm(1)
+    with pytest.raises(Unavailable):
+        await linked(crashing, device)
+
+    assert (await opened(crashing)).id == device.id
+    assert (await linked(crashing, device, BOB)).subject == BOB
+
+
+async def test_the_identifier_never_opens_a_new_session_of_the_user(deployment: TestDeployment) -> None:
+    device = await opened(deployment)
+    session = await linked(deployment, device)
+    await deployment.services.sessions.revoke(session, reason="signed_out", by="subject:alice")
+
+    after = await opened(deployment)
+
+    assert (after.subject, after.linked_from) == (device.subject, None)
+    assert await live(deployment, ALICE) == []
+
+
+@pytest.mark.parametrize("ending", ["epoch", "disabled", "deleted", "expired"])
+async def test_however_the_users_session_ends_the_device_is_its_own_again(
+    deployment: TestDeployment, ending: str
+) -> None:
+    device = await opened(deployment)
+    await linked(deployment, device)
+    subjects = deployment.services.subjects
+    match ending:
+        case "epoch":
+            await subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, by="test")
+        case "disabled":
+            await subjects.disable(DEFAULT_PROJECT, ALICE, by="test")
+        case "deleted":
+            await subjects.delete(DEFAULT_PROJECT, ALICE, by="test")
+        case _:
+            deployment.clock.advance(days=30)
+
+    after = await opened(deployment)
+
+    assert after.subject == device.subject
+    assert (await linked(deployment, after, BOB)).subject == BOB
+
+
+async def test_an_ended_device_session_is_not_linked(deployment: TestDeployment) -> None:
+    device = await opened(deployment)
+    await deployment.services.sessions.revoke(device, reason="revoked", by="test")
+
+    with pytest.raises(StateConflict, match="session_ended"):
+        await linked(deployment, device)
+
+    assert await live(deployment, ALICE) == []
+
+
+async def test_only_a_devices_session_is_linked(deployment: TestDeployment) -> None:
+    session = await deployment.issue(BOB)
+
+    with pytest.raises(StateConflict, match="not_a_device_session"):
+        await linked(deployment, session)
+    with pytest.raises(NotFound, match="session_unknown"):
+        await deployment.services.linking.link(APP, SessionId(bytes(16)), ALICE)
+
+
+async def test_a_device_is_linked_to_users_only(deployment: TestDeployment) -> None:
+    device, other = await opened(deployment), await opened(deployment, "another-device")
+
+    for user in (OPERATOR, other.subject, device.subject):
+        with pytest.raises(StateConflict, match="not_a_user"):
+            await linked(deployment, device, user)
+
+    assert (await opened(deployment)).id == device.id
+
+
+async def test_a_disabled_user_gets_no_device_and_a_disabled_device_no_user(
+    deployment: TestDeployment,
+) -> None:
+    subjects = deployment.services.subjects
+    await deployment.issue(ALICE)
+    await subjects.disable(DEFAULT_PROJECT, ALICE, by="test")
+    device = await opened(deployment)
+    with pytest.raises(Forbidden, match="subject_disabled"):
+        await linked(deployment, device)
+    await linked(deployment, device, BOB)
+    await subjects.disable(DEFAULT_PROJECT, device.subject, by="test")
+
+    with pytest.raises(Forbidden, match="subject_disabled"):
+        await opened(deployment)
+
+
+async def test_who_linked_what_to_whom_is_in_the_events(deployment: TestDeployment) -> None:
+    device = await opened(deployment)
+    session = await linked(deployment, device)
+
+    [event] = await events(deployment, EventType.SUBJECT_LINKED)
+    issued = (await events(deployment, EventType.SESSION_ISSUED))[-1]
+
+    assert (event.by, event.subject, event.session) == ("server_key:app", device.subject, device.id)
+    assert event.data == {"user": ALICE, "opened": id_text(session.id)}
+    assert (issued.subject, issued.data["linked_from"]) == (ALICE, device.subject)
+
+
+async def test_the_devices_former_token_is_dead_at_once(deployment: TestDeployment) -> None:
+    device, token = await deployment.services.devices.open_session(PUBLIC, DEVICE, HOME)
+    await linked(deployment, device)
+
+    with pytest.raises(Unauthenticated, match="session_revoked"):
+        await deployment.services.sessions.verify(token.reveal())
