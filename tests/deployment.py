@@ -36,14 +36,26 @@ class SetClock:
 
     def __init__(self, now: Instant = NOON) -> None:
         self._now = now
+        self._before_step: Instant = 0
 
     def now(self) -> Instant:
         """Return the present instant."""
         return self._now
 
     def advance(self, **duration: float) -> None:
-        """Move on by `timedelta(**duration)`; backwards is a step of the clock."""
+        """Move on by `timedelta(**duration)`."""
         self._now += millis(timedelta(**duration))
+
+    def step(self, **duration: float) -> None:
+        """Be set, forward or back, by `timedelta(**duration)`; a step is noticed when it is over five seconds."""
+        step = millis(timedelta(**duration))
+        if abs(step) > 5000:
+            self._before_step = self._now
+        self._now += step
+
+    def stepped_since(self, instant: Instant) -> bool:
+        """Tell whether the clock was set after *instant*; the hour after which it is forgotten is the real one's."""
+        return instant <= self._before_step
 
 
 class CountedEntropy:

@@ -80,3 +80,27 @@ def test_time_never_goes_back_when_a_step_forward_is_taken_back() -> None:
 
     assert clock.now() == ahead + 1000
     assert clock.take_steps() == [3_600_000, -3_600_000]
+
+
+def test_a_step_lies_between_what_was_before_it_and_now_for_an_hour() -> None:
+    hands = Hands()
+    clock = hands.clock()
+    before = clock.now()
+    hands.wall += 40_000
+    hands.pass_time(1)
+    after = clock.now()
+
+    assert clock.stepped_since(before)
+    assert not clock.stepped_since(after)
+
+    hands.pass_time(3_600_000)
+    clock.now()
+    assert not clock.stepped_since(before)
+
+
+def test_no_step_lies_anywhere_while_the_wall_and_the_steady_clock_agree() -> None:
+    hands = Hands()
+    clock = hands.clock()
+    hands.pass_time(86_400_000)
+
+    assert not clock.stepped_since(clock.now() - 1000)

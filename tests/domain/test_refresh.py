@@ -23,6 +23,7 @@ def verdict(
     rotates: bool = True,
     ended: bool = False,
     policy: Policy = POLICY,
+    stepped: bool = False,
 ) -> Verdict:
     """Return what *presented* means for a session at generation 5 that rotated *age* seconds ago."""
     session = a_session(
@@ -31,7 +32,7 @@ def verdict(
         seen_generation=CURRENT if confirmed else CURRENT - 1,
         rotates=rotates,
     )
-    return decide(session, presented, ended=ended, now=NOW, policy=policy)
+    return decide(session, presented, ended=ended, now=NOW, policy=policy, stepped=stepped)
 
 
 def test_the_current_token_of_a_rotating_session_is_rotated() -> None:
@@ -103,3 +104,14 @@ def test_a_grace_shorter_than_the_overlap_shortens_it() -> None:
 
     assert verdict(CURRENT - 1, age=4, confirmed=True, policy=short) is Verdict.REPEATED
     assert verdict(CURRENT - 1, age=4.001, confirmed=True, policy=short) is Verdict.REUSED
+
+
+@pytest.mark.parametrize(("age", "confirmed"), [(31, False), (31, True), (11, True)])
+def test_nothing_ends_for_an_age_that_a_step_of_the_clock_made(age: float, *, confirmed: bool) -> None:
+    assert verdict(CURRENT - 1, age=age, confirmed=confirmed, stepped=True) is Verdict.UNSOUND_CLOCK
+
+
+def test_a_step_of_the_clock_excuses_nothing_that_does_not_depend_on_time() -> None:
+    assert verdict(CURRENT, stepped=True) is Verdict.ROTATED
+    assert verdict(CURRENT - 1, age=5, stepped=True) is Verdict.REPEATED
+    assert verdict(CURRENT - 2, stepped=True) is Verdict.REUSED

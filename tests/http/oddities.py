@@ -9,7 +9,6 @@ import msgspec
 from sessiond.domain.callers import OperatorCaller, ServerCaller, SubjectCaller
 from sessiond.domain.errors import NotFound, Refusal, Throttled
 from sessiond.domain.ids import DEFAULT_PROJECT, SessionId, SubjectId
-from sessiond.domain.instants import Instant
 from sessiond.domain.sessions import INVALID, Epochs, Session, SessionKind, Standing
 from sessiond.http.answer import JSON, NO_CONTENT, Answer
 from sessiond.http.cookies import SetCookie
@@ -26,13 +25,6 @@ ALICE, BOB = b"a" * 16, b"b" * 16
 TOKENS = {"alice-token": ALICE, "bob-token": BOB}
 ODDITY_NOT_FOUND = NotFound("oddity_not_found", "There is no such oddity.")
 TOO_OFTEN = Throttled("too_often", "Too often.", retry_after_seconds=7)
-
-
-class SetClock:
-    """A clock that stands still."""
-
-    def now(self) -> Instant:
-        return NOW
 
 
 class Callers:

@@ -15,7 +15,8 @@ from sessiond.http.app import App
 from sessiond.http.edge import Edge
 from sessiond.http.limits import Limits
 from sessiond.http.server import HttpServer, bind
-from tests.http.oddities import SetClock, World, oddities, open_to_scripts
+from tests.deployment import SetClock
+from tests.http.oddities import World, oddities, open_to_scripts
 
 
 class Lines:

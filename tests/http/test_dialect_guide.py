@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sessiond.http.app import App
 from sessiond.http.edge import Edge
-from tests.http.oddities import SERVER_KEY, Callers, SetClock
+from tests.deployment import SetClock
+from tests.http.oddities import SERVER_KEY, Callers
 from tests.http.surface import Surface
 
 GUIDE = Path(__file__).parents[2] / "docs" / "dialects.md"

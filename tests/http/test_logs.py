@@ -17,7 +17,8 @@ from sessiond.http.edge import Edge
 from sessiond.http.logs import JsonFormatter, configure_logs, escaped, redacted, timestamp
 from sessiond.http.peer import Connection
 from sessiond.http.request import Request
-from tests.http.oddities import SERVER_KEY, SetClock
+from tests.deployment import SetClock
+from tests.http.oddities import SERVER_KEY
 from tests.http.surface import Lines, Surface
 
 SECRET = "sda1_secretsecretsecret"

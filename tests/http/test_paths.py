@@ -11,7 +11,7 @@ from sessiond.http.edge import Edge
 from sessiond.http.endpoint import Endpoint
 from sessiond.http.problems import PROBLEM_MEDIA, refuse_with_problem
 from sessiond.http.request import Request
-from tests.http.oddities import SetClock
+from tests.deployment import SetClock
 from tests.http.surface import Surface
 
 

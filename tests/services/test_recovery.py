@@ -16,6 +16,7 @@ from sessiond.services.ports import Store
 from sessiond.services.projects import Projects, ServerKeys
 from sessiond.services.recovery import Birth, Recovery, find_deployment, make_deployment
 from sessiond.storage.engines.memory import MemoryStore
+from tests.deployment import SetClock
 
 WRAPPING_KEY = bytes(range(32))
 SERVER_KEY = Secret("first-server-key-0123456789abcdefghij")
@@ -23,17 +24,12 @@ OTHER_KEY = Secret("other-server-key-0123456789abcdefghij")
 MASTER_TOKEN = Secret("the-master-token-0123456789abcdefghij")
 
 
-class SetClock:
-    def now(self) -> int:
-        return 1_700_000_000_000
-
-
 class OsEntropy:
     def bytes(self, count: int) -> bytes:
         return os.urandom(count)
 
 
-CLOCK, ENTROPY = SetClock(), OsEntropy()
+CLOCK, ENTROPY = SetClock(1_700_000_000_000), OsEntropy()
 
 
 async def born(store: Store, *, seeded: bool = True) -> Deployment:

@@ -186,14 +186,28 @@ async def test_a_session_that_does_not_rotate_keeps_its_refresh_token(deployment
 async def test_a_clock_that_went_back_ends_nothing(deployment: TestDeployment) -> None:
     first = deployment.refresh_token(await deployment.issue())
     successor = await refresh(deployment, first)
-    deployment.clock.advance(seconds=-6)
+    deployment.clock.step(seconds=-6)
 
     with pytest.raises(Unavailable) as refusal:
         await refresh(deployment, first)
 
     assert refusal.value.code == "clock_unsound"
-    deployment.clock.advance(seconds=6)
+    deployment.clock.step(seconds=6)
     await deployment.services.sessions.verify(deployment.access_token(successor))
+
+
+async def test_a_clock_that_jumped_forward_ends_no_session_whose_answer_was_lost(
+    deployment: TestDeployment,
+) -> None:
+    first = deployment.refresh_token(await deployment.issue())
+    successor = await refresh(deployment, first)
+    deployment.clock.step(seconds=40)
+
+    with pytest.raises(Unavailable) as refusal:
+        await refresh(deployment, first)
+
+    assert refusal.value.code == "clock_unsound"
+    assert (await refresh(deployment, deployment.refresh_token(successor))).generation == 2
 
 
 async def test_a_token_newer_than_its_row_raises_the_alarm_and_ends_nothing(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from sessiond.domain.instants import Instant
 
 STEP_MS = 5000
+_UNSETTLED_MS = 3_600_000
 _NS = 1_000_000
 
 
@@ -31,6 +32,8 @@ class SystemClock:
         self._offset = self._last - self._last_steady
         self._last_wall = self._last
         self.stepped: list[int] = []
+        self._before_step: Instant = 0
+        self._step_steady = -_UNSETTLED_MS + self._last_steady
 
     def now(self) -> Instant:
         """Return the present instant; never less than the one returned before."""
@@ -41,12 +44,18 @@ class SystemClock:
         offset = present - steady
         if not -STEP_MS <= offset - self._offset <= STEP_MS:
             self.stepped.append(offset - self._offset)
+            self._before_step, self._step_steady = self._last, steady
         self._offset = offset
         expected = self._last + steady - self._last_steady
         if present < expected - STEP_MS:
             present = expected
         self._last, self._last_steady = max(present, self._last), steady
         return self._last
+
+    def stepped_since(self, instant: Instant) -> bool:
+        """Tell whether a step of over five seconds lies between *instant* and now, and less than an hour ago."""
+        settled = self._last_steady - self._step_steady >= _UNSETTLED_MS
+        return not settled and instant <= self._before_step
 
     @property
     def leads_wall(self) -> bool:

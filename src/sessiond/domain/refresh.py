@@ -30,11 +30,17 @@ class Verdict(enum.Enum):
     ENDED = enum.auto()
     """The session had already ended."""
     UNSOUND_CLOCK = enum.auto()
-    """The last rotation lies in the future: no rule that counts time may end anything."""
+    """How long ago the last rotation was cannot be told: no rule that counts time may end anything."""
 
 
-def decide(session: Session, generation: int, *, ended: bool, now: Instant, policy: Policy) -> Verdict:
-    """Return what a refresh token of *generation* means for *session*, whose nonce and key already passed."""
+def decide(
+    session: Session, generation: int, *, ended: bool, now: Instant, policy: Policy, stepped: bool = False
+) -> Verdict:
+    """Return what a refresh token of *generation* means for *session*, whose nonce and key already passed.
+
+    *stepped* tells that the clock stepped since the last rotation: then its age is not known, and what would end the
+    session for its age is put off.
+    """
     age = now - session.rotated_at
     if ended:
         return Verdict.ENDED
@@ -47,7 +53,8 @@ def decide(session: Session, generation: int, *, ended: bool, now: Instant, poli
         return Verdict.ROTATED if session.rotates else Verdict.RENEWED
     if behind > 1:
         return Verdict.REUSED
-    return _previous(session, age, policy)
+    verdict = _previous(session, age, policy)
+    return Verdict.UNSOUND_CLOCK if stepped and verdict is not Verdict.REPEATED else verdict
 
 
 def _previous(session: Session, age: int, policy: Policy) -> Verdict:

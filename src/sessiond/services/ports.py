@@ -184,6 +184,13 @@ class Clock(Protocol):
         """Return the present instant; never less than the one returned before."""
         ...
 
+    def stepped_since(self, instant: Instant) -> bool:
+        """Tell whether a step of over five seconds lies between *instant* and now, and less than an hour ago.
+
+        Then how long ago *instant* was cannot be told, and nothing may end because of it.
+        """
+        ...
+
 
 class Entropy(Protocol):
     """Randomness from the operating system."""

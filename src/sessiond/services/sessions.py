@@ -34,6 +34,7 @@ SESSION_UNKNOWN = NotFound("session_unknown", "There is no such session.")
 _UNSOUND_CLOCK = Unavailable("clock_unsound", "The server's clock went back; try again later.")
 _SWAPS = 16
 _RECENT = frozenset({Admission.CURRENT, Admission.PREVIOUS})
+_ENDS_NOTHING = frozenset({Form.OPERATOR, Form.EXCHANGED})
 
 
 class Sessions(Verifying):
@@ -68,7 +69,14 @@ class Sessions(Verifying):
             raise INVALID
         why = ending(standing, now)
         policy = self.policy_of(standing)
-        verdict = decide(session, presented.generation, ended=why is not None, now=now, policy=policy)
+        verdict = decide(
+            session,
+            presented.generation,
+            ended=why is not None,
+            now=now,
+            policy=policy,
+            stepped=self._clock.stepped_since(session.rotated_at),
+        )
         if verdict is Verdict.ROLLED_BACK:
             await self._confirm_rollback(presented, now)
             raise Conflict("the row caught up")
@@ -186,7 +194,7 @@ class Sessions(Verifying):
     async def _presented_session(self, text: str, project: ProjectId | None) -> Session | None:
         presented, now = await self.recognise(text), self._clock.now()
         foreign = project is not None and presented.project != project
-        if foreign or presented.form is Form.OPERATOR or now >= presented.expires_at:
+        if foreign or presented.form in _ENDS_NOTHING or now >= presented.expires_at:
             return None
         standing = await self._find(presented)
         if self._is_newer(standing):
