@@ -22,6 +22,7 @@ from sessiond.services.pins import Pins
 from sessiond.services.ports import Clock, Entropy, MasterTokenKeeper, Observer, Store
 from sessiond.services.projects import Projects, ServerKeys
 from sessiond.services.recovery import Recovery
+from sessiond.services.revoking import Revoking
 from sessiond.services.sessions import Sessions
 from sessiond.services.subjects import Subjects
 from sessiond.services.tokens import Tokens
@@ -74,6 +75,7 @@ class Services:
             changing=self.changing,
             contention=contention,
         )
+        self.revoking = Revoking(store, clock, sessions=self.sessions, own=self.own_sessions)
         self.subjects = Subjects(store, keys, clock, entropy, contention=contention)
         self.exports = Exports(store, clock, subjects=self.subjects)
         self.projects = Projects(store, keys, clock, entropy, contention=contention)

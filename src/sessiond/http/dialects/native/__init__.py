@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sessiond.http.credentials import Credentials
 from sessiond.http.dialect import Dialect
+from sessiond.http.dialects.native.changing import ChangedSessions
+from sessiond.http.dialects.native.ending import EndedSessions
 from sessiond.http.dialects.native.exports import SubjectExports
 from sessiond.http.dialects.native.health import Health
 from sessiond.http.dialects.native.linking import DeviceLinks
@@ -25,6 +27,8 @@ def dialect(services: Services, _edge: Edge) -> Dialect:
         description="Sessions, verified in microseconds and ended everywhere at once.",
         endpoints=(
             *ManagedSessions(services, credentials).endpoints(),
+            *ChangedSessions(services, credentials).endpoints(),
+            *EndedSessions(services, credentials).endpoints(),
             *ManagedSubjects(services, credentials).endpoints(),
             *SubjectExports(services, credentials).endpoints(),
             *DeviceLinks(services, credentials).endpoints(),

@@ -1,4 +1,4 @@
-"""Sessions as an application manages them: create, list, revoke. A server key or the operator only."""
+"""Sessions as an application manages them: create, list, show. A server key or the operator only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sessiond.domain.callers import OperatorCaller, ServerCaller
 from sessiond.domain.errors import Forbidden, InvalidRequest, StateConflict
 from sessiond.domain.ids import SubjectId, acceptable_subject_id, id_text
 from sessiond.domain.replays import REPLAY_SUPERSEDED, IdempotencyKeyReused
-from sessiond.http.answer import NO_CONTENT, Answer
+from sessiond.http.answer import Answer
 from sessiond.http.credentials import Credentials
 from sessiond.http.dialects.native.creating import IDEMPOTENCY, CreateSession, order_of
 from sessiond.http.dialects.native.listed import (
@@ -28,7 +28,7 @@ from sessiond.http.request import Request
 from sessiond.services.bundle import Services
 from sessiond.services.sessions import SESSION_UNKNOWN
 
-_INVALID_SUBJECT = InvalidRequest(
+INVALID_SUBJECT = InvalidRequest(
     "invalid_subject", "A subject is 1 to 256 bytes of UTF-8 without control characters."
 )
 _SUBJECT_DISABLED = Forbidden("subject_disabled", "The subject is disabled.")
@@ -57,7 +57,7 @@ class ManagedSessions:
                 answers={201: CreatedAnswer},
                 headers=IDEMPOTENCY,
                 refusals=(
-                    _INVALID_SUBJECT,
+                    INVALID_SUBJECT,
                     _SUBJECT_DISABLED,
                     _LIMIT_REACHED,
                     REPLAY_SUPERSEDED,
@@ -73,7 +73,7 @@ class ManagedSessions:
                 credential=server,
                 query=ListQuery,
                 answers={200: SessionPage},
-                refusals=(_INVALID_SUBJECT, INVALID_CURSOR),
+                refusals=(INVALID_SUBJECT, INVALID_CURSOR),
             ),
             Endpoint(
                 "GET",
@@ -85,28 +85,6 @@ class ManagedSessions:
                 params={"id": "The session's id."},
                 answers={200: ListedAnswer},
                 refusals=(SESSION_UNKNOWN,),
-            ),
-            Endpoint(
-                "DELETE",
-                "/v1/sessions/{id}",
-                self.revoke,
-                summary="End a session",
-                tags=tags,
-                credential=server,
-                params={"id": "The session's id."},
-                answers={204: None},
-                refusals=(SESSION_UNKNOWN,),
-            ),
-            Endpoint(
-                "DELETE",
-                "/v1/subjects/{id}/sessions",
-                self.revoke_subject,
-                summary="End all sessions of a subject, in one write",
-                tags=tags,
-                credential=server,
-                params={"id": "The subject's id."},
-                answers={204: None},
-                refusals=(_INVALID_SUBJECT,),
             ),
         )
 
@@ -155,20 +133,6 @@ class ManagedSessions:
         standing = await self._services.sessions.get(caller.project, session_id(request.params["id"]))
         return Answer(200, looked_up(standing, caller, request.now))
 
-    async def revoke(self, request: Request) -> Answer:
-        """End one session; again is no error."""
-        caller = manager(request)
-        standing = await self._services.sessions.get(caller.project, session_id(request.params["id"]))
-        await self._services.sessions.revoke(standing.session, reason="revoked", by=caller.label)
-        return NO_CONTENT
-
-    async def revoke_subject(self, request: Request) -> Answer:
-        """End all sessions of a subject; none is no error."""
-        caller = manager(request)
-        subject = subject_id(request.params["id"])
-        await self._services.subjects.revoke_sessions(caller.project, subject, by=caller.label)
-        return NO_CONTENT
-
 
 def manager(request: Request) -> ServerCaller | OperatorCaller:
     """Return the caller, who manages a project's sessions."""
@@ -181,5 +145,5 @@ def manager(request: Request) -> ServerCaller | OperatorCaller:
 def subject_id(text: str) -> SubjectId:
     """Return *text* as a subject's id, or refuse."""
     if not acceptable_subject_id(text):
-        raise _INVALID_SUBJECT
+        raise INVALID_SUBJECT
     return SubjectId(text)

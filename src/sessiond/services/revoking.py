@@ -1,0 +1,65 @@
+"""Ending several sessions at once: by their ids, or a subject's but for one. Each is in force on return."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sessiond.domain.errors import Unauthenticated
+from sessiond.domain.events import EventType
+from sessiond.domain.ids import ProjectId, SessionId, SubjectId
+from sessiond.domain.sessions import Session, ending, session_key
+from sessiond.services.changing import SESSION_ENDED
+from sessiond.services.own_sessions import OwnSessions
+from sessiond.services.ports import Clock, Revocation, Store
+from sessiond.services.sessions import SESSION_UNKNOWN, Sessions
+from sessiond.services.verifying import session_event
+
+
+class Revoking:
+    """Ends sessions of a project."""
+
+    def __init__(self, store: Store, clock: Clock, *, sessions: Sessions, own: OwnSessions) -> None:
+        self._store = store
+        self._clock = clock
+        self._sessions = sessions
+        self._own = own
+
+    async def revoke_many(
+        self, project: ProjectId, sessions: Sequence[SessionId], *, reason: str, by: str
+    ) -> Sequence[SessionId]:
+        """End each of *sessions* that the project has, and return those; ended ones keep their first reason."""
+        now = self._clock.now()
+        rows = await self._store.get_many([session_key(project, each) for each in dict.fromkeys(sessions)])
+        found = [row for row in rows if isinstance(row, Session)]
+        await self._store.revoke(
+            [
+                Revocation(
+                    project=project,
+                    session=row.id,
+                    reason=reason,
+                    at=now,
+                    event=session_event(row, EventType.SESSION_REVOKED, by=by, now=now, reason=reason),
+                )
+                for row in found
+            ]
+        )
+        return [row.id for row in found]
+
+    async def revoke_others(
+        self, project: ProjectId, subject: SubjectId, *, kept: SessionId, by: str
+    ) -> None:
+        """End all of a subject's sessions but *kept*, in one write.
+
+        Raises `NotFound` (`session_unknown`) if that is no session of the subject, and `StateConflict`
+        (`session_ended`) if it no longer lives; then nothing ends.
+        """
+        standing = await self._sessions.get(project, kept)
+        if standing.session.subject != subject:
+            raise SESSION_UNKNOWN
+        if ending(standing, self._clock.now()) is not None:
+            raise SESSION_ENDED
+        try:
+            await self._own.end_others(standing.session, by=by)
+        except Unauthenticated as refusal:
+            refusal.forget_where()
+            raise SESSION_ENDED from None
