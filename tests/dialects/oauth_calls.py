@@ -16,6 +16,8 @@ from tests.system.refusals import assert_refused
 from tests.till import signed_in, with_user
 
 DEFAULT = "00000000-0000-4000-8000-000000000001"
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 ACCESS = ("access", "jwt", "cookie", "device", "pin access", "stack access", "stack anonymous access")
 REFRESH = ("refresh", "pin refresh", "stack refresh")
 NOBODYS = ("operator", "server key", "master token", "junk", "long junk", "not ASCII")
@@ -69,6 +71,23 @@ class Calls:
         """Ask for the next tokens."""
         form = {"grant_type": "refresh_token", "refresh_token": token} | more
         return self.http.post("/oauth/token", headers=headers, data=form)
+
+    def exchange(
+        self,
+        token: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        more: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """Ask for a token for another service; by the default project's server key, unless *headers* are given."""
+        form = {
+            "grant_type": EXCHANGE,
+            "subject_token": token,
+            "subject_token_type": ACCESS_TOKEN,
+            "audience": "https://billing.example",
+        }
+        headers = self.server.authorization if headers is None else headers
+        return self.http.post("/oauth/token", headers=headers, data=form | dict(more or {}))
 
     def state(self, access: str) -> str:
         """Return `live`, or the code with which the native API refuses the access token."""

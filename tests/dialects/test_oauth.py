@@ -15,6 +15,7 @@ from sessiond.http.dialects.oauth.errors import ErrorAnswer, refuse
 from tests.dialects.oauth_calls import (
     ACCESS,
     DEFAULT,
+    EXCHANGE,
     NOBODYS,
     REFRESH,
     Calls,
@@ -273,7 +274,7 @@ def test_the_metadata_names_what_exists(oauth: Calls) -> None:
         assert oauth.http.post(told[f"{name}_endpoint"]).status_code in {400, 401}
     assert oauth.http.get(told["jwks_uri"]).json()["keys"]
     assert oauth.http.get(told["service_documentation"]).status_code == 200
-    assert told["grant_types_supported"] == ["refresh_token"]
+    assert told["grant_types_supported"] == ["refresh_token", EXCHANGE]
     assert told["response_types_supported"] == []
     assert told["token_endpoint_auth_methods_supported"] == ["none", "client_secret_basic"]
     assert told["revocation_endpoint_auth_methods_supported"] == ["none", "client_secret_basic"]

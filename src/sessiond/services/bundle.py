@@ -7,6 +7,7 @@ from sessiond.services.changing import Changing
 from sessiond.services.contention import Contention
 from sessiond.services.credentials import Credentials
 from sessiond.services.devices import Devices
+from sessiond.services.exchanging import Exchanging
 from sessiond.services.exports import Exports
 from sessiond.services.introspecting import Introspecting
 from sessiond.services.issuing import Issuing
@@ -66,6 +67,7 @@ class Services:
             policy=rules.policy,
         )
         self.introspecting = Introspecting(self.sessions)
+        self.exchanging = Exchanging(clock, sessions=self.sessions, tokens=self.tokens)
         self.changing = Changing(store, clock, sessions=self.sessions, contention=contention)
         self.own_sessions = OwnSessions(
             store,

@@ -16,6 +16,8 @@ from sessiond.services.tokens import Presented
 APPLICATION_FORMS = ACCESS_FORMS - {Form.OPERATOR}
 """The forms that an application may ask about. An operator's token is no application's, in any project."""
 
+_KNOWN_FORMS = APPLICATION_FORMS | {Form.EXCHANGED}
+
 
 class Introspected(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A token that proves a live session. *issued_at* is in seconds, None where nothing tells it."""
@@ -24,6 +26,7 @@ class Introspected(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     expires_at: Instant
     issued_at: int | None
     token_id: str | None
+    audience: str | None = None
 
 
 class Introspecting:
@@ -41,7 +44,7 @@ class Introspecting:
             presented = await self._sessions.recognise(text)
             if presented.project != project:
                 return None
-            verified = await self._sessions.verify(text, APPLICATION_FORMS)
+            verified = await self._sessions.verify(text, _KNOWN_FORMS)
         except Unauthenticated as refusal:
             refusal.forget_where()
             return None
@@ -50,13 +53,22 @@ class Introspecting:
             expires_at=verified.expires_at,
             issued_at=_issued_at(text, presented, verified.session),
             token_id=presented.jti,
+            audience=_text(_claim(text, "aud")) if presented.form is Form.EXCHANGED else None,
         )
 
 
 def _issued_at(text: str, presented: Presented, session: Session) -> int | None:
     """Return what a JWT says; an opaque token is as old as its generation, whose date only the current one has."""
     if presented.jti is not None:
-        unverified = jws.peek(text)  # its signature was checked when it was recognised
-        issued = None if unverified is None else unverified.claims.get("iat")
+        issued = _claim(text, "iat")
         return issued if isinstance(issued, int) else None
     return session.rotated_at // 1000 if presented.generation == session.generation else None
+
+
+def _claim(text: str, name: str) -> object:
+    unverified = jws.peek(text)  # its signature was checked when it was recognised
+    return None if unverified is None else unverified.claims.get(name)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

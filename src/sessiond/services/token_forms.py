@@ -29,12 +29,13 @@ class Form(enum.Enum):
     REFRESH = enum.auto()
     PIN_REFRESH = enum.auto()
     STACK_REFRESH = enum.auto()
+    EXCHANGED = enum.auto()
 
 
 REFRESH_FORMS = frozenset({Form.REFRESH, Form.PIN_REFRESH, Form.STACK_REFRESH})
 STACK_ACCESS_FORMS = frozenset({Form.STACK_ACCESS, Form.STACK_RESTRICTED_ACCESS, Form.STACK_ANONYMOUS_ACCESS})
-ACCESS_FORMS = frozenset(Form) - REFRESH_FORMS
-"""The forms that prove a session; the refresh forms only get the next access token."""
+ACCESS_FORMS = frozenset(Form) - REFRESH_FORMS - {Form.EXCHANGED}
+"""The forms that prove a session to us. Refresh forms only get the next one, an exchanged token is for others."""
 
 
 class JwtForm(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +112,13 @@ JWT_FORMS: Mapping[Form, JwtForm] = {
             signed_for=Audience.NATIVE,
         ),
         JwtForm(
+            form=Form.EXCHANGED,
+            profile=Profile(
+                alg="ES256", typ="at+jwt", claims=_COMMON | {"client_id": str}, use=("use", "exchanged")
+            ),
+            signed_for=Audience.NATIVE,
+        ),
+        JwtForm(
             form=Form.DEVICE,
             profile=Profile(alg="HS256", typ="JWT", claims={"session": str} | _COMMON),
             purpose=Purpose.DEVICE_HS256,
@@ -138,4 +146,9 @@ JWT_FORMS: Mapping[Form, JwtForm] = {
 """Every JWT form: RFC 9068's for the native API, and those that the dialects' documents show."""
 
 HS256_FORMS = tuple(shape for shape in JWT_FORMS.values() if shape.purpose is not None)
-ES256_FORMS = {shape.signed_for: shape for shape in JWT_FORMS.values() if shape.purpose is None}
+EXCHANGED_FORM = JWT_FORMS[Form.EXCHANGED]
+ES256_FORMS = {
+    shape.signed_for: shape
+    for shape in JWT_FORMS.values()
+    if shape.purpose is None and shape is not EXCHANGED_FORM
+}

@@ -20,7 +20,14 @@ from sessiond.domain.keys import SigningKey
 from sessiond.domain.sessions import INVALID, Session
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Entropy
-from sessiond.services.token_forms import ES256_FORMS, HS256_FORMS, JWT_FORMS, Form, JwtForm
+from sessiond.services.token_forms import (
+    ES256_FORMS,
+    EXCHANGED_FORM,
+    HS256_FORMS,
+    JWT_FORMS,
+    Form,
+    JwtForm,
+)
 
 _KINDS = {
     TokenKind.ACCESS: Form.ACCESS,
@@ -114,8 +121,12 @@ class Tokens:
         now: Instant,
         expires_at: Instant,
         first: Mapping[str, object] | None = None,
+        audience: str | None = None,
     ) -> str:
-        """Return the JWT of *form* for the session's current generation; *first* are the form's own claims."""
+        """Return the JWT of *form* for the session's current generation; *first* are the form's own claims.
+
+        *audience* is whom an exchanged token is for; every other form is for the project.
+        """
         shape = JWT_FORMS[form]
         claims: dict[str, object] = {
             **(first or {}),
@@ -130,7 +141,7 @@ class Tokens:
                 entropy8=self._entropy.bytes(8),
             ),
             "iss": self._issuer(shape, session.project),
-            "aud": shape.audience_of(session.project),
+            "aud": shape.audience_of(session.project) if audience is None else audience,
             "sid": id_text(session.id),
             "gen": session.generation,
         }
@@ -215,15 +226,20 @@ class Tokens:
             raise INVALID
         kid = unverified.header.get("kid")
         if unverified.header.get("alg") == "ES256" and isinstance(kid, str):
-            return self._read_es256(text, kid)
+            return self._read_es256(text, kid, unverified.claims)
         return self._read_hs256(text, unverified.claims.get("aud"))
 
-    def _read_es256(self, text: str, kid: str) -> Presented:
+    def _read_es256(self, text: str, kid: str, unverified: Mapping[str, object]) -> Presented:
         signing = self._keys.ring.signing_key_by_kid(kid)
         if signing is None:
             raise UnknownKey
-        shape = ES256_FORMS[signing.audience]
-        claims = self._verified(shape, text, signing, signing.project)
+        shape, audience = ES256_FORMS[signing.audience], unverified.get("aud")
+        exchanged = shape.form is Form.NATIVE_JWT and "use" in unverified
+        if not isinstance(audience, str):
+            raise INVALID
+        if exchanged:
+            shape = EXCHANGED_FORM
+        claims = self._verified(shape, text, signing, signing.project, audience if exchanged else None)
         return _presented_jwt(shape.form, signing.project, claims)
 
     def _read_hs256(self, text: str, audience: object) -> Presented:
@@ -244,14 +260,19 @@ class Tokens:
         raise INVALID
 
     def _verified(
-        self, shape: JwtForm, text: str, key: bytes | SigningKey, project: ProjectId
+        self,
+        shape: JwtForm,
+        text: str,
+        key: bytes | SigningKey,
+        project: ProjectId,
+        audience: str | None = None,
     ) -> Mapping[str, object]:
         return jws.verify(
             shape.profile,
             text,
             key,
             issuer=self._issuer(shape, project),
-            audience=shape.audience_of(project),
+            audience=shape.audience_of(project) if audience is None else audience,
         )
 
     def _issuer(self, shape: JwtForm, project: ProjectId) -> str:

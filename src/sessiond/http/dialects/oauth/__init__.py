@@ -1,4 +1,4 @@
-"""OAuth 2.0 for applications that speak it: introspection, revocation, refresh, and the metadata that names them."""
+"""OAuth 2.0 for applications that speak it: introspection, revocation, refresh, exchange, and their metadata."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def dialect(services: Services, _edge: Edge) -> Dialect:
     clients = Clients(services.credentials, Credentials(services.credentials))
     return Dialect(
         name="oauth",
-        title="OAuth 2.0 (introspection, revocation, refresh, metadata)",
+        title="OAuth 2.0 (introspection, revocation, refresh, exchange, metadata)",
         endpoints=(
             *Introspection(services, clients).endpoints(),
             *Revocation(services, clients).endpoints(),

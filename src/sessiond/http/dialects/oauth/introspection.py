@@ -37,7 +37,7 @@ class IntrospectionAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaul
     """An active token and its session; `{"active": false}` and nothing more for any other text.
 
     `client_id` is the project. `iat`, `exp` and `auth_time` are Unix seconds; `iat` is left out where nothing tells
-    it, `acr`, `amr` and `act` where there are none.
+    it, `acr`, `amr` and `act` where there are none. `aud` is the service that an exchanged token is for.
     """
 
     active: bool
@@ -48,6 +48,7 @@ class IntrospectionAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaul
     iat: int | None = None
     exp: int | None = None
     jti: str | None = None
+    aud: str | None = None
     auth_time: int | None = None
     acr: str | None = None
     amr: Sequence[str] = ()
@@ -102,6 +103,7 @@ def _active(found: Introspected) -> IntrospectionAnswer:
         iat=found.issued_at,
         exp=found.expires_at // 1000,
         jti=found.token_id,
+        aud=found.audience,
         auth_time=session.authenticated_at // 1000,
         acr=session.acr,
         amr=session.amr,

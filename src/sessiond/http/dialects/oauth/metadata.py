@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from sessiond.http.answer import Answer
-from sessiond.http.dialects.oauth.token import GRANTS
+from sessiond.http.dialects.oauth.token_shapes import GRANTS
 from sessiond.http.endpoint import Endpoint
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
