@@ -34,12 +34,12 @@ from sessiond.services.replays import Memory, Replays, Ticket, remembering
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session is to be.
+    """What a session is to be. *linked_from* is the device that it continues.
 
     *absolute_timeout* and *idle_timeout* None mean the policy's; a longer one than the policy's is cut to it, unless
     *ceiling* says how far a dialect's contract reaches. *create* None: an unknown subject is refused
     (`subject_unknown`), else it is created as that kind. *find_existing* given: a live session it accepts is
-    answered instead of a new one, decided in the same change. *linked_from* is the device that it continues. *authenticated_at* None means now.
+    answered instead of a new one, decided in the same change. *authenticated_at* None means now.
 
     With an *idempotency_key* a retry is answered with the session that the first order made; *asked* is all that makes
     two orders the same.
