@@ -19,7 +19,7 @@ from sessiond.domain.sessions import Actor
 from sessiond.domain.vault import VaultEntry, entry_key, parse_entry_id
 from sessiond.services.issuing import Order
 from sessiond.services.ports import Change, Selection
-from sessiond.services.vault import Vault
+from sessiond.services.vault import TOLD_AT_ONCE, Vault
 from sessiond.services.vault.answers import NewToken, Shown
 from sessiond.storage.engines.memory import MemoryStore
 from tests.deployment import ALICE, TestDeployment
@@ -289,6 +289,16 @@ async def test_a_session_reaches_its_own_entries_only_and_anothers_look_unknown(
     assert [(each.subject, each.data["entry"]) for each in attempts] == [(ALICE, theirs.id)] * 3 + [
         (ALICE, unknown)
     ] * 3
+
+
+async def test_trying_ids_without_end_fills_no_disk(storage: Storage) -> None:
+    alice, theirs = await storage.session_of(ALICE), await storage.save(BOB)
+
+    for _ in range(200):
+        with pytest.raises(NotFound):
+            await storage.vault.read(alice, theirs.id)
+
+    assert len(await storage.events(EventType.VAULT_REFUSED)) == TOLD_AT_ONCE
 
 
 async def test_a_session_sees_nothing_under_another_users_name(storage: Storage) -> None:

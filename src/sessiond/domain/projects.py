@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import msgspec
 
-from sessiond.domain.ids import DEFAULT_PROJECT, Partition, ProjectId
+from sessiond.domain.errors import InvalidRequest
+from sessiond.domain.ids import DEFAULT_PROJECT, Partition, ProjectId, parse_id
 from sessiond.domain.instants import Instant
 from sessiond.domain.policies import Policy
 from sessiond.domain.records import Key, Kind, Record
@@ -17,6 +18,19 @@ CONTROL_PARTITION = Partition(0)
 
 Epoch = int
 """A random signed 64-bit value, compared for equality only."""
+
+
+LONGEST_NAME = 64
+
+
+def check_name(name: str) -> str:
+    """Return *name*, or raise `InvalidRequest` (`invalid_name`): it goes into headers, and must not look like an id."""
+    visible = name.isascii() and name.isprintable() and name == name.strip()
+    if not name or len(name) > LONGEST_NAME or not visible or parse_id(name) is not None:
+        raise InvalidRequest(
+            "invalid_name", f"A name is 1 to {LONGEST_NAME} visible ASCII characters, and no UUID."
+        )
+    return name
 
 
 def deployment_key() -> Key:

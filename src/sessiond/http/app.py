@@ -137,7 +137,7 @@ class App:
             route = match.route(request.method)
             dialect = route.dialect
             request.params = match.params
-            return await _ask(route, request, receive), dialect
+            return await _ask(route, request, functools.partial(self._receive, receive)), dialect
         except Refusal as refusal:
             refusal.forget_where()
             return self.refuse(refusal, request, dialect), dialect
@@ -146,6 +146,14 @@ class App:
         except Exception as error:  # noqa: BLE001 - a defect of ours: one log line, and the dialect's 500
             log_defect(error, request)
             return self.refuse(Defect(), request, dialect), dialect
+
+    async def _receive(self, receive: Receive) -> MutableMapping[str, Any]:
+        """Wait for more of a body. Who only waits for a slow client is not in flight, and does not crowd others out."""
+        self._in_flight -= 1
+        try:
+            return await receive()
+        finally:
+            self._in_flight += 1
 
     def _admit(self, problem: Refusal | None) -> None:
         if problem is not None:

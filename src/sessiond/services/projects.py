@@ -16,6 +16,7 @@ from sessiond.domain.projects import (
     CONTROL_PARTITION,
     Project,
     ServerKey,
+    check_name,
     deployment_key,
     project_key,
     server_key_key,
@@ -68,6 +69,7 @@ class Projects:
 
     async def add(self, name: str, *, by: str) -> Project:
         """Create a project with its keys, in one change; a name is given once (`project_exists`)."""
+        check_name(name)
 
         async def attempt() -> Project:
             if any(each.name == name for each in await self.list_all()):
@@ -151,6 +153,7 @@ class ServerKeys:
         self, project: ProjectId, name: str, *, by: str, text: Secret | None = None
     ) -> tuple[ServerKey, Secret]:
         """Add a server key: a new one, or the operator's own *text* (then marked as seeded)."""
+        check_name(name)
         now = self._clock.now()
         secret = text or Secret(mint_secret(SecretKind.SERVER_KEY, self._entropy.bytes(32)))
         record = ServerKey(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sessiond.domain.allowances import Bucket, take
 from sessiond.domain.errors import Throttled
+from sessiond.domain.instants import Instant
 from sessiond.services.ports import Clock
 
 _BOUND = 10_000
@@ -18,15 +19,23 @@ class Allowance:
         self._per_second = per_second
         self._buckets: dict[str, Bucket] = {}
 
-    def take(self, name: str) -> None:
-        """Count one attempt of *name*, or raise `Throttled` (`too_many_requests`; data: limit, remaining, reset)."""
-        now = self._clock.now()
+    def allows(self, name: str) -> bool:
+        """Count one attempt of *name* and tell whether it is allowed."""
+        return not self._wait_ms(name, self._clock.now())
+
+    def _wait_ms(self, name: str, now: Instant) -> int:
         bucket, wait_ms = take(
             self._buckets.pop(name, None), now=now, burst=self._burst, per_second=self._per_second
         )
         if len(self._buckets) >= _BOUND:
             del self._buckets[next(iter(self._buckets))]
         self._buckets[name] = bucket
+        return wait_ms
+
+    def take(self, name: str) -> None:
+        """Count one attempt of *name*, or raise `Throttled` (`too_many_requests`; data: limit, remaining, reset)."""
+        now = self._clock.now()
+        wait_ms = self._wait_ms(name, now)
         if wait_ms:
             seconds = -(-wait_ms // 1000)
             raise Throttled(

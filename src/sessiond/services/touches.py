@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 from sessiond.domain.errors import Unavailable
@@ -12,6 +13,7 @@ from sessiond.services.ports import Store, Touch
 
 _RARELY_MS = 60_000
 _BOUND = 100_000
+_PORTION = 500
 
 
 class Touches:
@@ -25,6 +27,9 @@ class Touches:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._waiting: dict[SessionId, Touch] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
 
     def note(self, session: Session, *, now: Instant, grace: timedelta) -> None:
         """Note that an access token of the session's current generation was verified *now*."""
@@ -48,12 +53,20 @@ class Touches:
         if not self._waiting:
             return 0
         batch, self._waiting = self._waiting, {}
+        written = 0
         try:
-            await self._store.touch(list(batch.values()))
+            for portion in _portions(list(batch.values())):
+                await self._store.touch(portion)
+                written += len(portion)
         except Unavailable:
-            self._waiting = batch | self._waiting
-            return 0
-        return len(batch)
+            self._waiting = dict(list(batch.items())[written:]) | self._waiting
+        return written
+
+
+def _portions(touches: list[Touch]) -> Iterator[list[Touch]]:
+    """Yield *touches* in portions, so that no write of requests waits long behind them."""
+    for start in range(0, len(touches), _PORTION):
+        yield touches[start : start + _PORTION]
 
 
 def _interval(session: Session) -> int:

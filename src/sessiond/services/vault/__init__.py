@@ -33,6 +33,7 @@ from sessiond.domain.vault import (
 from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Change, Clock, Entropy, Store
+from sessiond.services.throttle import Allowance
 from sessiond.services.vault.access import reaches, told, told_of, within_reach
 from sessiond.services.vault.answers import NewToken, Opened, Page, Shown, Validity, as_shown
 from sessiond.services.vault.boxes import VaultBoxes
@@ -44,6 +45,10 @@ NOTHING_VALID = NotFound("no_valid_token", "There is no valid token in secure st
 USER_IMMUTABLE = InvalidRequest("user_id_immutable", "The user_id of an entry never changes.")
 
 T = TypeVar("T")
+
+
+TOLD_AT_ONCE = 50
+TOLD_PER_SECOND = 0.1
 
 
 class Vault:
@@ -68,6 +73,7 @@ class Vault:
         self._contention = contention
         self._rules = rules
         self._boxes = VaultBoxes(keys, entropy)
+        self._told_refusals = Allowance(clock, burst=TOLD_AT_ONCE, per_second=TOLD_PER_SECOND)
         self._saving = Saving(store, keys, clock, entropy, self._boxes, contention=contention, rules=rules)
 
     # -- reading ------------------------------------------------------------------------------------------------
@@ -130,7 +136,10 @@ class Vault:
         return next((row for row in rows if isinstance(row, VaultEntry)), None)
 
     async def _find(self, caller: Caller, text: str) -> VaultEntry:
-        """Return the entry, or write the attempt down and refuse: absent and another's look the same."""
+        """Return the entry, or write the attempt down and refuse: absent and another's look the same.
+
+        A caller that tries without end is written down now and then only, so that it cannot fill the disk.
+        """
         entry = parse_entry_id(text)
         if entry is None:
             raise ENTRY_UNKNOWN
@@ -138,6 +147,8 @@ class Vault:
         found = await self._store.get(key)
         if isinstance(found, VaultEntry) and reaches(caller, found.user):
             return found
+        if not self._told_refusals.allows(caller.label):
+            raise ENTRY_UNKNOWN
         event = told(
             EventType.VAULT_REFUSED,
             caller,
