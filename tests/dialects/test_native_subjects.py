@@ -173,6 +173,28 @@ def test_the_operator_is_nobodys_user(http: httpx.Client, server: ServerProcess)
         assert_problem(answer, 404, "subject_unknown")
 
 
+def test_no_server_key_disables_the_operator_before_its_first_sign_in(fresh_server: ServerProcess) -> None:
+    with httpx.Client(base_url=fresh_server.url, headers=fresh_server.authorization) as http:
+        http.post("/v1/sessions", json={"subject": "operator"})
+
+        disabled = http.post(f"{PATH}/operator/disable")
+
+        assert_problem(disabled, 404, "subject_unknown")
+        master = {"Authorization": f"Bearer {fresh_server.master_token}"}
+        assert http.post("/api/auth/session", headers=master).status_code == 200
+
+
+def test_another_projects_user_may_be_called_operator(http: httpx.Client, server: ServerProcess) -> None:
+    project = f"shop-{uuid.uuid4()}"
+    assert server.run("projects", "add", project).returncode == 0
+    operator = {"Authorization": f"Bearer {server.master_token}", "Sessiond-Project": project}
+
+    created_there = http.post(PATH, json={"id": "operator"}, headers=operator)
+
+    assert created_there.status_code == 201
+    assert http.get(f"{PATH}/operator", headers=operator).json() == created_there.json()
+
+
 def test_name_and_profile_are_changed_by_a_merge_patch(http: httpx.Client) -> None:
     subject = created(http, name="Ann", profile={"mail": "a@example.org", "team": {"id": 1, "name": "red"}})
 

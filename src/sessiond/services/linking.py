@@ -24,7 +24,7 @@ from sessiond.domain.sessions import Session, SessionKind, Standing
 from sessiond.domain.subjects import Subject, SubjectKind
 from sessiond.services.contention import Contention
 from sessiond.services.issuing import Issuing, Order
-from sessiond.services.operators import OPERATOR
+from sessiond.services.operators import is_operator
 from sessiond.services.ports import Change, Clock, Store
 from sessiond.services.sessions import Sessions
 from sessiond.services.subjects import Subjects
@@ -66,7 +66,7 @@ class Linking:
         `StateConflict` (`not_a_device_session`, `not_a_user`, `session_ended`, `linked_to_another`, and
         `session_limit_reached`).
         """
-        if user == OPERATOR:
+        if is_operator(caller.project, user):
             raise NOT_A_USER
         check_user(await self._subjects.get(caller.project, user))
         opened: list[Session] = []

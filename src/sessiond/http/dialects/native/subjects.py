@@ -22,7 +22,7 @@ from sessiond.http.dialects.native.subject_shapes import (
 from sessiond.http.endpoint import Endpoint
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
-from sessiond.services.operators import OPERATOR
+from sessiond.services.operators import is_operator
 
 _PATH = "/v1/subjects"
 _SAMPLE_SUBJECT = InvalidRequest(
@@ -107,11 +107,12 @@ class ManagedSubjects:
     async def create(self, request: Request) -> Answer:
         """Create a user, under an id of ours where none is given."""
         asked, caller, subjects = request.body_as(CreateSubject), manager(request), self._services.subjects
-        if asked.id == OPERATOR:
+        identifier = subjects.mint_id() if asked.id is None else subject_id(asked.id)
+        if is_operator(caller.project, identifier):
             raise _EXISTS
         created = await subjects.create(
             caller.project,
-            subjects.mint_id() if asked.id is None else subject_id(asked.id),
+            identifier,
             by=caller.label,
             name=None if asked.name is None else check_name(asked.name),
             anonymous=asked.anonymous,
@@ -132,7 +133,7 @@ class ManagedSubjects:
         return Answer(
             200,
             SubjectPage(
-                items=[view_subject(row) for row in rows if row.subject_kind is not SubjectKind.OPERATOR],
+                items=[view_subject(row) for row in rows if not is_operator(row.project, row.id)],
                 next=query.offset + query.limit if len(rows) == query.limit else None,
             ),
         )
@@ -168,8 +169,9 @@ class ManagedSubjects:
 
 async def named_subject(services: Services, request: Request) -> Subject:
     """Return the subject that the path names, or raise `SUBJECT_UNKNOWN`."""
-    found = await services.subjects.get(manager(request).project, subject_id(request.params["id"]))
-    if found is None or found.subject_kind is SubjectKind.OPERATOR:
+    project, subject = manager(request).project, subject_id(request.params["id"])
+    found = None if is_operator(project, subject) else await services.subjects.get(project, subject)
+    if found is None:
         raise SUBJECT_UNKNOWN
     return found
 
