@@ -84,6 +84,25 @@ def test_a_jwt_is_introspected_with_its_own_claims(oauth: Calls) -> None:
         assert told[name] == claims[name]
 
 
+def test_how_and_when_the_subject_signed_in_is_told(oauth: Calls) -> None:
+    tokens = oauth.tokens(acr="aal2", amr=["pwd", "otp"], authenticated_at="2026-01-01T00:00:00Z")
+
+    told = oauth.introspect(tokens.access).json()
+
+    assert (told["acr"], told["amr"]) == ("aal2", ["pwd", "otp"])
+    assert told["auth_time"] == 1_767_225_600
+
+
+def test_who_acts_for_the_subject_is_told_and_gets_no_token_for_another_service(oauth: Calls) -> None:
+    stack = Stack(oauth.http)
+    token = stack.session(stack.user(), is_impersonation=True).access
+
+    told = oauth.introspect(token).json()
+
+    assert told["act"] == {"sub": "seeded"}
+    assert_error(oauth.exchange(token), 400, "invalid_request", "impersonated")
+
+
 def test_the_previous_access_token_has_no_date_of_issue(oauth: Calls) -> None:
     tokens = oauth.tokens()
     assert oauth.refresh(tokens.refresh).status_code == 200

@@ -43,6 +43,7 @@ class Run:
         """Use every dialect, with what passes and with what is refused."""
         with httpx.Client(base_url=self.server.url) as http:
             self._native(http)
+            self._oauth(http)
             self._pin(http)
             self._operator(http)
             self._device(http)
@@ -65,6 +66,26 @@ class Run:
             http.get("/v1/session", headers=bearer(token))
             http.get("/v1/verify", headers={"Cookie": f"sid={token}"})
         assert http.delete("/v1/session", headers=bearer(jwt["access_token"])).status_code == 204
+
+    def _oauth(self, http: httpx.Client) -> None:
+        key = self.server.authorization
+        created = http.post("/v1/sessions", headers=key, json={"subject": "canary"}).json()
+        self._keep("OAuth", created)
+        form = {"grant_type": "refresh_token", "refresh_token": created["refresh_token"]}
+        renewed = http.post("/oauth/token", data=form).json()
+        self._keep("OAuth refreshed", renewed)
+        exchange = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "subject_token": renewed["access_token"],
+            "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+            "audience": "canary",
+        }
+        exchanged = http.post("/oauth/token", headers=key, data=exchange).json()
+        self.tokens["OAuth exchanged"] = exchanged["access_token"]
+        basic = httpx.BasicAuth(DEFAULT_PROJECT, self.server.server_key)
+        for token in (exchanged["access_token"], self.told["invented token"]):
+            assert http.post("/oauth/introspect", auth=basic, data={"token": token}).status_code == 200
+        assert http.post("/oauth/revoke", data={"token": renewed["refresh_token"]}).status_code == 200
 
     def _pin(self, http: httpx.Client) -> None:
         done = self.server.run("users", "add", "till", "--pin-stdin", stdin=self.told["PIN"])
