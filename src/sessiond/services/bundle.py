@@ -14,6 +14,7 @@ from sessiond.services.issuing import Issuing
 from sessiond.services.keys import Keys
 from sessiond.services.known_clients import KnownClients
 from sessiond.services.linking import Linking
+from sessiond.services.listing import Listing
 from sessiond.services.operators import Operators
 from sessiond.services.own_sessions import OwnSessions
 from sessiond.services.pin_attempts import PinAttempts
@@ -77,6 +78,7 @@ class Services:
             changing=self.changing,
             contention=contention,
         )
+        self.listing = Listing(store, clock, sessions=self.sessions)
         self.revoking = Revoking(store, clock, sessions=self.sessions, own=self.own_sessions)
         self.subjects = Subjects(store, keys, clock, entropy, contention=contention)
         self.exports = Exports(store, clock, subjects=self.subjects)

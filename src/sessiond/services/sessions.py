@@ -152,13 +152,18 @@ class Sessions(Verifying):
         rows = await self._store.list_by_subject(project, subject, live_at=now, limit=limit, before=before)
         return await self._living(rows, now), rows[-1].id if len(rows) == limit else None
 
-    async def _living(self, rows: Sequence[Session], now: Instant) -> Sequence[Session]:
+    async def endings(self, rows: Sequence[Session], now: Instant) -> Sequence[Ending | None]:
+        """Return why each of *rows*, all of one subject, has ended by *now*; None for those that live."""
         if not rows:
             return ()
         sibling = await self._store.find_session(rows[0].project, rows[0].id)
         if sibling is None:
-            return ()
-        return [row for row in rows if ending(await self._standing_of(row, sibling), now) is None]
+            return [Ending.SUBJECT_GONE] * len(rows)
+        return [ending(await self._standing_of(row, sibling), now) for row in rows]
+
+    async def _living(self, rows: Sequence[Session], now: Instant) -> Sequence[Session]:
+        whys = await self.endings(rows, now)
+        return [row for row, why in zip(rows, whys, strict=True) if why is None]
 
     async def _standing_of(self, row: Session, sibling: Standing) -> Standing:
         """Return the standing of *row* from that of another session of its subject; an actor is read."""

@@ -12,14 +12,16 @@ from sessiond.http.dialects.native.creating import IDEMPOTENCY, CreateSession, o
 from sessiond.http.dialects.native.listed import (
     INVALID_CURSOR,
     ListedAnswer,
+    ListedPage,
     cursor,
+    listed,
     looked_up,
+    next_text,
     session_id,
 )
+from sessiond.http.dialects.native.listing import ListQuery, filter_of
 from sessiond.http.dialects.native.shapes import (
     CreatedAnswer,
-    ListQuery,
-    SessionPage,
     view,
 )
 from sessiond.http.dialects.native.token_answers import session_cookie, tokens_of
@@ -68,11 +70,11 @@ class ManagedSessions:
                 "GET",
                 "/v1/sessions",
                 self.list_page,
-                summary="List a subject's live sessions",
+                summary="List a subject's sessions",
                 tags=tags,
                 credential=server,
                 query=ListQuery,
-                answers={200: SessionPage},
+                answers={200: ListedPage},
                 refusals=(INVALID_SUBJECT, INVALID_CURSOR),
             ),
             Endpoint(
@@ -117,15 +119,17 @@ class ManagedSessions:
         )
 
     async def list_page(self, request: Request) -> Answer:
-        """List what lives, newest first."""
+        """List what is asked for, newest first."""
         query, caller = request.query_as(ListQuery), manager(request)
-        rows, following = await self._services.sessions.list_page(
-            caller.project, subject_id(query.subject), limit=query.limit, before=cursor(query.after)
+        found, following = await self._services.listing.page(
+            caller.project,
+            subject_id(query.subject),
+            filter_of(query),
+            limit=query.limit,
+            before=cursor(query.after),
         )
-        page = SessionPage(
-            items=[view(row) for row in rows], next=None if following is None else id_text(following)
-        )
-        return Answer(200, page)
+        items = [listed(row, caller, why) for row, why in found]
+        return Answer(200, ListedPage(items=items, next=next_text(following)))
 
     async def show(self, request: Request) -> Answer:
         """Show one, ended or not."""

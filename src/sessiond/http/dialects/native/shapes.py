@@ -78,21 +78,6 @@ class RefreshSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     refresh_token: Annotated[str, Meta(min_length=1)]
 
 
-class ListQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which sessions, and which page of them."""
-
-    subject: Annotated[str, Meta(description="Whose sessions.", min_length=1)]
-    limit: Annotated[int, Meta(ge=1, le=100)] = 50
-    after: Annotated[str | None, Meta(description="`next` of the page before.")] = None
-
-
-class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of sessions, newest first. `next` asks for the following page; null on the last."""
-
-    items: Sequence[SessionView]
-    next: str | None
-
-
 class Jwk(msgspec.Struct, frozen=True, kw_only=True):
     """A public ES256 key (RFC 7517, RFC 7518 section 6.2.1)."""
 

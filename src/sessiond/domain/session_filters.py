@@ -1,0 +1,49 @@
+"""Which of a subject's sessions a list is about."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from sessiond.domain.instants import Instant
+from sessiond.domain.sessions import Ending, Session, SessionKind
+
+
+class State(enum.StrEnum):
+    """Whether a session lives."""
+
+    LIVE = "live"
+    ENDED = "ended"
+    ALL = "all"
+
+
+class Span(msgspec.Struct, frozen=True):
+    """From one instant on, and before another; None is open."""
+
+    start: Instant | None = None
+    end: Instant | None = None
+
+    def holds(self, at: Instant) -> bool:
+        """Tell whether *at* lies in it."""
+        return (self.start is None or at >= self.start) and (self.end is None or at < self.end)
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """What sessions must be like to be listed. *client* is part of the client's name, in any case."""
+
+    state: State = State.LIVE
+    session_kind: SessionKind | None = None
+    client: str | None = None
+    created: Span = Span()
+    seen: Span = Span()
+
+    def holds(self, session: Session, why: Ending | None) -> bool:
+        """Tell whether *session*, which has ended by *why* (None: it lives), is listed."""
+        if self.state is not State.ALL and (self.state is State.LIVE) != (why is None):
+            return False
+        if self.session_kind is not None and session.session_kind is not self.session_kind:
+            return False
+        if self.client is not None and self.client.casefold() not in (session.client.name or "").casefold():
+            return False
+        return self.created.holds(session.created_at) and self.seen.holds(session.last_seen_at)

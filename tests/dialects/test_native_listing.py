@@ -1,0 +1,147 @@
+"""Lists of a subject's sessions over TCP: filters that must all hold, and pages that no write moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.dialects.native_calls import Holder, a_subject, assert_problem, created
+from tests.server_process import ServerProcess
+
+
+@pytest.fixture
+def http(server: ServerProcess) -> Iterator[httpx.Client]:
+    """A client without cookies or credentials."""
+    with httpx.Client(base_url=server.url) as client:
+        yield client
+
+
+class Lists:
+    """The lists of one subject."""
+
+    def __init__(self, http: httpx.Client, server: ServerProcess) -> None:
+        self.subject = a_subject()
+        self._http = http
+        self._server = server
+
+    def made(self, **members: object) -> dict[str, str]:
+        session: dict[str, str] = created(self._http, self._server, subject=self.subject, **members).json()[
+            "session"
+        ]
+        return session
+
+    def end(self, session: dict[str, str]) -> None:
+        self._http.delete(f"/v1/sessions/{session['id']}", headers=self._server.authorization)
+
+    def ask(self, **query: str) -> httpx.Response:
+        return self._http.get(
+            "/v1/sessions", params={"subject": self.subject} | query, headers=self._server.authorization
+        )
+
+    def ids(self, **query: str) -> list[str]:
+        answer = self.ask(**query)
+        assert answer.status_code == 200, answer.text
+        return [item["id"] for item in answer.json()["items"]]
+
+
+@pytest.fixture
+def lists(http: httpx.Client, server: ServerProcess) -> Lists:
+    return Lists(http, server)
+
+
+def test_sessions_are_listed_by_state(lists: Lists) -> None:
+    ended, live = lists.made(), lists.made()
+    lists.end(ended)
+
+    assert lists.ids() == lists.ids(state="live") == [live["id"]]
+    assert lists.ids(state="ended") == [ended["id"]]
+    assert lists.ids(state="all") == [live["id"], ended["id"]]
+    shown = lists.ask(state="ended").json()["items"][0]["ended"]
+    assert (shown["code"], shown["reason"]) == ("session_revoked", "revoked")
+
+
+def test_sessions_that_an_epoch_ended_are_listed_as_ended(
+    http: httpx.Client, server: ServerProcess, lists: Lists
+) -> None:
+    old = lists.made()
+    http.delete(f"/v1/subjects/{lists.subject}/sessions", headers=server.authorization)
+    new = lists.made()
+
+    assert (lists.ids(), lists.ids(state="ended")) == ([new["id"]], [old["id"]])
+    shown = lists.ask(state="ended").json()["items"][0]["ended"]
+    assert shown == {"code": "subject_sessions_revoked", "reason": None, "at": None}
+
+
+def test_sessions_are_listed_by_kind_and_by_the_name_of_their_client(
+    http: httpx.Client, lists: Lists
+) -> None:
+    tablet = lists.made(client={"name": "Küchen-Tablet"})
+    browser = lists.made(delivery="cookie", client={"name": "Firefox"})
+    http.cookies.clear()
+    lists.made()
+
+    assert lists.ids(kind="browser") == [browser["id"]]
+    assert lists.ids(client="KÜCHEN") == [tablet["id"]]
+    assert lists.ids(client="tablet", kind="browser") == []
+
+
+def test_sessions_are_listed_by_when_they_were_created_and_seen(lists: Lists) -> None:
+    first, second = lists.made(), lists.made()
+    edge = second["created_at"]
+
+    assert lists.ids(created_from=edge, created_before=edge) == []
+    assert first["id"] not in lists.ids(created_before=first["created_at"])
+    assert second["id"] in lists.ids(created_from=edge)
+    assert lists.ids(seen_from="2099-01-01T00:00:00+01:00") == []
+    assert lists.ids(seen_before="2099-01-01T00:00:00+01:00") == [second["id"], first["id"]]
+
+
+def test_pages_stay_as_they_are_while_sessions_come_and_go(lists: Lists) -> None:
+    made = [lists.made()["id"] for _ in range(5)]
+    first = lists.ask(limit="2").json()
+
+    lists.made()
+    lists.end({"id": made[4]})
+    second = lists.ask(limit="2", after=first["next"]).json()
+    third = lists.ask(limit="2", after=second["next"]).json()
+
+    listed = [item["id"] for page in (first, second, third) for item in page["items"]]
+    assert listed == made[::-1]
+    assert third["next"] is None
+
+
+def test_a_page_that_is_full_and_the_last_has_no_next(lists: Lists) -> None:
+    for _ in range(2):
+        lists.made()
+
+    assert lists.ask(limit="2").json()["next"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("state", "dead"),
+        ("kind", "api"),
+        ("client", ""),
+        ("created_from", "yesterday"),
+        ("seen_before", "2026-01-01T00:00:00"),
+        ("colour", "red"),
+    ],
+)
+def test_a_filter_of_a_wrong_shape_is_refused_with_its_name(lists: Lists, name: str, value: str) -> None:
+    answer = lists.ask(**{name: value})
+
+    assert_problem(answer, 400, "invalid_query")
+    assert answer.json()["errors"][0]["pointer"] == f"/{name}"
+
+
+def test_a_list_of_a_subject_is_not_for_its_holder(
+    http: httpx.Client, server: ServerProcess, lists: Lists
+) -> None:
+    holder = Holder(http, server, subject=lists.subject)
+
+    assert_problem(
+        holder.ask("GET", "/v1/sessions", params={"subject": lists.subject}), 403, "server_key_required"
+    )
