@@ -68,6 +68,7 @@ def test_a_secret_given_twice_is_refused(tmp_path: Path) -> None:
         ("with spaces in it 0123456789 abcdefghi", "without spaces"),
         ("schlüssel-0123456789-abcdefghijklmnop", "visible ASCII"),
         (GOOD * 20, "longer than 512"),
+        ("sdk1_" + GOOD + GOOD, "a character of it is wrong"),
     ],
 )
 def test_a_weak_secret_is_refused_without_showing_it(text: str, part: str) -> None:

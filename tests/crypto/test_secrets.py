@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessiond.crypto.checksum import checksum
-from sessiond.crypto.secrets import Secret, SecretKind, acceptable_secret, mint_secret
+from sessiond.crypto.secrets import Secret, SecretKind, acceptable_secret, mint_secret, mistyped_secret
 
 TEXT = "sdk1_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
@@ -87,3 +87,11 @@ def test_secrets_compare_by_value_and_with_secrets_only() -> None:
     assert Secret("ä\ud800") != Secret("a")
     assert Secret("a") != "a"
     assert len({Secret("a"), Secret("a")}) == 1
+
+
+def test_a_minted_secret_with_a_wrong_character_is_mistyped_and_another_text_is_not() -> None:
+    text = mint_secret(SecretKind.SERVER_KEY, bytes(range(32)))
+
+    assert mistyped_secret(text[:10] + ("x" if text[10] != "x" else "y") + text[11:])
+    assert not mistyped_secret(text)
+    assert not mistyped_secret("an-operators-own-secret-0123456789abcdef")

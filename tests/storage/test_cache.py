@@ -23,6 +23,10 @@ def complete(session: Session | None = None) -> Standing:
     )
 
 
+def drop(cache: StandingCache, record: Record) -> None:
+    cache.drop(record.kind, record.key.project, record.key.id)
+
+
 def test_what_was_kept_is_found_in_its_project_only() -> None:
     cache, standing = StandingCache(10), complete()
     cache.put(standing)
@@ -45,7 +49,7 @@ def test_an_incomplete_standing_is_not_kept(missing: str) -> None:
 def test_a_change_around_a_session_makes_it_forgotten(changed: Record) -> None:
     cache, standing = StandingCache(10), complete()
     cache.put(standing)
-    cache.drop_key(changed.key)
+    drop(cache, changed)
     assert cache.get(DEFAULT_PROJECT, standing.session.id) is None
 
 
@@ -53,10 +57,10 @@ def test_a_change_of_another_record_leaves_a_session_known() -> None:
     cache, standing = StandingCache(10), complete()
     cache.put(standing)
     for other in (samples.session(), samples.subject(SubjectId("carol")), samples.tally()):
-        cache.drop_key(other.key)
+        drop(cache, other)
     cache.drop(Kind.SUBJECT, samples.OTHER_PROJECT, b"alice")
     assert cache.get(DEFAULT_PROJECT, standing.session.id) is not None
-    cache.drop_key(standing.session.key)
+    drop(cache, standing.session)
     assert cache.get(DEFAULT_PROJECT, standing.session.id) is None
 
 

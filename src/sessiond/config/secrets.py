@@ -22,7 +22,7 @@ from sessiond.config.settings import (
     SecretSetting,
 )
 from sessiond.config.sources import Given, Origin, Source
-from sessiond.crypto.secrets import Secret
+from sessiond.crypto.secrets import Secret, mistyped_secret
 from sessiond.domain.errors import Misconfigured
 from sessiond.domain.secret_strength import weakness
 
@@ -101,6 +101,10 @@ def check_strength(text: str, *, where: str) -> None:
     wrong = weakness(text)
     if wrong is not None:
         raise Misconfigured(f"{where} {wrong}; `openssl rand -base64 48 | tr -d '\\n'` makes a good one")
+    if mistyped_secret(text):
+        raise Misconfigured(
+            f"{where} begins like a secret that sessiond made, but a character of it is wrong"
+        )
 
 
 def decode_key(text: str, *, where: str) -> bytes:

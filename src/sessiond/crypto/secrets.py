@@ -27,6 +27,9 @@ class SecretKind(enum.StrEnum):
     CODE = "sdx1_"
 
 
+_PREFIXES = tuple(kind.value for kind in SecretKind)
+
+
 class Secret:
     """A secret text on its way between layers. It prints as nothing; `reveal` is called once, at the edge."""
 
@@ -74,6 +77,11 @@ def acceptable_secret(text: str) -> bool:
         return False
     raw = text.encode()
     return checksum(raw[:-CHECK_LENGTH]) == raw[-CHECK_LENGTH:]
+
+
+def mistyped_secret(text: str) -> bool:
+    """Tell whether *text* begins as a minted secret does and is none: its check does not fit."""
+    return text.startswith(_PREFIXES) and not acceptable_secret(text)
 
 
 def _octets(text: str) -> bytes:

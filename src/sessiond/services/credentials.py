@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sessiond.crypto.purposes import Purpose
+from sessiond.crypto.secrets import mistyped_secret
 from sessiond.domain.callers import OperatorCaller, ServerCaller, SubjectCaller
 from sessiond.domain.errors import Forbidden, Unauthenticated
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId
@@ -41,6 +42,8 @@ class Credentials:
             if isinstance(caller, SubjectCaller):
                 raise SERVER_KEY_REQUIRED
             return OperatorCaller(project=await self._named(project), standing=caller.standing)
+        if mistyped_secret(text):
+            raise INVALID
         found = await self._server_keys.find(text)
         if found is not None:
             await self._keys.learn(found.project)
@@ -72,7 +75,7 @@ class Credentials:
 
     async def is_master(self, text: str) -> bool:
         """Tell whether *text* is the master token, in constant time and as of now."""
-        if not acceptable(text):
+        if not acceptable(text) or mistyped_secret(text):
             return False
         await self._keys.reload(at_once=True)
         return self._keys.is_master(self._keys.lookup(Purpose.LOOKUP_MASTER_TOKEN, text))

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 from sessiond.domain.ids import ProjectId, SessionId, SubjectId
-from sessiond.domain.records import Key, Kind
+from sessiond.domain.records import Kind
 from sessiond.domain.sessions import Standing
 from sessiond.domain.subjects import Subject
 
@@ -106,10 +106,6 @@ class StandingCache:
                 self._standings.clear()
             case _:
                 pass
-
-    def drop_key(self, key: Key) -> None:
-        """Forget what depends on the record at *key*."""
-        self.drop(key.kind, key.project, key.id)
 
     def clear(self) -> None:
         """Forget everything."""
