@@ -11,7 +11,7 @@ from sessiond.domain.errors import Forbidden, NotFound, StateConflict, Unauthent
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, SessionId, SubjectId, id_text
 from sessiond.domain.sessions import Client, Session, SessionKind
-from sessiond.services.operators import OPERATOR
+from sessiond.domain.subjects import OPERATOR
 from sessiond.services.ports import Store
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.memory import open_store

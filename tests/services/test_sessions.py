@@ -12,7 +12,7 @@ from sessiond.domain.events import EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
 from sessiond.domain.policies import OnLimit, Policy
 from sessiond.domain.rules import Rules
-from sessiond.domain.sessions import Session
+from sessiond.domain.sessions import Client, Session
 from sessiond.services.token_forms import Form
 from tests.deployment import ALICE, TestDeployment
 
@@ -348,3 +348,11 @@ async def test_a_recovery_ends_every_session(deployment: TestDeployment) -> None
     await services.recovery.recover(by="test", reason="restored")
 
     assert await refused(deployment, token) == "deployment_recovered"
+
+
+async def test_nobody_but_the_operator_gets_a_session_of_the_operators(deployment: TestDeployment) -> None:
+    with pytest.raises(Forbidden) as refusal:
+        await deployment.issue(SubjectId("operator"))
+
+    assert refusal.value.code == "subject_reserved"
+    await deployment.services.operators.open_session(Client())

@@ -9,11 +9,14 @@ from typing import ClassVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from sessiond.domain.ids import Partition, ProjectId, SubjectId
+from sessiond.domain.errors import Forbidden
+from sessiond.domain.ids import DEFAULT_PROJECT, Partition, ProjectId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.profiles import check_name, patched
 from sessiond.domain.projects import Epoch
 from sessiond.domain.records import Key, Kind, Record
+
+SUBJECT_RESERVED = Forbidden("subject_reserved", "This id is the operator's; choose another.")
 
 
 class SubjectKind(enum.StrEnum):
@@ -104,3 +107,18 @@ class Subject(Record, frozen=True, kw_only=True, gc=False):
             profile=self.profile if profile is UNSET else patched(self.profile, profile),
             version=self.version + 1,
         )
+
+
+OPERATOR = SubjectId("operator")
+"""The one operator of a deployment, a subject of the default project."""
+
+
+def is_operator(project: ProjectId, subject: SubjectId) -> bool:
+    """Tell whether this is the operator, whatever its record says: the id is nobody else's in the default project."""
+    return project == DEFAULT_PROJECT and subject == OPERATOR
+
+
+def check_not_operator(project: ProjectId, subject: SubjectId) -> None:
+    """Raise `Forbidden` (`subject_reserved`) for the operator's id: only the master token opens its sessions."""
+    if is_operator(project, subject):
+        raise SUBJECT_RESERVED

@@ -26,7 +26,7 @@ from sessiond.domain.sessions import (
     Standing,
     ending,
 )
-from sessiond.domain.subjects import Subject, SubjectKind, subject_key
+from sessiond.domain.subjects import Subject, SubjectKind, check_not_operator, subject_key
 from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Change, Clock, Entropy, Store
@@ -142,6 +142,8 @@ class Issuing:
         )
 
     async def _attempt(self, order: Order, ticket: Ticket | None) -> Issued:
+        if order.session_kind is not SessionKind.OPERATOR:
+            check_not_operator(order.project, order.subject)
         ground = await self._ground(order)
         if ticket is None:
             return await self._issue(order, ground, None)

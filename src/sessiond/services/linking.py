@@ -21,10 +21,9 @@ from sessiond.domain.linking import (
 )
 from sessiond.domain.rules import DeviceRules
 from sessiond.domain.sessions import Session, SessionKind, Standing
-from sessiond.domain.subjects import Subject, SubjectKind
+from sessiond.domain.subjects import Subject, SubjectKind, is_operator
 from sessiond.services.contention import Contention
 from sessiond.services.issuing import Issuing, Order
-from sessiond.services.operators import is_operator
 from sessiond.services.ports import Change, Clock, Store
 from sessiond.services.sessions import Sessions
 from sessiond.services.subjects import Subjects

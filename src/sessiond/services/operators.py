@@ -9,25 +9,17 @@ import msgspec
 from sessiond.crypto.purposes import Purpose
 from sessiond.crypto.secrets import Secret, SecretKind, mint_secret
 from sessiond.domain.events import Event, EventType
-from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SubjectId
+from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.domain.projects import CONTROL_PARTITION, deployment_key
 from sessiond.domain.rules import OperatorRules
 from sessiond.domain.sessions import Client, Session, SessionKind
-from sessiond.domain.subjects import SubjectKind
+from sessiond.domain.subjects import OPERATOR, SubjectKind
 from sessiond.services.contention import Contention
 from sessiond.services.issuing import Issuing, Order
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Change, Clock, Entropy, MasterTokenKeeper, Store
 from sessiond.services.subjects import Subjects
 from sessiond.services.tokens import Tokens
-
-OPERATOR = SubjectId("operator")
-"""The one operator of a deployment, a subject of the default project."""
-
-
-def is_operator(project: ProjectId, subject: SubjectId) -> bool:
-    """Tell whether this is the operator, whatever its record says: the id is nobody else's in the default project."""
-    return project == DEFAULT_PROJECT and subject == OPERATOR
 
 
 class Operators:

@@ -17,7 +17,7 @@ from sessiond.domain.ids import ProjectId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.pins import Pin, check_name, check_pin, fold_name, pin_key
 from sessiond.domain.records import Kind, Record
-from sessiond.domain.subjects import Subject, SubjectKind, subject_key
+from sessiond.domain.subjects import Subject, SubjectKind, check_not_operator, subject_key
 from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys
 from sessiond.services.pin_attempts import PinAttempts
@@ -97,6 +97,7 @@ class Pins:
         A subject of this id that has no PIN is a conflict too: `set_pin` gives it one, on purpose.
         """
         subject = check_name(name)
+        check_not_operator(project, subject)
         kid, text = await self._hashing.hashed(project, check_pin(pin.reveal()))
         now = self._clock.now()
         born = Subject(

@@ -6,6 +6,7 @@ from sessiond.domain.callers import OperatorCaller, ServerCaller
 from sessiond.domain.errors import Forbidden, InvalidRequest, StateConflict
 from sessiond.domain.ids import SubjectId, acceptable_subject_id, id_text
 from sessiond.domain.replays import REPLAY_SUPERSEDED, IdempotencyKeyReused
+from sessiond.domain.subjects import SUBJECT_RESERVED
 from sessiond.http.answer import Answer
 from sessiond.http.credentials import Credentials
 from sessiond.http.dialects.native.creating import IDEMPOTENCY, CreateSession, order_of
@@ -60,6 +61,7 @@ class ManagedSessions:
                 headers=IDEMPOTENCY,
                 refusals=(
                     INVALID_SUBJECT,
+                    SUBJECT_RESERVED,
                     _SUBJECT_DISABLED,
                     _LIMIT_REACHED,
                     REPLAY_SUPERSEDED,

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from sessiond.domain.errors import InvalidRequest, NotFound, StateConflict
 from sessiond.domain.profiles import check_name, check_profile
-from sessiond.domain.subjects import Subject, SubjectKind
+from sessiond.domain.subjects import Subject, SubjectKind, is_operator
 from sessiond.http.answer import Answer
 from sessiond.http.credentials import Credentials
 from sessiond.http.dialects.native.sessions import manager, subject_id
@@ -22,7 +22,6 @@ from sessiond.http.dialects.native.subject_shapes import (
 from sessiond.http.endpoint import Endpoint
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
-from sessiond.services.operators import is_operator
 
 _PATH = "/v1/subjects"
 _SAMPLE_SUBJECT = InvalidRequest(

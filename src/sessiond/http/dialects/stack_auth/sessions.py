@@ -6,7 +6,6 @@ from datetime import timedelta
 
 from sessiond.domain.errors import NotFound
 from sessiond.domain.ids import (
-    DEFAULT_PROJECT,
     SessionId,
     SubjectId,
     acceptable_subject_id,
@@ -15,6 +14,7 @@ from sessiond.domain.ids import (
 )
 from sessiond.domain.rules import StackRules
 from sessiond.domain.sessions import Actor, Session, SessionKind, ending
+from sessiond.domain.subjects import is_operator
 from sessiond.http.answer import Answer
 from sessiond.http.dialects.stack_auth import known_errors as no
 from sessiond.http.dialects.stack_auth.access import EVERYONE, SERVERS, Access, Accesses, AccessType
@@ -46,7 +46,6 @@ from sessiond.http.endpoint import Endpoint
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
 from sessiond.services.issuing import Order
-from sessiond.services.operators import OPERATOR
 
 IMPERSONATION_REASON = "Stack Auth API"
 OWN = "me"
@@ -138,7 +137,7 @@ class UserSessions:
         """Issue a session; an impersonation carries who asked for it, and why."""
         access, asked = request.context_as(Access), read("body", _NEW, request.body)
         user, impersonation = _whose(access, asked["user_id"]), asked.get("is_impersonation") is True
-        if user == OPERATOR and access.project == DEFAULT_PROJECT:
+        if is_operator(access.project, user):
             raise no.user_id_unknown(user)
         lifetime, rules = _lifetime(asked.get("expires_in_millis")), self._services.rules.stack
         order = Order(
