@@ -9,6 +9,17 @@ import pytest
 
 from tests.server_process import ServerProcess
 
+_FAST_DIALECT = "test_native.py"
+_LONG_MACHINES = ("test_lineage.py", "test_engines_agree.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to `make test` what takes long: dialects over TCP but the native one, and the long machines."""
+    for item in items:
+        over_tcp = item.path.parent.name == "dialects" and item.path.name != _FAST_DIALECT
+        if over_tcp or item.path.name in _LONG_MACHINES:
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
