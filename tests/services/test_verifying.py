@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -12,14 +14,30 @@ from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.domain.policies import Policy
 from sessiond.domain.rules import Rules
-from sessiond.services.ports import Change
+from sessiond.services.ports import Change, Store
 from sessiond.services.token_forms import Form
+from sessiond.storage.engine import Role
+from sessiond.storage.open import open_store
 from tests.deployment import CountedEntropy, TestDeployment
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """The engine that keeps standings: only there does a peek find the same one again."""
+    store = await open_store(f"sqlite:///{tmp_path / 'sessiond.db'}", role=Role.SERVER)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def deployment(store: Store) -> TestDeployment:
+    return await TestDeployment.born(store=store)
 
 
 async def peekable(deployment: TestDeployment) -> str:
     """Return an access token that peeking answers from what it remembers."""
     token = deployment.access_token(await deployment.issue())
+    await deployment.services.sessions.verify(token)
     assert deployment.services.sessions.peek(token) is not None
     assert deployment.services.sessions.peek(token) is not None
     return token
@@ -49,8 +67,8 @@ async def put_deployment(deployment: TestDeployment, ring: KeyRing) -> None:
     ],
     ids=["the token's end", "the absolute limit", "the idle limit"],
 )
-async def test_a_remembered_answer_ends_when_time_ends_it(policy: Policy, minutes: int) -> None:
-    deployment = await TestDeployment.born(Rules(policy=policy))
+async def test_a_remembered_answer_ends_when_time_ends_it(store: Store, policy: Policy, minutes: int) -> None:
+    deployment = await TestDeployment.born(Rules(policy=policy), store=store)
     token = await peekable(deployment)
 
     deployment.clock.advance(minutes=minutes, milliseconds=-1)
@@ -66,6 +84,7 @@ async def test_a_remembered_answer_of_the_previous_generation_ends_with_the_grac
     session = await deployment.issue()
     token = deployment.access_token(session)
     await deployment.services.sessions.refresh(deployment.refresh_token(session), Form.REFRESH)
+    await deployment.services.sessions.verify(token)
     assert deployment.services.sessions.peek(token) is not None
 
     deployment.clock.advance(seconds=29)
@@ -89,7 +108,7 @@ async def test_a_token_that_was_peeked_is_counted_each_time(deployment: TestDepl
 
     await peekable(deployment)
 
-    assert deployment.observer["verify"] == before + 2
+    assert deployment.observer["verify"] == before + 3
 
 
 async def test_a_refresh_token_is_never_peeked(deployment: TestDeployment) -> None:
@@ -103,6 +122,7 @@ async def test_a_key_that_another_process_marked_compromised_is_refused_at_once(
 ) -> None:
     session = await deployment.issue()
     token = deployment.access_token(session)
+    await deployment.services.sessions.verify(token)
     assert deployment.services.sessions.peek(token) is not None
     contents = deployment.services.keys.ring._contents  # noqa: SLF001  the command for this is not part of this issue
     roots = tuple(root.compromised() for root in contents.roots)
