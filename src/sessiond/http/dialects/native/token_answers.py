@@ -39,7 +39,7 @@ def session_cookie(services: Services, request: Request, session: Session) -> Se
     return SetCookie(
         name=_cookie_name(request),
         value=services.tokens.opaque(TokenKind.BROWSER, session, expires_at=session.expires_at),
-        max_age_seconds=max(1, unix_seconds(session.expires_at - request.now)),
+        max_age_seconds=max(1, unix_seconds(session.expires_at - max(request.now, session.created_at))),
         secure=request.secure,
     )
 
