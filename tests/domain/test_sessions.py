@@ -7,19 +7,11 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from sessiond.domain.admission import Admission, Claim, admit_access
+from sessiond.domain.endings import Ending, ending
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
-from sessiond.domain.sessions import (
-    INVALID,
-    Actor,
-    Admission,
-    Claim,
-    Ending,
-    Session,
-    Standing,
-    admit_access,
-    ending,
-)
+from sessiond.domain.sessions import INVALID, Actor, Session, Standing
 from tests.domain.samples import NOW, a_session, a_standing, a_subject
 
 GRACE = timedelta(seconds=30)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from sessiond.domain.endings import Ending
 from sessiond.domain.ids import DEFAULT_PROJECT, SessionId
 from sessiond.domain.session_filters import Filter, State
-from sessiond.domain.sessions import Ending
 from tests.deployment import ALICE, TestDeployment
 
 

@@ -12,10 +12,11 @@ from sessiond.cli.frame import BY, Answer, group, verb
 from sessiond.cli.options import LimitOption, OffsetOption, ProjectOption, YesOption
 from sessiond.cli.questions import confirm
 from sessiond.cli.show import facts, harmless, table, when
+from sessiond.domain.endings import ending
 from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.ids import ProjectId, SessionId, SubjectId, id_text, parse_id
 from sessiond.domain.records import Kind
-from sessiond.domain.sessions import Session, Standing, ending
+from sessiond.domain.sessions import Session, Standing
 from sessiond.services.ports import Selection
 
 app = group("Sessions: list, show and revoke them.")

@@ -6,10 +6,11 @@ one of the user.
 
 from __future__ import annotations
 
+from sessiond.domain.endings import ending
 from sessiond.domain.errors import StateConflict
 from sessiond.domain.ids import SubjectId, id_text
 from sessiond.domain.instants import Instant
-from sessiond.domain.sessions import Session, SessionKind, Standing, ending
+from sessiond.domain.sessions import Session, SessionKind, Standing
 from sessiond.domain.subjects import Subject, SubjectKind
 
 NOT_A_DEVICES = StateConflict("not_a_device_session", "Only a device's session can be linked.")

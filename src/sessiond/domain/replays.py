@@ -8,11 +8,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import ClassVar
 
+from sessiond.domain.endings import ending
 from sessiond.domain.errors import InvalidRequest, StateConflict
 from sessiond.domain.ids import Partition, ProjectId
 from sessiond.domain.instants import Instant, later
 from sessiond.domain.records import Key, Kind, Record
-from sessiond.domain.sessions import Session, Standing, ending
+from sessiond.domain.sessions import Session, Standing
 
 REPLAYED_FOR = timedelta(hours=24)
 """How long a key is remembered."""

@@ -6,8 +6,9 @@ import enum
 
 import msgspec
 
+from sessiond.domain.endings import Ending
 from sessiond.domain.instants import Instant
-from sessiond.domain.sessions import Ending, Session, SessionKind
+from sessiond.domain.sessions import Session, SessionKind
 
 
 class State(enum.StrEnum):

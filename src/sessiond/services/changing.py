@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import msgspec
 
+from sessiond.domain.endings import ending
 from sessiond.domain.errors import StateConflict
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import SessionId
 from sessiond.domain.instants import Instant
-from sessiond.domain.sessions import Session, Standing, ending
+from sessiond.domain.sessions import Session, Standing
 from sessiond.services.contention import Contention
 from sessiond.services.ports import Change, Clock, Store
 from sessiond.services.sessions import Sessions

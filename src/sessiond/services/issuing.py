@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import msgspec
 
+from sessiond.domain.endings import ending
 from sessiond.domain.errors import Forbidden, NotFound, Unavailable
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import ProjectId, SessionId, SubjectId, id_text, mint_id, parse_id
@@ -16,16 +17,7 @@ from sessiond.domain.policies import Policy
 from sessiond.domain.projects import Deployment, Epoch, Project, deployment_key, project_key
 from sessiond.domain.records import Key, Record
 from sessiond.domain.replays import Replay, check_replayable
-from sessiond.domain.sessions import (
-    AccessFormat,
-    Actor,
-    Client,
-    Epochs,
-    Session,
-    SessionKind,
-    Standing,
-    ending,
-)
+from sessiond.domain.sessions import AccessFormat, Actor, Client, Epochs, Session, SessionKind, Standing
 from sessiond.domain.subjects import Subject, SubjectKind, check_not_operator, subject_key
 from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys

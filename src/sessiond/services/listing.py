@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sessiond.domain.endings import Ending
 from sessiond.domain.ids import ProjectId, SessionId, SubjectId
 from sessiond.domain.session_filters import Filter, State
-from sessiond.domain.sessions import Ending, Session
+from sessiond.domain.sessions import Session
 from sessiond.services.ports import Clock, Store
 from sessiond.services.sessions import Sessions
 

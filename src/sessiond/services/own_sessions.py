@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sessiond.domain.endings import ending, refuse_ended
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import SessionId, id_text
-from sessiond.domain.sessions import INVALID, Session, Standing, ending, refuse_ended
+from sessiond.domain.sessions import INVALID, Session, Standing
 from sessiond.services.changing import Changing
 from sessiond.services.contention import Contention
 from sessiond.services.ports import Change, Clock, Entropy, Store

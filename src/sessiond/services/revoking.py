@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sessiond.domain.endings import ending
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import ProjectId, SessionId, SubjectId
-from sessiond.domain.sessions import Session, ending, session_key
+from sessiond.domain.sessions import Session, session_key
 from sessiond.services.changing import SESSION_ENDED
 from sessiond.services.own_sessions import OwnSessions
 from sessiond.services.ports import Clock, Revocation, Store

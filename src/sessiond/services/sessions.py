@@ -7,21 +7,14 @@ from datetime import timedelta
 
 import msgspec
 
+from sessiond.domain.admission import Admission, recognise
+from sessiond.domain.endings import Ending, ending, refuse_ended
 from sessiond.domain.errors import Conflict, NotFound, Unauthenticated, Unavailable
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import ProjectId, SessionId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.refresh import Verdict, decide
-from sessiond.domain.sessions import (
-    INVALID,
-    Admission,
-    Ending,
-    Session,
-    Standing,
-    ending,
-    recognise,
-    refuse_ended,
-)
+from sessiond.domain.sessions import INVALID, Session, Standing
 from sessiond.services.ports import Change, Revocation
 from sessiond.services.token_forms import Form
 from sessiond.services.tokens import WRONG_KIND, Presented

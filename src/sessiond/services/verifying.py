@@ -9,20 +9,12 @@ from __future__ import annotations
 
 import msgspec
 
+from sessiond.domain.admission import Admission, Claim, admit_access, admitted_until, recent
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.instants import Instant
 from sessiond.domain.policies import Policy
-from sessiond.domain.sessions import (
-    INVALID,
-    Admission,
-    Claim,
-    Session,
-    Standing,
-    admit_access,
-    admitted_until,
-    recent,
-)
+from sessiond.domain.sessions import INVALID, Session, Standing
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Change, Clock, Observer, Store
 from sessiond.services.token_forms import ACCESS_FORMS, Form

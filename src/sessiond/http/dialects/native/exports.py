@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from sessiond.domain.endings import ending
 from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.events import Event
 from sessiond.domain.ids import id_text
 from sessiond.domain.instants import Instant, rfc3339
-from sessiond.domain.sessions import ending
 from sessiond.domain.vault import VaultEntry, is_valid
 from sessiond.http.answer import Answer
 from sessiond.http.credentials import Credentials

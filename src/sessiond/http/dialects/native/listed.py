@@ -9,10 +9,11 @@ import msgspec
 from msgspec import Meta
 
 from sessiond.domain.callers import Caller
+from sessiond.domain.endings import Ending, ended_at, ending
 from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.ids import SessionId, id_text, parse_id
 from sessiond.domain.instants import Instant, rfc3339
-from sessiond.domain.sessions import Ending, Session, Standing, ended_at, ending
+from sessiond.domain.sessions import Session, Standing
 from sessiond.domain.texts import Name, Reason, text_fault
 from sessiond.http.dialects.native.shapes import SessionView, view
 from sessiond.http.refusals import Fault, InvalidMembers

@@ -8,11 +8,12 @@ import msgspec
 
 from sessiond.crypto import jws
 from sessiond.crypto.tokens import TokenKind
+from sessiond.domain.endings import Ending
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import SessionId, id_text
 from sessiond.domain.instants import Instant, later, second_of, unix_seconds
 from sessiond.domain.policies import Policy
-from sessiond.domain.sessions import Ending, Session, Standing
+from sessiond.domain.sessions import Session, Standing
 from sessiond.domain.subjects import Subject
 from sessiond.http.dialects.stack_auth import known_errors as no
 from sessiond.http.dialects.stack_auth.errors import Known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from sessiond.domain.endings import ending
 from sessiond.domain.errors import NotFound
 from sessiond.domain.ids import (
     SessionId,
@@ -13,7 +14,7 @@ from sessiond.domain.ids import (
     parse_id,
 )
 from sessiond.domain.rules import StackRules
-from sessiond.domain.sessions import Actor, Session, SessionKind, ending
+from sessiond.domain.sessions import Actor, Session, SessionKind
 from sessiond.domain.subjects import is_operator
 from sessiond.http.answer import Answer
 from sessiond.http.dialects.stack_auth import known_errors as no
