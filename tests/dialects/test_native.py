@@ -149,7 +149,14 @@ def test_a_refresh_rotates_both_tokens(http: httpx.Client, server: ServerProcess
     answer = http.post("/v1/session/refresh", json={"refresh_token": body["refresh_token"]})
 
     assert answer.status_code == 200
-    assert set(answer.json()) == {"token_type", "access_token", "expires_in", "refresh_token"}
+    assert set(answer.json()) == {
+        "token_type",
+        "access_token",
+        "expires_in",
+        "refresh_token",
+        "refresh_after",
+    }
+    assert all(300 <= each["refresh_after"] <= 540 for each in (body, answer.json()))
     assert answer.json()["refresh_token"] != body["refresh_token"]
     assert shown(http, answer.json()["access_token"]).status_code == 200
 

@@ -35,7 +35,7 @@ def test_a_refresh_token_gets_the_next_tokens(oauth: Calls, form: str, start: st
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"
     assert (answer.headers["cache-control"], answer.headers["pragma"]) == ("no-store", "no-cache")
-    assert list(body) == ["access_token", "token_type", "expires_in", "refresh_token"]
+    assert list(body) == ["access_token", "token_type", "expires_in", "refresh_token", "refresh_after"]
     assert body["access_token"].startswith(start)
     assert (body["token_type"], body["expires_in"]) == ("Bearer", 600)
     assert body["refresh_token"] != tokens.refresh

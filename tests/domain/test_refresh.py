@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 
 import pytest
 
 from sessiond.domain.instants import millis
 from sessiond.domain.policies import Policy
-from sessiond.domain.refresh import Verdict, decide
+from sessiond.domain.refresh import Verdict, decide, refresh_after
 from tests.domain.samples import NOW, a_session
 
 POLICY = Policy(grace=timedelta(seconds=30))
@@ -115,3 +116,20 @@ def test_a_step_of_the_clock_excuses_nothing_that_does_not_depend_on_time() -> N
     assert verdict(CURRENT, stepped=True) is Verdict.ROTATED
     assert verdict(CURRENT - 1, age=5, stepped=True) is Verdict.REPEATED
     assert verdict(CURRENT - 2, stepped=True) is Verdict.REUSED
+
+
+@pytest.mark.parametrize(("life", "least", "most"), [(600, 300, 540), (61, 31, 54), (2, 1, 1), (1, 1, 1)])
+def test_a_client_is_told_to_refresh_at_50_to_90_percent_of_the_life(
+    life: int, least: int, most: int
+) -> None:
+    assert refresh_after(life, bytes(8)) == least
+    assert refresh_after(life, b"\xff" * 8) == most
+
+
+def test_every_second_between_is_as_likely_as_any_other() -> None:
+    draws = [draw.to_bytes(2, "big") for draw in range(1 << 16)]
+
+    counts = Counter(refresh_after(600, draw) for draw in draws)
+
+    assert set(counts) == set(range(300, 541))
+    assert max(counts.values()) - min(counts.values()) <= 1

@@ -37,7 +37,9 @@ async def ended(deployment: TestDeployment) -> int:
 def as_jwt(deployment: TestDeployment, session: Session) -> str:
     shaped = msgspec.structs.replace(session, access_format=AccessFormat.JWT)
     services, now = deployment.services, deployment.clock.now()
-    return mint_native(services.tokens, shaped, services.rules.policy, now=now).access_token
+    return mint_native(
+        services.tokens, shaped, services.rules.policy, now=now, entropy=services.entropy
+    ).access_token
 
 
 async def test_a_token_is_inactive_once_it_expires(deployment: TestDeployment) -> None:

@@ -116,6 +116,7 @@ class ManagedSessions:
                 access_token=tokens.access_token,
                 expires_in=tokens.expires_in,
                 refresh_token=tokens.refresh_token,
+                refresh_after=tokens.refresh_after,
             ),
             headers=(location,),
         )

@@ -54,12 +54,16 @@ class SessionAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokensAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A session's tokens. `expires_in` is the access token's life in seconds."""
+    """A session's tokens. `expires_in` is the access token's life in seconds, `refresh_after` when to refresh it.
+
+    Both count from now. `refresh_after` is drawn at random for each answer, from 50 to 90 % of the life.
+    """
 
     token_type: Literal["Bearer"]
     access_token: str
     expires_in: int
     refresh_token: str
+    refresh_after: int
 
 
 class CreatedAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -70,6 +74,7 @@ class CreatedAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     access_token: str | None = None
     expires_in: int | None = None
     refresh_token: str | None = None
+    refresh_after: int | None = None
 
 
 class RefreshSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -25,12 +25,13 @@ _NEEDS_HTTPS = InvalidRequest(
 
 def tokens_of(services: Services, session: Session, policy: Policy, *, now: Instant) -> TokensAnswer:
     """Return the access and refresh token of the session's current generation."""
-    minted = mint_native(services.tokens, session, policy, now=now)
+    minted = mint_native(services.tokens, session, policy, now=now, entropy=services.entropy)
     return TokensAnswer(
         token_type="Bearer",
         access_token=minted.access_token,
         expires_in=minted.expires_in,
         refresh_token=minted.refresh_token,
+        refresh_after=minted.refresh_after,
     )
 
 

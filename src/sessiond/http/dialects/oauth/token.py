@@ -95,12 +95,15 @@ class TokenEndpoint:
         projects |= {client.project} if client is not None else set()
         standing = await self._refreshed(asked.refresh_token, projects)
         policy = self._services.sessions.policy_of(standing)
-        minted = mint_native(self._services.tokens, standing.session, policy, now=now)
+        minted = mint_native(
+            self._services.tokens, standing.session, policy, now=now, entropy=self._services.entropy
+        )
         return TokenAnswer(
             access_token=minted.access_token,
             token_type="Bearer",
             expires_in=minted.expires_in,
             refresh_token=minted.refresh_token,
+            refresh_after=minted.refresh_after,
         )
 
     async def _refreshed(self, text: str, projects: set[ProjectId]) -> Standing:

@@ -33,10 +33,14 @@ class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Tokens (RFC 6749 section 5.1). A refresh token replaces the one that was sent; an exchange answers none."""
+    """Tokens (RFC 6749 section 5.1). A refresh token replaces the one that was sent; an exchange answers none.
+
+    `refresh_after` is a member of ours beside them: in how many seconds to refresh, drawn at random for each answer.
+    """
 
     access_token: str
     token_type: Literal["Bearer"]
     expires_in: int
     refresh_token: str | None = None
+    refresh_after: int | None = None
     issued_token_type: str | None = None

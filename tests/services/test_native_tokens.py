@@ -1,0 +1,43 @@
+"""Tokens of a native session are a function of its row, but for the moment at which to use them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+
+from sessiond.domain.sessions import Session
+from sessiond.services.native_tokens import Minted, mint_native
+from tests.deployment import TestDeployment
+
+
+def minted(deployment: TestDeployment, session: Session) -> Minted:
+    services = deployment.services
+    return mint_native(
+        services.tokens, session, services.rules.policy, now=deployment.clock.now(), entropy=services.entropy
+    )
+
+
+async def test_a_repeated_answer_has_the_same_refresh_token_and_a_moment_of_its_own(
+    deployment: TestDeployment,
+) -> None:
+    session = await deployment.issue()
+
+    first, second = minted(deployment, session), minted(deployment, session)
+
+    assert first.refresh_token == second.refresh_token
+    assert first.refresh_after != second.refresh_after
+
+
+async def test_nobody_is_told_to_refresh_after_the_session_has_ended(deployment: TestDeployment) -> None:
+    session = await deployment.issue()
+    deployment.clock.advance(days=30, seconds=-20)
+
+    near_the_end = minted(deployment, session)
+    last_second = minted(
+        deployment, msgspec.structs.replace(session, expires_at=deployment.clock.now() + 1000)
+    )
+
+    assert near_the_end.expires_in == timedelta(seconds=20).seconds
+    assert 10 <= near_the_end.refresh_after <= 18
+    assert last_second.refresh_after == last_second.expires_in == 1
