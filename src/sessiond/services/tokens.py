@@ -10,24 +10,17 @@ from typing import Any
 
 import msgspec
 
-from sessiond.crypto import jti, jws, operator, tokens
+from sessiond.crypto import operator, tokens
 from sessiond.crypto.purposes import Purpose
 from sessiond.crypto.tokens import TokenKind
 from sessiond.domain.errors import Unauthenticated
-from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SessionId, id_text, parse_id
+from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SessionId, parse_id
 from sessiond.domain.instants import Instant, unix_seconds
-from sessiond.domain.keys import SigningKey
 from sessiond.domain.sessions import INVALID, Session
+from sessiond.services.jwts import Jwts
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Entropy
-from sessiond.services.token_forms import (
-    ES256_FORMS,
-    EXCHANGED_FORM,
-    HS256_FORMS,
-    JWT_FORMS,
-    Form,
-    JwtForm,
-)
+from sessiond.services.token_forms import Form
 
 _KINDS = {
     TokenKind.ACCESS: Form.ACCESS,
@@ -84,8 +77,7 @@ class Tokens:
 
     def __init__(self, keys: Keys, entropy: Entropy, *, base_url: str) -> None:
         self._keys = keys
-        self._entropy = entropy
-        self._base_url = base_url
+        self._jwts = Jwts(keys, entropy, base_url=base_url)
         self._remembered: dict[str, Presented] = {}
         self._ring = keys.ring
 
@@ -127,28 +119,9 @@ class Tokens:
 
         *audience* is whom an exchanged token is for; every other form is for the project.
         """
-        shape = JWT_FORMS[form]
-        claims: dict[str, object] = {
-            **(first or {}),
-            "sub": session.subject,
-            "iat": now // 1000,
-            "exp": unix_seconds(expires_at),
-            "jti": jti.mint_jti(
-                self._keys.ring.key(session.kid, Purpose.JTI),
-                session=session.id,
-                nonce=session.nonce,
-                generation=session.generation,
-                entropy8=self._entropy.bytes(8),
-            ),
-            "iss": self._issuer(shape, session.project),
-            "aud": shape.audience_of(session.project) if audience is None else audience,
-            "sid": id_text(session.id),
-            "gen": session.generation,
-        }
-        if shape.purpose is not None:
-            return jws.sign(shape.profile, self._keys.ring.key(session.kid, shape.purpose), claims)
-        signing = self._keys.signing_key(session.project, shape.signed_for)
-        return jws.sign(shape.profile, signing, claims)
+        return self._jwts.mint(
+            form, session, now=now, expires_at=expires_at, first=first or {}, audience=audience
+        )
 
     # -- recognising --------------------------------------------------------------------------------------------
 
@@ -221,79 +194,16 @@ class Tokens:
         return self._keys.ring.key(kid, Purpose.OPERATOR, str(self._keys.deployment.master_generation))
 
     def _read_jwt(self, text: str) -> Presented:
-        unverified = jws.peek(text)
-        if unverified is None:
-            raise INVALID
-        kid = unverified.header.get("kid")
-        if unverified.header.get("alg") == "ES256" and isinstance(kid, str):
-            return self._read_es256(text, kid, unverified.claims)
-        return self._read_hs256(text, unverified.claims.get("aud"))
-
-    def _read_es256(self, text: str, kid: str, unverified: Mapping[str, object]) -> Presented:
-        signing = self._keys.ring.signing_key_by_kid(kid)
-        if signing is None:
+        read = self._jwts.read(text)
+        if read is None:
             raise UnknownKey
-        shape, audience = ES256_FORMS[signing.audience], unverified.get("aud")
-        exchanged = shape.form is Form.NATIVE_JWT and "use" in unverified
-        if not isinstance(audience, str):
-            raise INVALID
-        if exchanged:
-            shape = EXCHANGED_FORM
-        claims = self._verified(shape, text, signing, signing.project, audience if exchanged else None)
-        return _presented_jwt(shape.form, signing.project, claims)
-
-    def _read_hs256(self, text: str, audience: object) -> Presented:
-        if not isinstance(audience, str):
-            raise INVALID
-        project = ProjectId(audience)
-        for root in self._keys.ring.roots_of(project):
-            for shape in HS256_FORMS:
-                assert shape.purpose is not None  # noqa: S101  every HS256 form has one
-                try:
-                    claims = self._verified(
-                        shape, text, self._keys.ring.key(root.kid, shape.purpose), project
-                    )
-                except Unauthenticated as refusal:
-                    refusal.forget_where()
-                    continue
-                return _presented_jwt(shape.form, project, claims)
-        raise INVALID
-
-    def _verified(
-        self,
-        shape: JwtForm,
-        text: str,
-        key: bytes | SigningKey,
-        project: ProjectId,
-        audience: str | None = None,
-    ) -> Mapping[str, object]:
-        return jws.verify(
-            shape.profile,
-            text,
-            key,
-            issuer=self._issuer(shape, project),
-            audience=shape.audience_of(project) if audience is None else audience,
-        )
-
-    def _issuer(self, shape: JwtForm, project: ProjectId) -> str:
-        """Return the `iss` of a form: our URL where others verify, else a name that outlives a change of URL."""
-        if shape.purpose is not None:
-            return f"urn:uuid:{self._keys.deployment.install_id}"
-        return shape.issuer(self._base_url, project)
+        return _presented_jwt(read.form, read.project, read.claims)
 
     def jti_kid(self, session: Session, presented: Presented) -> int | None:
         """Return which of the session's keys the JWT's `jti` was made under, or None when under none of them."""
-        kid = session.kid if presented.generation == session.generation else session.prev_kid
-        if kid is None or presented.jti is None or self._keys.ring.root(kid) is None:
+        if presented.jti is None:
             return None
-        genuine = jti.authentic_jti(
-            self._keys.ring.key(kid, Purpose.JTI),
-            presented.jti,
-            session=session.id,
-            nonce=session.nonce,
-            generation=presented.generation,
-        )
-        return kid if genuine else None
+        return self._jwts.jti_kid(session, presented.jti, presented.generation)
 
 
 def _presented_jwt(form: Form, project: ProjectId, claims: Mapping[str, object]) -> Presented:
