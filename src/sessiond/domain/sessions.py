@@ -52,6 +52,19 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: str
     subject: SubjectId | None = None
     epoch: Epoch | None = None
+    actor: Actor | None = None
+
+
+class Browser(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a session that lives in a browser's cookie knows of its browser.
+
+    *remember* tells whether the cookie outlives the browser. *accounts* are the sessions of its other accounts, the one
+    used last first. *successor* is the session that took this one's place there, under a new id.
+    """
+
+    remember: bool = True
+    accounts: tuple[SessionId, ...] = ()
+    successor: SessionId | None = None
 
 
 class Epochs(msgspec.Struct, frozen=True, gc=False):
@@ -67,7 +80,8 @@ class Session(Record, frozen=True, kw_only=True, gc=False):
 
     *idle_timeout_ms* None means none. *seen_generation* is the highest generation whose access token a node of ours
     has verified (0 at birth: nothing precedes it). *prev_kid* is the key of the previous generation's tokens.
-    *linked_from* is the device that it continues, for a user's session that a device was linked to.
+    *linked_from* is the device that it continues, for a user's session that a device was linked to. *browser* is None
+    but for a session of kind `browser`.
     """
 
     kind: ClassVar[Kind] = Kind.SESSION
@@ -87,6 +101,7 @@ class Session(Record, frozen=True, kw_only=True, gc=False):
     actor: Actor | None = None
     metadata: Mapping[str, object] = {}
     linked_from: SubjectId | None = None
+    browser: Browser | None = None
     nonce: bytes
     kid: int
     prev_kid: int | None = None

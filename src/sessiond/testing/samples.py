@@ -20,7 +20,7 @@ from sessiond.domain.ids import (
 from sessiond.domain.instants import Instant
 from sessiond.domain.projects import Deployment, Project, Tally
 from sessiond.domain.records import Key, Record
-from sessiond.domain.sessions import AccessFormat, Actor, Client, Epochs, Session, SessionKind
+from sessiond.domain.sessions import AccessFormat, Actor, Browser, Client, Epochs, Session, SessionKind
 from sessiond.domain.subjects import Subject
 from sessiond.services.ports import Change, Revocation
 
@@ -96,6 +96,7 @@ def full_session() -> Session:
         actor=Actor(name="operator", reason="ticket 7", subject=SubjectId("bob"), epoch=-5),
         metadata={"plan": "pro", "n": 7, "deep": {"list": [1, 2.5, None, True]}},
         linked_from=SubjectId("device_1"),
+        browser=Browser(remember=False, accounts=(session_id(), session_id()), successor=session_id()),
         nonce=b"\x00\xff" * 8,
         kid=2**32 - 1,
         prev_kid=77,

@@ -11,7 +11,7 @@ import msgspec
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import ProjectId, SubjectId, id_text
 from sessiond.domain.records import Key, Kind, Record
-from sessiond.domain.sessions import AccessFormat, Actor, Client, Epochs, Session, SessionKind
+from sessiond.domain.sessions import AccessFormat, Actor, Browser, Client, Epochs, Session, SessionKind
 from sessiond.storage.kinds import record_types
 
 Row = tuple[Any, ...]
@@ -28,6 +28,7 @@ class _Rest(msgspec.Struct, frozen=True, omit_defaults=True):
     actor: Actor | None = None
     metadata: Mapping[str, object] = {}
     linked_from: SubjectId | None = None
+    browser: Browser | None = None
 
 
 _NO_REST = _Rest()
@@ -100,6 +101,7 @@ def session_row(session: Session) -> Row:
             session.actor,
             session.metadata,
             session.linked_from,
+            session.browser,
         )
     )
     return (
@@ -161,6 +163,7 @@ def session_from(row: Row) -> Session:
         actor=rest.actor,
         metadata=rest.metadata,
         linked_from=rest.linked_from,
+        browser=rest.browser,
     )
 
 
