@@ -18,6 +18,7 @@ class EventType(enum.StrEnum):
     SESSION_CHANGED = "session.changed"
     SESSION_REVOKED = "session.revoked"
     SESSION_EVICTED = "session.evicted"
+    SESSION_SWITCHED = "session.switched"
     REFRESH_REUSED = "session.refresh_reused"
     ROTATION_LOST = "session.rotation_lost"
     STORE_ROLLBACK = "store.rollback"

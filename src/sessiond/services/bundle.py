@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sessiond.domain.rules import Rules
+from sessiond.services.accounts import Accounts
 from sessiond.services.changing import Changing
 from sessiond.services.contention import Contention
 from sessiond.services.credentials import Credentials
@@ -68,6 +69,9 @@ class Services:
             policy=rules.policy,
         )
         self.introspecting = Introspecting(self.sessions)
+        self.accounts = Accounts(
+            store, keys, clock, entropy, issuing=self.issuing, sessions=self.sessions, contention=contention
+        )
         self.exchanging = Exchanging(clock, sessions=self.sessions, tokens=self.tokens)
         self.changing = Changing(store, clock, sessions=self.sessions, contention=contention)
         self.own_sessions = OwnSessions(

@@ -17,7 +17,16 @@ from sessiond.domain.policies import Policy
 from sessiond.domain.projects import Deployment, Epoch, Project, deployment_key, project_key
 from sessiond.domain.records import Key, Record
 from sessiond.domain.replays import Replay, check_replayable
-from sessiond.domain.sessions import AccessFormat, Actor, Client, Epochs, Session, SessionKind, Standing
+from sessiond.domain.sessions import (
+    AccessFormat,
+    Actor,
+    Browser,
+    Client,
+    Epochs,
+    Session,
+    SessionKind,
+    Standing,
+)
 from sessiond.domain.subjects import Subject, SubjectKind, check_not_operator, subject_key
 from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys
@@ -57,6 +66,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     actor: Actor | None = None
     metadata: Mapping[str, object] = {}
     linked_from: SubjectId | None = None
+    browser: Browser | None = None
     find_existing: Callable[[Session], bool] | None = None
     idempotency_key: str | None = None
     asked: bytes = b""
@@ -232,6 +242,7 @@ class Issuing:
             actor=order.actor,
             metadata=order.metadata,
             linked_from=order.linked_from,
+            browser=order.browser,
             nonce=self._entropy.bytes(16),
             kid=self._keys.ring.active_root(order.project).kid,
             rotated_at=now,

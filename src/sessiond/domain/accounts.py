@@ -1,0 +1,117 @@
+"""Accounts: the several sessions of one browser, of which its one cookie holds the current.
+
+A session's row lists the browser's other accounts as they were at its birth. A row that ended because another took its
+place names that one, so that an older list still leads to the living.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from sessiond.domain.endings import ending
+from sessiond.domain.errors import NotFound, StateConflict
+from sessiond.domain.ids import SessionId, SubjectId
+from sessiond.domain.instants import Instant
+from sessiond.domain.sessions import Browser, Session, SessionKind, Standing
+
+MOST_ACCOUNTS = 8
+MOST_SUCCESSORS = 8
+"""How many successors are followed from a list; it is older only where a tab slept through as many switches."""
+
+ACCOUNT_UNKNOWN = NotFound("account_unknown", "This browser has no such account.")
+ACCOUNT_ENDED = StateConflict(
+    "account_ended",
+    "The account's session has ended, or another tab has switched to it: read the accounts again.",
+)
+TOO_MANY_ACCOUNTS = StateConflict(
+    "too_many_accounts", f"A browser has at most {MOST_ACCOUNTS} accounts; sign out of one first."
+)
+
+SWITCHED = "switched"
+REPLACED = "replaced"
+
+
+class Joining(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sign-in makes of its browser's accounts: those that stay, and sessions that it replaces."""
+
+    accounts: tuple[SessionId, ...] = ()
+    replaced: Sequence[Session] = ()
+
+
+def accounts_of(session: Session) -> tuple[SessionId, ...]:
+    """Return the browser's other accounts, as the session lists them."""
+    return () if session.browser is None else session.browser.accounts
+
+
+def successor_of(session: Session) -> SessionId | None:
+    """Return the session that took this one's place in its browser, if any did."""
+    return None if session.browser is None else session.browser.successor
+
+
+def is_account(standing: Standing, now: Instant) -> bool:
+    """Tell whether a browser can switch to the session: it lives in a cookie, and nobody but its subject acts."""
+    session = standing.session
+    return (
+        session.session_kind is SessionKind.BROWSER
+        and session.actor is None
+        and ending(standing, now) is None
+    )
+
+
+def join(present: Sequence[Session], subject: SubjectId, *, impersonated: bool) -> Joining:
+    """Return what a sign-in of *subject* makes of the live sessions that are *present* in the browser.
+
+    A subject has one session there, so that the former is replaced. So is an impersonation: it ends with the next
+    sign-in, and is none of the subject's. Raises `TOO_MANY_ACCOUNTS`.
+    """
+
+    def stays(session: Session) -> bool:
+        return session.actor is None and (impersonated or session.subject != subject)
+
+    accounts = tuple(session.id for session in present if stays(session))
+    if len(accounts) >= MOST_ACCOUNTS:
+        raise TOO_MANY_ACCOUNTS
+    return Joining(accounts=accounts, replaced=[each for each in present if not stays(each)])
+
+
+def beside(target: Session, left: Session, others: Sequence[Session]) -> tuple[SessionId, ...]:
+    """Return the accounts beside *target* once the browser *left* another; an impersonation is left for good."""
+    staying = [left, *others] if left.actor is None else others
+    return tuple(each.id for each in staying if each.id != target.id)
+
+
+def switched(
+    former: Session,
+    accounts: tuple[SessionId, ...],
+    *,
+    id: SessionId,  # noqa: A002  the member's name
+    nonce: bytes,
+    kid: int,
+    now: Instant,
+) -> tuple[Session, Session]:
+    """Return *former* ended, and the session that takes its place: under a new id, of the same sign-in and limits."""
+    remember = former.browser is None or former.browser.remember
+    successor = msgspec.structs.replace(
+        former,
+        version=1,
+        id=id,
+        created_at=now,
+        last_seen_at=now,
+        nonce=nonce,
+        kid=kid,
+        prev_kid=None,
+        generation=0,
+        rotated_at=now,
+        seen_generation=0,
+        browser=Browser(remember=remember, accounts=accounts),
+    )
+    return ended_for(former, successor, reason=SWITCHED, now=now), successor
+
+
+def ended_for(former: Session, successor: Session, *, reason: str, now: Instant) -> Session:
+    """Return *former* ended because *successor* takes its place in the browser."""
+    ended = former.revoked(now=now, reason=reason)
+    browser = former.browser or Browser()
+    return msgspec.structs.replace(ended, browser=msgspec.structs.replace(browser, successor=successor.id))
