@@ -10,8 +10,8 @@ import pytest
 from sessiond.domain.admission import Admission, Claim, admit_access
 from sessiond.domain.endings import Ending, ending
 from sessiond.domain.errors import Unauthenticated
-from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
-from sessiond.domain.sessions import INVALID, Actor, Session, Standing
+from sessiond.domain.ids import DEFAULT_PROJECT
+from sessiond.domain.sessions import INVALID, Session, Standing
 from tests.domain.samples import NOW, a_session, a_standing, a_subject
 
 GRACE = timedelta(seconds=30)
@@ -97,16 +97,6 @@ def test_a_disabled_subject_has_no_live_session() -> None:
     standing = a_standing(subject=a_subject(disabled_at=NOW - 1))
 
     assert ending(standing, NOW) is Ending.SUBJECT_DISABLED
-
-
-@pytest.mark.parametrize("actor_epoch", [None, 8])
-def test_an_impersonation_ends_with_its_actors_sessions(actor_epoch: int | None) -> None:
-    session = a_session(actor=Actor(name="ops", reason="ticket", subject=SubjectId("ops"), epoch=7))
-    acting = None if actor_epoch is None else a_subject(id="ops", epoch=actor_epoch)
-
-    assert ending(msgspec.structs.replace(a_standing(session), actor=acting), NOW) is Ending.ACTOR_EPOCH
-    alive = msgspec.structs.replace(a_standing(session), actor=a_subject(id="ops", epoch=7))
-    assert ending(alive, NOW) is None
 
 
 def test_the_current_generation_is_admitted() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sessiond.domain.endings import Ending
+from sessiond.domain.endings import Ended, Ending
 from sessiond.domain.ids import DEFAULT_PROJECT, SessionId
 from sessiond.domain.session_filters import Filter, State
-from tests.deployment import ALICE, TestDeployment
+from tests.deployment import ALICE, NOON, TestDeployment
 
 
 async def test_rare_sessions_are_found_behind_many_others(deployment: TestDeployment) -> None:
@@ -31,7 +31,7 @@ async def test_rare_sessions_are_found_behind_many_others(deployment: TestDeploy
 
 async def test_ended_sessions_say_why(deployment: TestDeployment) -> None:
     swept = await deployment.issue()
-    await deployment.services.subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, by="test")
+    await deployment.services.subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, reason="moved", by="test")
     revoked = await deployment.issue()
     await deployment.services.sessions.revoke(revoked, reason="revoked", by="test")
     live = await deployment.issue()
@@ -43,6 +43,6 @@ async def test_ended_sessions_say_why(deployment: TestDeployment) -> None:
     assert following is None
     assert {session.id: why for session, why in page} == {
         live.id: None,
-        revoked.id: Ending.REVOKED,
-        swept.id: Ending.SUBJECT_EPOCH,
+        revoked.id: Ended(Ending.REVOKED, NOON, "revoked"),
+        swept.id: Ended(Ending.SUBJECT_EPOCH, NOON, "moved"),
     }

@@ -23,7 +23,7 @@ async def obey(store: Store, verb: str, project: ProjectId, arguments: list[str]
         key = subject_key(project, SubjectId(name), Partition(int(partition)))
         subject = await store.get(key)
         assert isinstance(subject, Subject)
-        await store.apply(samples.put(subject.with_epoch(int(epoch))))
+        await store.apply(samples.put(samples.renewed(subject, int(epoch))))
         return
     if verb == "purge":
         await store.purge(ended_before=samples.NOW, due_before=samples.NOW, limit=1000)

@@ -5,21 +5,22 @@ import pytest
 
 from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
 from sessiond.domain.records import Kind, Record
-from sessiond.domain.sessions import Actor, Session, Standing
+from sessiond.domain.sessions import Session, Standing
 from sessiond.storage.cache import Recent, StandingCache
 from sessiond.testing import samples
 
 BOB = samples.subject(SubjectId("bob"), partition=samples.ELSEWHERE)
-ACTOR = Actor(name="bob", reason="r", subject=BOB.id, epoch=1)
+BOBS = samples.session(BOB.id, id=samples.session_id(samples.NOW, samples.ELSEWHERE))
 
 
 def complete(session: Session | None = None) -> Standing:
     return Standing(
-        session=session or samples.session(actor=ACTOR),
+        session=session or samples.session(actor=samples.actor(BOBS.id)),
         subject=samples.subject(),
         project=samples.project(),
         deployment=samples.deployment(),
         actor=BOB,
+        acting=BOBS,
     )
 
 
@@ -34,7 +35,7 @@ def test_what_was_kept_is_found_in_its_project_only() -> None:
     assert cache.get(samples.OTHER_PROJECT, standing.session.id) is None
 
 
-@pytest.mark.parametrize("missing", ["subject", "project", "deployment", "actor"])
+@pytest.mark.parametrize("missing", ["subject", "project", "deployment", "actor", "acting"])
 def test_an_incomplete_standing_is_not_kept(missing: str) -> None:
     cache, standing = StandingCache(10), complete()
     cache.put(msgspec.structs.replace(standing, **{missing: None}))
@@ -43,7 +44,7 @@ def test_an_incomplete_standing_is_not_kept(missing: str) -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [samples.subject(), samples.project(), samples.deployment(), BOB],
+    [samples.subject(), samples.project(), samples.deployment(), BOB, BOBS],
     ids=lambda record: record.kind,
 )
 def test_a_change_around_a_session_makes_it_forgotten(changed: Record) -> None:
@@ -75,7 +76,16 @@ def test_a_newer_subject_overtakes_the_standings_of_the_older() -> None:
     cache, old, new = StandingCache(10), complete(), complete()
     cache.put(old)
     assert new.subject is not None
-    new = msgspec.structs.replace(new, subject=new.subject.with_epoch(99))
+    new = msgspec.structs.replace(new, subject=samples.renewed(new.subject, 99))
+    cache.put(new)
+    assert cache.get(DEFAULT_PROJECT, old.session.id) is None
+    assert cache.get(DEFAULT_PROJECT, new.session.id) == new
+
+
+def test_a_newer_session_of_an_actor_overtakes_the_standings_of_the_older() -> None:
+    cache, old, new = StandingCache(10), complete(), complete()
+    cache.put(old)
+    new = msgspec.structs.replace(new, acting=BOBS.revoked(now=samples.NOW, reason="signed_out"))
     cache.put(new)
     assert cache.get(DEFAULT_PROJECT, old.session.id) is None
     assert cache.get(DEFAULT_PROJECT, new.session.id) == new

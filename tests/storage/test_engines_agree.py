@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from sessiond.domain.errors import Conflict
+from sessiond.domain.events import EventType
 from sessiond.domain.ids import (
     DEFAULT_PROJECT,
     Partition,
@@ -23,7 +24,7 @@ from sessiond.domain.ids import (
 )
 from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import Actor, session_key
-from sessiond.services.ports import Change, Selection, Store, Touch
+from sessiond.services.ports import Change, Place, Selection, Store, Touch
 from sessiond.storage.engine import Role
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
@@ -37,8 +38,16 @@ people = st.sampled_from(sorted(PEOPLE))
 projects = st.sampled_from((DEFAULT_PROJECT, samples.OTHER_PROJECT))
 ids = st.sampled_from(IDS)
 instants = st.integers(NOW - 3, NOW + 8)
+places = st.none() | st.sampled_from([Place(NOW + n, each) for n, each in enumerate(IDS)])
+partitions = st.sampled_from(sorted(PEOPLE.values()))
 generations = st.integers(-1, 4)
-actors = st.none() | people.map(lambda name: Actor(name="a", reason="r", subject=name, epoch=1))
+actors = st.none() | st.builds(
+    lambda name, session: Actor(
+        name="a", reason="r", subject=name, partition=PEOPLE[name], session=session, epoch=1
+    ),
+    people,
+    st.none() | ids,
+)
 selections = st.builds(
     Selection,
     kind=st.sampled_from((Kind.SESSION, Kind.SUBJECT, Kind.PROJECT, Kind.TALLY)),
@@ -163,7 +172,7 @@ class Agreement(RuleBasedStateMachine):
         self, subject: SubjectId, project: ProjectId, epoch: int, wrong: int, *, by_command: bool
     ) -> None:
         record = samples.subject(subject, project=project, partition=PEOPLE[subject], created_at=NOW + epoch)
-        self.put(record.with_epoch(epoch), wrong=wrong, by_command=by_command)
+        self.put(samples.renewed(record, epoch), wrong=wrong, by_command=by_command)
 
     @rule(project=projects, epoch=st.integers(-9, 9), by_command=st.booleans())
     def put_control_records(self, project: ProjectId, epoch: int, *, by_command: bool) -> None:
@@ -247,15 +256,31 @@ class Agreement(RuleBasedStateMachine):
             lambda store: store.list_by_subject(project, subject, live_at=live_at, limit=limit, before=before)
         )
 
-    @rule(selection=selections, limit=st.integers(0, 4), offset=st.integers(0, 3))
-    def scan_and_count(self, selection: Selection, limit: int, offset: int) -> None:
-        self.both(lambda store: store.scan(selection, limit=limit, offset=offset))
+    @rule(selection=selections, limit=st.integers(0, 4), offset=st.integers(0, 3), after=places)
+    def scan_and_count(self, selection: Selection, limit: int, offset: int, after: Place | None) -> None:
+        self.both(lambda store: store.scan(selection, limit=limit, offset=offset, after=after))
         self.both(lambda store: store.count(selection))
 
-    @rule(after=st.integers(0, 9), limit=st.integers(0, 9), project=st.none() | projects)
-    def events(self, after: int, limit: int, project: ProjectId | None) -> None:
-        self.both(lambda store: store.events(after=after, limit=limit, project=project))
+    @rule(
+        after=st.integers(0, 9),
+        limit=st.integers(0, 9),
+        project=st.none() | projects,
+        partition=st.none() | partitions,
+    )
+    def events(self, after: int, limit: int, project: ProjectId | None, partition: Partition | None) -> None:
+        self.both(lambda store: store.events(after=after, limit=limit, project=project, partition=partition))
         self.both(lambda store: store.newest_event())
+
+    @rule(
+        numbers=st.lists(st.integers(1, 9), max_size=3),
+        at=instants,
+        partition=partitions,
+        by_command=st.booleans(),
+    )
+    def rewrite_events(self, numbers: list[int], at: int, partition: Partition, *, by_command: bool) -> None:
+        told = samples.event(EventType.SUBJECT_DELETED, at=at, partition=partition)
+        rewritten = [(number, told) for number in numbers]
+        self.both(lambda store: store.rewrite_events(rewritten), by_command=by_command)
 
     @rule(session=ids, project=projects)
     def find_session(self, session: SessionId, project: ProjectId) -> None:

@@ -148,7 +148,7 @@ async def test_a_damaged_database_is_refused_by_the_server(tmp_path: Path) -> No
         await store.apply(samples.put(samples.tally(b"%d" % n, a=1)))
     await store.close()
     content = bytearray(path.read_bytes())
-    content[-3 * 4096 :] = os.urandom(3 * 4096)
+    content[-3 * 4096 :] = b"\xa5" * (3 * 4096)
     path.write_bytes(content)
     with pytest.raises(Misconfigured, match="damaged; restore it from a backup"):
         await open_store(url_of(path), role=Role.SERVER)
@@ -159,14 +159,16 @@ async def test_migrations_run_once_each_and_in_order(tmp_path: Path, monkeypatch
     store = await open_store(url_of(path), role=Role.SERVER)
     await store.apply(samples.put(alice))
     await store.close()
-    newer = [*migrations.migrations(), (2, "CREATE TABLE two (x);\nCREATE TABLE three (x);\n")]
+    known = migrations.migrations()
+    following = known[-1][0] + 1
+    newer = [*known, (following, "CREATE TABLE two (x);\nCREATE TABLE three (x);\n")]
     monkeypatch.setattr(migrations, "migrations", lambda: newer)
     for _ in range(2):
         store = await open_store(url_of(path), role=Role.SERVER)
         assert await store.get(alice.key) == alice
         await store.close()
     database = sqlite3.connect(path)
-    assert database.execute("PRAGMA user_version").fetchone() == (2,)
+    assert database.execute("PRAGMA user_version").fetchone() == (following,)
     assert database.execute("SELECT count(*) FROM three").fetchone() == (0,)
     database.close()
 
@@ -176,7 +178,7 @@ async def test_a_command_does_not_upgrade_under_a_running_server(
 ) -> None:
     url = url_of(tmp_path / "x.db")
     server = await open_store(url, role=Role.SERVER)
-    newer = [*migrations.migrations(), (2, "CREATE TABLE two (x);\n")]
+    newer = [*migrations.migrations(), (99, "CREATE TABLE two (x);\n")]
     monkeypatch.setattr(migrations, "migrations", lambda: newer)
     with pytest.raises(Misconfigured, match="older version and in use"):
         await open_store(url, role=Role.TOOL)
@@ -189,7 +191,7 @@ async def test_a_failed_migration_changes_nothing(tmp_path: Path, monkeypatch: p
     path = tmp_path / "x.db"
     store = await open_store(url_of(path), role=Role.SERVER)
     await store.close()
-    broken = [*migrations.migrations(), (2, "CREATE TABLE two (x);\nCREATE TABLE two (x);\n")]
+    broken = [*migrations.migrations(), (99, "CREATE TABLE two (x);\nCREATE TABLE two (x);\n")]
     monkeypatch.setattr(migrations, "migrations", lambda: broken)
     with pytest.raises(Misconfigured, match="cannot be opened"):
         await open_store(url_of(path), role=Role.SERVER)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sessiond.domain.errors import Unavailable
-from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SessionId
+from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SessionId, SubjectId
 from sessiond.domain.sessions import Session
 from sessiond.domain.subjects import Subject
 from sessiond.services.ports import Store
@@ -56,7 +56,7 @@ def tell(url: str, server: Store) -> Iterator[Tell]:
 
         yield tell
         requests.close()
-        assert command.wait(10) == 0
+        assert command.wait(120) == 0
 
 
 async def known(server: Store, *sessions: Session) -> None:
@@ -100,6 +100,21 @@ async def test_no_revocation_by_another_process_is_missed(server: Store, tell: T
         assert standing.session.revoked_at is not None
 
 
+async def test_the_end_of_an_actor_s_session_by_another_process_is_noticed(server: Store, tell: Tell) -> None:
+    bob = samples.subject(SubjectId("bob"), partition=samples.ELSEWHERE)
+    own = samples.session(bob.id, id=samples.session_id(NOW, samples.ELSEWHERE))
+    await server.apply(samples.put(bob, own))
+    acted, plain = samples.session(actor=samples.actor(own.id)), samples.session()
+    await known(server, acted, plain)
+    for verb in ("revoke", "forget"):
+        tell(verb, own.id.hex())
+        assert peek(server, acted.id) is None
+        assert peek(server, plain.id) == plain
+        standing = await server.find_session(DEFAULT_PROJECT, acted.id)
+        assert standing is not None
+        assert standing.acting is None or standing.acting.revoked_at is not None
+
+
 async def test_none_is_missed_while_the_server_writes_and_reads_too(server: Store, tell: Tell) -> None:
     sessions = [samples.session() for _ in range(60)]
     await known(server, *sessions)
@@ -136,7 +151,7 @@ async def test_a_record_that_is_read_often_is_never_an_old_one(server: Store, te
         after = await server.get(before.key)
         assert isinstance(after, Subject)
         assert after.epoch == epoch
-        renewed = after.with_epoch(-epoch)
+        renewed = samples.renewed(after, -epoch)
         await server.apply(samples.put(renewed))
         assert await server.get(before.key) == renewed
 

@@ -93,11 +93,11 @@ async def revoke(
     owner = (await services.projects.find(project)).id
     if subject is not None:
         await services.subjects.require(owner, SubjectId(subject))
-        await services.subjects.revoke_sessions(owner, SubjectId(subject), by=BY)
+        await services.subjects.revoke_sessions(owner, SubjectId(subject), reason=reason, by=BY)
         return Answer({"subject": subject}, (harmless(f"All sessions of {subject} have ended."),))
     if everyone:
         confirm(f"Every session of the project {project} ends. Go on?", yes=yes)
-        await services.projects.revoke_sessions(owner, by=BY)
+        await services.projects.revoke_sessions(owner, reason=reason, by=BY)
         return Answer({"project": owner}, (harmless(f"All sessions of the project {project} have ended."),))
     found = [await services.sessions.get(owner, _identifier(text)) for text in sessions or ()]
     for standing in found:

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import msgspec
 
-from sessiond.domain.endings import ending, refuse_ended
+from sessiond.domain.endings import ending, refuse_ended, time_limit
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import ProjectId, SessionId
 from sessiond.domain.instants import Instant, millis
@@ -81,10 +81,10 @@ def admit_access(standing: Standing, claim: Claim, *, now: Instant, grace: timed
 
 def admitted_until(standing: Standing, generation: int, expires_at: Instant, *, grace: timedelta) -> Instant:
     """Return the first instant at which time alone changes the answer to an access token that is admitted now."""
-    session, idle = standing.session, standing.session.idle_timeout_ms
-    until = min(expires_at, session.expires_at)
-    if idle is not None:
-        until = min(until, session.last_seen_at + idle)
+    session = standing.session
+    until = min(expires_at, time_limit(session))
+    if standing.acting is not None:
+        until = min(until, time_limit(standing.acting))
     if generation < session.generation:
         until = min(until, session.rotated_at + millis(grace))
     return until

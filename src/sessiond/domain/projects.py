@@ -20,6 +20,15 @@ Epoch = int
 """A random signed 64-bit value, compared for equality only."""
 
 
+class LastEnding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How all sessions of an *epoch* were ended by the one after it, so that they can still say why."""
+
+    epoch: Epoch
+    at: Instant
+    reason: str
+    by: str
+
+
 LONGEST_NAME = 64
 
 
@@ -64,7 +73,10 @@ class Deployment(Record, frozen=True, kw_only=True, gc=False):
 
 
 class Project(Record, frozen=True, kw_only=True, gc=False):
-    """A tenant's control record. *policy* None means the deployment's configured one."""
+    """A tenant's control record. *policy* None means the deployment's configured one.
+
+    *last_ending* tells of the epoch before this one, if there was one.
+    """
 
     kind: ClassVar[Kind] = Kind.PROJECT
     id: ProjectId
@@ -73,6 +85,7 @@ class Project(Record, frozen=True, kw_only=True, gc=False):
     created_at: Instant
     policy: Policy | None = None
     publishable_key_digest: bytes | None = None
+    last_ending: LastEnding | None = None
 
     @property
     def key(self) -> Key:
@@ -81,6 +94,11 @@ class Project(Record, frozen=True, kw_only=True, gc=False):
     @property
     def sorted_at(self) -> Instant:
         return self.created_at
+
+    def with_epoch(self, epoch: Epoch, *, now: Instant, reason: str, by: str) -> Project:
+        """Return the project with all its sessions ended."""
+        told = LastEnding(epoch=self.epoch, at=now, reason=reason, by=by)
+        return msgspec.structs.replace(self, epoch=epoch, last_ending=told, version=self.version + 1)
 
 
 class ServerKey(Record, frozen=True, kw_only=True, gc=False):

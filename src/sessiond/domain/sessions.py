@@ -9,7 +9,7 @@ from typing import ClassVar
 import msgspec
 
 from sessiond.domain.errors import Unauthenticated
-from sessiond.domain.ids import ProjectId, SessionId, SubjectId, partition_of
+from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId, partition_of
 from sessiond.domain.instants import Instant
 from sessiond.domain.projects import Deployment, Epoch, Project
 from sessiond.domain.records import Key, Kind, Record
@@ -43,14 +43,18 @@ class Client(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Who acts when it is not the subject (RFC 8693 section 4.1), and why.
+    """Who acts when it is not the subject (RFC 8693 section 4.1), why, and on which ticket.
 
-    *subject* and *epoch* are set where the actor is a subject of ours: the session ends with the actor's sessions.
+    *subject*, *partition*, *session* and *epoch* are set where the actor is a subject of ours: the session ends with
+    that session of the actor's, and with all of the actor's. *actor* is who acted as this actor before; it only tells.
     """
 
     name: str
     reason: str
+    ticket: str | None = None
     subject: SubjectId | None = None
+    partition: Partition | None = None
+    session: SessionId | None = None
     epoch: Epoch | None = None
     actor: Actor | None = None
 
@@ -173,13 +177,17 @@ def session_key(project: ProjectId, session: SessionId) -> Key:
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
-    """A session with everything its life depends on, read at one instant."""
+    """A session with everything its life depends on, read at one instant.
+
+    *actor* is the subject who acts and *acting* the actor's own session, where the actor is a subject of ours.
+    """
 
     session: Session
     subject: Subject | None
     project: Project | None
     deployment: Deployment | None
     actor: Subject | None = None
+    acting: Session | None = None
 
 
 INVALID = Unauthenticated("invalid_token", "The token is not valid here.")

@@ -13,7 +13,7 @@ from sessiond.domain.errors import Forbidden
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition, ProjectId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.profiles import check_name, patched
-from sessiond.domain.projects import Epoch
+from sessiond.domain.projects import Epoch, LastEnding
 from sessiond.domain.records import Key, Kind, Record
 
 SUBJECT_RESERVED = Forbidden("subject_reserved", "This id is the operator's; choose another.")
@@ -44,7 +44,8 @@ class Subject(Record, frozen=True, kw_only=True, gc=False):
 
     Its sessions live only while their subject epoch equals *epoch*: a new epoch ends them all in one write.
     *profile* holds what an application told about it (display name, mail address, metadata): personal, not secret.
-    *link* is what a device was linked to last; it counts while that session lives.
+    *link* is what a device was linked to last; it counts while that session lives. *last_ending* tells of the epoch
+    before this one, if there was one.
     """
 
     kind: ClassVar[Kind] = Kind.SUBJECT
@@ -60,6 +61,7 @@ class Subject(Record, frozen=True, kw_only=True, gc=False):
     hint: str | None = None
     profile: Mapping[str, object] = {}
     link: Link | None = None
+    last_ending: LastEnding | None = None
 
     @property
     def key(self) -> Key:
@@ -73,15 +75,17 @@ class Subject(Record, frozen=True, kw_only=True, gc=False):
     def sorted_at(self) -> Instant:
         return self.created_at
 
-    def with_epoch(self, epoch: Epoch) -> Subject:
+    def with_epoch(self, epoch: Epoch, *, now: Instant, reason: str, by: str) -> Subject:
         """Return the subject with all its sessions ended."""
-        return msgspec.structs.replace(self, epoch=epoch, version=self.version + 1)
+        told = LastEnding(epoch=self.epoch, at=now, reason=reason, by=by)
+        return msgspec.structs.replace(self, epoch=epoch, last_ending=told, version=self.version + 1)
 
-    def disabled(self, *, now: Instant, epoch: Epoch) -> Subject:
+    def disabled(self, *, now: Instant, epoch: Epoch, by: str) -> Subject:
         """Return the subject disabled, all its sessions ended; disabling twice keeps the first time."""
-        return msgspec.structs.replace(
-            self, disabled_at=self.disabled_at or now, epoch=epoch, version=self.version + 1
-        )
+        if self.disabled_at is not None:
+            return msgspec.structs.replace(self, version=self.version + 1)
+        ended = self.with_epoch(epoch, now=now, reason="disabled", by=by)
+        return msgspec.structs.replace(ended, disabled_at=now)
 
     def enabled(self) -> Subject:
         """Return the subject enabled; ended sessions stay ended."""

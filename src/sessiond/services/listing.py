@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sessiond.domain.endings import Ending
+from sessiond.domain.endings import Ended, ending, how_ended
 from sessiond.domain.ids import ProjectId, SessionId, SubjectId
 from sessiond.domain.session_filters import Filter, State
 from sessiond.domain.sessions import Session
@@ -31,7 +31,7 @@ class Listing:
         *,
         limit: int,
         before: SessionId | None = None,
-    ) -> tuple[Sequence[tuple[Session, Ending | None]], SessionId | None]:
+    ) -> tuple[Sequence[tuple[Session, Ended | None]], SessionId | None]:
         """Return a page of the subject's sessions with why each ended, newest first, and the next page's *before*.
 
         At most *limit*, of ids below *before*; fewer where few of many are wanted. None for the next page's says that
@@ -45,12 +45,13 @@ class Listing:
             limit=_LOOKED_AT,
             before=before,
         )
-        found: list[tuple[Session, Ending | None]] = []
+        found: list[tuple[Session, Ended | None]] = []
         seen: SessionId | None = None
-        for row, why in zip(rows, await self._sessions.endings(rows, now), strict=True):
+        for standing in await self._sessions.standings(rows):
+            row, why = standing.session, ending(standing, now)
             if wanted.holds(row, why):
                 if len(found) == limit:
                     return found, seen
-                found.append((row, why))
+                found.append((row, None if why is None else how_ended(standing, why)))
             seen = row.id
         return found, seen if len(rows) == _LOOKED_AT else None

@@ -109,5 +109,5 @@ class Operators:
         async with self._rotating:
             with self._keeper.replacing(secret):
                 await self._contention.settle((DEFAULT_PROJECT, "deployment"), attempt)
-        await self._subjects.revoke_sessions(DEFAULT_PROJECT, OPERATOR, by=by)
+        await self._subjects.revoke_sessions(DEFAULT_PROJECT, OPERATOR, reason="master_token_rotated", by=by)
         return secret

@@ -60,7 +60,7 @@ class OwnSessions:
         standing = await self.get(holder, session)
         await self._sessions.revoke(standing.session, reason=reason, by=by)
 
-    async def end_others(self, holder: Session, *, by: str) -> None:
+    async def end_others(self, holder: Session, *, reason: str = "signed_out_elsewhere", by: str) -> None:
         """End all of the subject's sessions but the holder's, in one write.
 
         The subject gets a new epoch, and the holder's session is taken along: whatever is issued meanwhile under the
@@ -80,13 +80,13 @@ class OwnSessions:
                 project=subject.project,
                 subject=subject.id,
                 by=by,
-                data={"kept": id_text(kept.id)},
+                data={"kept": id_text(kept.id), "reason": reason},
             )
             await self._store.apply(
                 Change(
                     partition=subject.partition,
                     expects={subject.key: subject.version, kept.key: kept.version},
-                    puts=[subject.with_epoch(epoch), kept.under(epoch)],
+                    puts=[subject.with_epoch(epoch, now=now, reason=reason, by=by), kept.under(epoch)],
                     events=[event],
                 )
             )

@@ -133,8 +133,9 @@ class Pins:
                 raise _unknown(name)
             if found.subject_kind is not SubjectKind.USER:
                 raise StateConflict("no_user", f"The subject {subject!r} is no user.")
-            ended = found.with_epoch(epoch)
-            record = _pin(ended, text, kid, self._clock.now(), former)
+            now = self._clock.now()
+            ended = found.with_epoch(epoch, now=now, reason="pin_set", by=by)
+            record = _pin(ended, text, kid, now, former)
             await self._write(ended, record, by, EventType.SUBJECT_SESSIONS_REVOKED)
             return PinUser(ended, record)
 

@@ -63,6 +63,13 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     expired: bool = False
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Where a page of a scan ended: the `sorted_at` of its last record, and the id in that record's key."""
+
+    sorted_at: Instant
+    id: bytes
+
+
 class Store(Protocol):
     """Records with compare-and-swap within a partition. One implementation per engine.
 
@@ -79,9 +86,10 @@ class Store(Protocol):
         ...
 
     async def find_session(self, project: ProjectId, session: SessionId) -> Standing | None:
-        """Return the session with its subject, project, deployment and actor, read at one instant, or None.
+        """Return the session with its subject, project, deployment and whoever acts in it, or None.
 
-        It sees every write that was acknowledged, by any process, before the call.
+        It sees every write that was acknowledged, by any process, before the call. All is read at one instant, but for
+        the acting subject and that subject's session, which may be of a later one.
         """
         ...
 
@@ -108,8 +116,15 @@ class Store(Protocol):
         """
         ...
 
-    async def scan(self, selection: Selection, *, limit: int, offset: int = 0) -> Sequence[Record]:
-        """Return at most *limit* records, newest `sorted_at` first (then highest id), after skipping *offset*."""
+    async def scan(
+        self, selection: Selection, *, limit: int, offset: int = 0, after: Place | None = None
+    ) -> Sequence[Record]:
+        """Return at most *limit* records, newest `sorted_at` first (then highest id), after skipping *offset*.
+
+        With *after* only those that come later in this order than that place, whether or not its record is still
+        there: pages that begin where the last one ended miss nothing and repeat nothing, whatever is written
+        meanwhile. It asks for a selection of one project, in which no two records of a kind have the same id.
+        """
         ...
 
     async def count(self, selection: Selection) -> int:
@@ -141,11 +156,24 @@ class Store(Protocol):
         ...
 
     async def events(
-        self, *, after: int, limit: int, project: ProjectId | None = None
+        self,
+        *,
+        after: int,
+        limit: int,
+        project: ProjectId | None = None,
+        partition: Partition | None = None,
     ) -> Sequence[tuple[int, Event]]:
-        """Return events with their sequence, oldest first, whose sequence is above *after*.
+        """Return events with their sequence, lowest first, whose sequence is above *after*.
 
-        Sequences rise strictly within a partition.
+        Sequences rise strictly, in the order of commits, within a partition. Across the partitions of an engine with
+        several writers the order is approximate: who must miss nothing follows each partition by itself.
+        """
+        ...
+
+    async def rewrite_events(self, rewritten: Sequence[tuple[int, Event]]) -> None:
+        """Replace what is told at each sequence, in the partition of the event that is given; all else stays.
+
+        One that is not there (any more) is skipped. The sequence, the partition and the order do not change.
         """
         ...
 

@@ -107,18 +107,19 @@ class Projects:
             created_at=now,
         )
 
-    async def revoke_sessions(self, project: ProjectId, *, by: str) -> None:
+    async def revoke_sessions(self, project: ProjectId, *, reason: str = "revoked", by: str) -> None:
         """End every session of the project in one write."""
         epoch = int.from_bytes(self._entropy.bytes(8), signed=True)
 
         async def attempt() -> None:
             now, old = self._clock.now(), await self.require(project)
+            event = _control_event(EventType.PROJECT_SESSIONS_REVOKED, now, by, {"reason": reason}, project)
             await self._store.apply(
                 Change(
                     partition=CONTROL_PARTITION,
                     expects={old.key: old.version},
-                    puts=[msgspec.structs.replace(old, epoch=epoch, version=old.version + 1)],
-                    events=[_control_event(EventType.PROJECT_SESSIONS_REVOKED, now, by, {}, project)],
+                    puts=[old.with_epoch(epoch, now=now, reason=reason, by=by)],
+                    events=[event],
                 )
             )
 

@@ -47,7 +47,7 @@ class Revoking:
         return [row.id for row in found]
 
     async def revoke_others(
-        self, project: ProjectId, subject: SubjectId, *, kept: SessionId, by: str
+        self, project: ProjectId, subject: SubjectId, *, kept: SessionId, reason: str, by: str
     ) -> None:
         """End all of a subject's sessions but *kept*, in one write.
 
@@ -60,7 +60,7 @@ class Revoking:
         if ending(standing, self._clock.now()) is not None:
             raise SESSION_ENDED
         try:
-            await self._own.end_others(standing.session, by=by)
+            await self._own.end_others(standing.session, reason=reason, by=by)
         except Unauthenticated as refusal:
             refusal.forget_where()
             raise SESSION_ENDED from None

@@ -13,8 +13,10 @@ from sessiond.domain.errors import Conflict, NotFound, Unauthenticated, Unavaila
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import ProjectId, SessionId, SubjectId
 from sessiond.domain.instants import Instant
+from sessiond.domain.projects import Deployment, Project, deployment_key, project_key
 from sessiond.domain.refresh import Verdict, decide
 from sessiond.domain.sessions import INVALID, Session, Standing
+from sessiond.domain.subjects import Subject, subject_key
 from sessiond.services.ports import Change, Revocation
 from sessiond.services.token_forms import Form
 from sessiond.services.tokens import WRONG_KIND, Presented
@@ -145,26 +147,30 @@ class Sessions(Verifying):
         rows = await self._store.list_by_subject(project, subject, live_at=now, limit=limit, before=before)
         return await self._living(rows, now), rows[-1].id if len(rows) == limit else None
 
-    async def endings(self, rows: Sequence[Session], now: Instant) -> Sequence[Ending | None]:
-        """Return why each of *rows*, all of one subject, has ended by *now*; None for those that live."""
+    async def standings(self, rows: Sequence[Session]) -> Sequence[Standing]:
+        """Return *rows*, all of one project, each with what its life depends on.
+
+        What they share is read once, at one instant; an impersonation is read anew, with who acts.
+        """
         if not rows:
             return ()
-        sibling = await self._store.find_session(rows[0].project, rows[0].id)
-        if sibling is None:
-            return [Ending.SUBJECT_GONE] * len(rows)
-        return [ending(await self._standing_of(row, sibling), now) for row in rows]
+        keys = {row.subject: subject_key(row.project, row.subject, row.key.partition) for row in rows}
+        found = await self._store.get_many([project_key(rows[0].project), deployment_key(), *keys.values()])
+        project = found[0] if isinstance(found[0], Project) else None
+        deployment = found[1] if isinstance(found[1], Deployment) else None
+        subjects = {record.id: record for record in found[2:] if isinstance(record, Subject)}
+        standings = [Standing(row, subjects.get(row.subject), project, deployment) for row in rows]
+        return [await self._with_actor(standing) for standing in standings]
 
     async def _living(self, rows: Sequence[Session], now: Instant) -> Sequence[Session]:
-        whys = await self.endings(rows, now)
-        return [row for row, why in zip(rows, whys, strict=True) if why is None]
+        standings = await self.standings(rows)
+        return [each.session for each in standings if ending(each, now) is None]
 
-    async def _standing_of(self, row: Session, sibling: Standing) -> Standing:
-        """Return the standing of *row* from that of another session of its subject; an actor is read."""
+    async def _with_actor(self, standing: Standing) -> Standing:
+        row = standing.session
         if row.actor is None or row.actor.subject is None:
-            return msgspec.structs.replace(sibling, session=row, actor=None)
-        return await self._store.find_session(row.project, row.id) or msgspec.structs.replace(
-            sibling, session=row
-        )
+            return standing
+        return await self._store.find_session(row.project, row.id) or standing
 
     async def revoke(self, session: Session, *, reason: str, by: str) -> Session | None:
         """End one session; ending twice keeps the first reason. Durable, and seen by every verify, on return."""

@@ -102,6 +102,7 @@ class Subjects:
         *,
         by: str,
         what: EventType = EventType.SUBJECT_CHANGED,
+        reason: str | None = None,
     ) -> Subject:
         """Replace the subject by what *transition* makes of it (a pure function; it may run more than once)."""
 
@@ -114,24 +115,27 @@ class Subjects:
                     partition=old.partition,
                     expects={old.key: old.version},
                     puts=[msgspec.structs.replace(new, version=old.version + 1)],
-                    events=[_event(old, what, by, now)],
+                    events=[_event(old, what, by, now, reason)],
                 )
             )
             return new
 
         return await self._contention.settle((project, subject), attempt)
 
-    async def revoke_sessions(self, project: ProjectId, subject: SubjectId, *, by: str) -> None:
+    async def revoke_sessions(
+        self, project: ProjectId, subject: SubjectId, *, reason: str = "revoked", by: str
+    ) -> None:
         """End all of a subject's sessions in one write; an unknown subject has none, which is no error."""
         if await self.get(project, subject) is None:
             return
-        epoch = self._epoch()
+        now, epoch = self._clock.now(), self._epoch()
         await self.change(
             project,
             subject,
-            lambda old: old.with_epoch(epoch),
+            lambda old: old.with_epoch(epoch, now=now, reason=reason, by=by),
             by=by,
             what=EventType.SUBJECT_SESSIONS_REVOKED,
+            reason=reason,
         )
 
     async def disable(self, project: ProjectId, subject: SubjectId, *, by: str) -> Subject:
@@ -140,7 +144,7 @@ class Subjects:
         return await self.change(
             project,
             subject,
-            lambda old: old.disabled(now=now, epoch=epoch),
+            lambda old: old.disabled(now=now, epoch=epoch, by=by),
             by=by,
             what=EventType.SUBJECT_DISABLED,
         )
@@ -172,7 +176,13 @@ class Subjects:
         return int.from_bytes(self._entropy.bytes(8), signed=True)
 
 
-def _event(subject: Subject, what: EventType, by: str, now: Instant) -> Event:
+def _event(subject: Subject, what: EventType, by: str, now: Instant, reason: str | None = None) -> Event:
     return Event(
-        type=what, at=now, partition=subject.partition, project=subject.project, subject=subject.id, by=by
+        type=what,
+        at=now,
+        partition=subject.partition,
+        project=subject.project,
+        subject=subject.id,
+        by=by,
+        data={} if reason is None else {"reason": reason},
     )

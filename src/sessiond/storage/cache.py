@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from sessiond.domain.ids import ProjectId, SessionId, SubjectId
 from sessiond.domain.records import Kind
-from sessiond.domain.sessions import Standing
+from sessiond.domain.sessions import Session, Standing
 from sessiond.domain.subjects import Subject
 
 K = TypeVar("K", bound=Hashable)
@@ -53,7 +53,7 @@ class Recent(Generic[K, V]):
 
 
 class StandingCache:
-    """Standings by session, each good only as long as its subject and its actor are the ones that are kept.
+    """Standings by session, each good only as long as its subject, actor and actor's session are those that are kept.
 
     Only complete standings are kept, so that nothing that is merely added can overtake one.
     """
@@ -61,6 +61,7 @@ class StandingCache:
     def __init__(self, limit: int) -> None:
         self._standings: Recent[SessionId, Standing] = Recent(limit)
         self._subjects: Recent[tuple[ProjectId, SubjectId], Subject] = Recent(limit)
+        self._acting: Recent[SessionId, Session] = Recent(limit)
 
     def __len__(self) -> int:
         return len(self._standings)
@@ -70,21 +71,19 @@ class StandingCache:
         standing = self._standings.get(session)
         if standing is None:
             return None
-        found, acting = standing.session, standing.actor
+        found, actor = standing.session, standing.actor
         home = found.project
         if home != project or self._subjects.get((home, found.subject)) is not standing.subject:
             return None
-        if acting is not None and self._subjects.get((home, acting.id)) is not acting:
-            return None
-        return standing
+        return standing if actor is None or self._still_acts(home, actor, standing.acting) else None
 
     def put(self, standing: Standing) -> None:
         """Keep *standing* if it is complete."""
-        found, subject, actor = standing.session, standing.subject, standing.actor
+        found, subject, actor, acting = standing.session, standing.subject, standing.actor, standing.acting
         if subject is None or standing.project is None or standing.deployment is None:
             return
         acts = found.actor is not None and found.actor.subject is not None
-        if acts and actor is None:
+        if acts and (actor is None or acting is None):
             return
         kept = Standing(
             session=found,
@@ -92,6 +91,7 @@ class StandingCache:
             project=standing.project,
             deployment=standing.deployment,
             actor=self._shared(found.project, actor) if actor is not None else None,
+            acting=self._shared_session(acting) if acting is not None else None,
         )
         self._standings.put(found.id, kept)
 
@@ -100,6 +100,7 @@ class StandingCache:
         match kind:
             case Kind.SESSION:
                 self._standings.drop(SessionId(identifier))
+                self._acting.drop(SessionId(identifier))
             case Kind.SUBJECT:
                 self._subjects.drop((project, SubjectId(identifier.decode())))
             case Kind.PROJECT | Kind.DEPLOYMENT:
@@ -111,6 +112,11 @@ class StandingCache:
         """Forget everything."""
         self._standings.clear()
         self._subjects.clear()
+        self._acting.clear()
+
+    def _still_acts(self, project: ProjectId, actor: Subject, acting: Session | None) -> bool:
+        known = self._subjects.get((project, actor.id))
+        return known is actor and acting is not None and self._acting.get(acting.id) is acting
 
     def _shared(self, project: ProjectId, subject: Subject) -> Subject:
         """Return the kept subject where it is equal, so that a subject's sessions all stand on the same one."""
@@ -119,3 +125,11 @@ class StandingCache:
             return known
         self._subjects.put((project, subject.id), subject)
         return subject
+
+    def _shared_session(self, acting: Session) -> Session:
+        """Return the kept session of an actor where it is equal, so that all that it acts in stand on the same one."""
+        known = self._acting.get(acting.id)
+        if known == acting:
+            return known
+        self._acting.put(acting.id, acting)
+        return acting

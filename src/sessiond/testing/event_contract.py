@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from sessiond.domain.errors import Conflict
 from sessiond.domain.events import EventType
-from sessiond.domain.ids import DEFAULT_PROJECT, Partition
+from sessiond.domain.ids import DEFAULT_PROJECT, Partition, SubjectId
 from sessiond.services.ports import Change, Store
 from sessiond.testing import samples
 from sessiond.testing.samples import NOW
@@ -59,6 +60,45 @@ class EventContract:
         found = await store.events(after=0, limit=9, project=samples.OTHER_PROJECT)
         assert [event for _, event in found] == [theirs]
         assert len(await store.events(after=0, limit=9, project=DEFAULT_PROJECT)) == 1
+
+    async def test_events_can_be_of_one_partition(self, store: Store) -> None:
+        here = [samples.event(at=NOW + n) for n in range(3)]
+        there = samples.event(partition=samples.ELSEWHERE)
+        for event in (here[0], there, *here[1:]):
+            await store.apply(Change(partition=event.partition, expects={}, events=[event]))
+        found = await store.events(after=0, limit=9, partition=samples.PARTITION)
+        assert [event for _, event in found] == here
+        rest = await store.events(after=found[0][0], limit=1, partition=samples.PARTITION)
+        assert rest == found[1:2]
+        assert [
+            event
+            for _, event in await store.events(
+                after=0, limit=9, partition=samples.ELSEWHERE, project=samples.OTHER_PROJECT
+            )
+        ] == []
+
+    async def test_an_event_is_rewritten_where_it_stands(self, store: Store) -> None:
+        told = [samples.event(at=NOW + n) for n in range(3)]
+        await store.apply(Change(partition=samples.PARTITION, expects={}, events=told))
+        before = await store.events(after=0, limit=9)
+        renamed = msgspec.structs.replace(told[1], subject=SubjectId("erased"), by="erased", data={"n": 1})
+        bare = msgspec.structs.replace(told[2], session=None, subject=None, data={})
+        await store.rewrite_events([(before[1][0], renamed), (before[2][0], bare)])
+        numbers = [sequence for sequence, _ in before]
+        assert await store.events(after=0, limit=9) == list(
+            zip(numbers, [told[0], renamed, bare], strict=True)
+        )
+        assert await store.newest_event() == numbers[-1]
+
+    async def test_an_event_that_is_not_there_is_not_rewritten(self, store: Store) -> None:
+        told = samples.event()
+        await store.apply(Change(partition=samples.PARTITION, expects={}, events=[told]))
+        before = await store.events(after=0, limit=9)
+        (number, _), elsewhere = before[0], samples.event(partition=samples.ELSEWHERE)
+        await store.rewrite_events([(number + 1, told), (number, elsewhere)])
+        await store.rewrite_events([])
+        assert await store.events(after=0, limit=9) == before
+        assert list(await store.events(after=0, limit=9, partition=samples.ELSEWHERE)) == []
 
     async def test_the_newest_event_is_zero_and_then_the_highest_sequence(self, store: Store) -> None:
         assert await store.newest_event() == 0

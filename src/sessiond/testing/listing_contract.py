@@ -8,7 +8,7 @@ import pytest
 
 from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
 from sessiond.domain.records import Kind, Record
-from sessiond.services.ports import Selection, Store
+from sessiond.services.ports import Place, Selection, Store
 from sessiond.testing import samples
 from sessiond.testing.samples import ALICE, HOUR, NOW
 
@@ -61,7 +61,7 @@ class ListingContract:
     async def test_epochs_do_not_matter_to_a_list(self, store: Store) -> None:
         session = samples.session()
         await _put(store, session, samples.subject())
-        await _put(store, samples.subject().with_epoch(1))
+        await _put(store, samples.renewed(samples.subject(), 1))
         assert await store.list_by_subject(DEFAULT_PROJECT, ALICE, live_at=NOW) == [session]
 
     async def test_a_list_can_be_read_in_pages(self, store: Store) -> None:
@@ -99,6 +99,39 @@ class ListingContract:
         assert await store.scan(everything, limit=2, offset=3) == newest_first[3:]
         assert list(await store.scan(everything, limit=2, offset=5)) == []
         assert list(await store.scan(everything, limit=0)) == []
+
+    @pytest.mark.parametrize("kind", [Kind.SESSION, Kind.SUBJECT])
+    async def test_a_scan_goes_on_after_a_place(self, store: Store, kind: Kind) -> None:
+        newest_first = _in_places(kind)
+        await _put(store, *newest_first)
+        selection = Selection(kind=kind, project=DEFAULT_PROJECT)
+        for n, record in enumerate(newest_first):
+            assert list(await store.scan(selection, limit=9, after=_place(record))) == newest_first[n + 1 :]
+        page = await store.scan(selection, limit=2, offset=1, after=_place(newest_first[0]))
+        assert page == newest_first[2:4]
+
+    @pytest.mark.parametrize("kind", [Kind.SESSION, Kind.SUBJECT])
+    async def test_pages_neither_miss_nor_repeat_what_stays_while_others_come_and_go(
+        self, store: Store, kind: Kind
+    ) -> None:
+        newer, *newest_first = _in_places(kind)
+        await _put(store, *newest_first)
+        selection = Selection(kind=kind, project=DEFAULT_PROJECT)
+        first = await store.scan(selection, limit=2)
+        await _put(store, newer)
+        await store.apply(samples.delete(first[-1].key, 1))
+        rest = await store.scan(selection, limit=9, after=_place(first[-1]))
+        assert [*first, *rest] == newest_first
+
+    @pytest.mark.parametrize("kind", [Kind.SESSION, Kind.SUBJECT])
+    async def test_a_place_is_within_the_selection(self, store: Store, kind: Kind) -> None:
+        here = _in_places(kind)
+        foreign = samples.session(project=samples.OTHER_PROJECT, created_at=NOW - 1)
+        stranger = samples.subject(BOB, project=samples.OTHER_PROJECT, created_at=NOW - 1)
+        await _put(store, *here, foreign, stranger)
+        owner = "alice" if kind is Kind.SESSION else "user"
+        selection = Selection(kind=kind, project=DEFAULT_PROJECT, owner=owner)
+        assert await store.scan(selection, limit=9, after=_place(here[1])) == here[2:]
 
     async def test_a_selection_is_about_one_kind(self, store: Store) -> None:
         session, alice = samples.session(), samples.subject()
@@ -152,6 +185,18 @@ class ListingContract:
         assert await store.count(everything) == len([session, BOB])
         await store.apply(samples.delete(session.key, 2))
         assert await store.count(everything) == 1
+
+
+def _place(record: Record) -> Place:
+    return Place(record.sorted_at, record.key.id)
+
+
+def _in_places(kind: Kind) -> list[Record]:
+    """Return records of *kind*, newest first, some of them of the same instant."""
+    if kind is Kind.SESSION:
+        sessions: list[Record] = [samples.session(created_at=NOW - n // 2) for n in range(5)]
+        return sorted(sessions, key=lambda session: session.key.id, reverse=True)
+    return [samples.subject(SubjectId(f"s{9 - n}"), created_at=NOW - n // 2) for n in range(5)]
 
 
 _NAMED = (("b", 1), ("a", 0), ("c", 0), ("a2", 2))

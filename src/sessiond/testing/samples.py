@@ -18,7 +18,7 @@ from sessiond.domain.ids import (
     partition_of,
 )
 from sessiond.domain.instants import Instant
-from sessiond.domain.projects import Deployment, Project, Tally
+from sessiond.domain.projects import Deployment, Epoch, LastEnding, Project, Tally
 from sessiond.domain.records import Key, Record
 from sessiond.domain.sessions import AccessFormat, Actor, Browser, Client, Epochs, Session, SessionKind
 from sessiond.domain.subjects import Subject
@@ -93,7 +93,16 @@ def full_session() -> Session:
         client=Client(address="2001:db8::1", user_agent="Mozilla/5.0 (…)", name="Alice's phone"),
         acr="urn:example:gold",
         amr=("pwd", "otp"),
-        actor=Actor(name="operator", reason="ticket 7", subject=SubjectId("bob"), epoch=-5),
+        actor=Actor(
+            name="Bob",
+            reason="cannot sign in",
+            ticket="T-7",
+            subject=SubjectId("bob"),
+            partition=ELSEWHERE,
+            session=session_id(partition=ELSEWHERE),
+            epoch=-5,
+            actor=Actor(name="carol", reason="holiday", actor=Actor(name="dave", reason="night")),
+        ),
         metadata={"plan": "pro", "n": 7, "deep": {"list": [1, 2.5, None, True]}},
         linked_from=SubjectId("device_1"),
         browser=Browser(remember=False, accounts=(session_id(), session_id()), successor=session_id()),
@@ -110,6 +119,18 @@ def full_session() -> Session:
     )
 
 
+def actor(session: SessionId, *, epoch: Epoch = 11) -> Actor:
+    """Return Bob, a subject of partition `ELSEWHERE`, acting by his *session*."""
+    return Actor(
+        name="Bob",
+        reason="cannot sign in",
+        subject=SubjectId("bob"),
+        partition=ELSEWHERE,
+        session=session,
+        epoch=epoch,
+    )
+
+
 def subject(
     name: SubjectId = ALICE,
     *,
@@ -118,12 +139,26 @@ def subject(
     created_at: Instant = NOW,
 ) -> Subject:
     """Return a subject of *partition*."""
-    return Subject(project=project, id=name, partition=partition, epoch=11, created_at=created_at, name="Al")
+    return Subject(
+        project=project,
+        id=name,
+        partition=partition,
+        epoch=11,
+        created_at=created_at,
+        name="Al",
+        last_ending=LastEnding(epoch=10, at=NOW - 1, reason="revoked", by="server key"),
+    )
+
+
+def renewed(former: Subject, epoch: Epoch) -> Subject:
+    """Return the subject under a new epoch, which ends all its sessions."""
+    return former.with_epoch(epoch, now=NOW + HOUR, reason="operator", by="cli")
 
 
 def project(identifier: ProjectId = DEFAULT_PROJECT) -> Project:
     """Return a project's control record."""
-    return Project(id=identifier, name="default", epoch=22, created_at=NOW)
+    ended = LastEnding(epoch=21, at=NOW - 2, reason="operator", by="cli")
+    return Project(id=identifier, name="default", epoch=22, created_at=NOW, last_ending=ended)
 
 
 def deployment() -> Deployment:

@@ -16,6 +16,8 @@ from sessiond.testing import samples
 from sessiond.testing.samples import HOUR, NOW
 
 BOB = SubjectId("bob")
+_OWN = samples.session(BOB, id=samples.session_id(NOW, samples.ELSEWHERE))
+"""The session of the one who acts, in a partition of its own."""
 
 
 async def _prepare(store: Store, session: Session) -> Standing:
@@ -23,7 +25,7 @@ async def _prepare(store: Store, session: Session) -> Standing:
     records: list[list[Record]] = [
         [samples.deployment(), samples.project()],
         [samples.subject(), session],
-        [samples.subject(BOB, partition=samples.ELSEWHERE)],
+        [samples.subject(BOB, partition=samples.ELSEWHERE), _OWN],
     ]
     for together in records:
         await store.apply(samples.put(*together))
@@ -46,33 +48,41 @@ class SessionContract:
     """What holds for sessions beyond other records."""
 
     async def test_a_session_is_found_with_everything_its_life_depends_on(self, store: Store) -> None:
-        actor = Actor(name="bob", reason="ticket", subject=BOB, epoch=11)
-        session = samples.session(actor=actor)
+        session = samples.session(actor=samples.actor(_OWN.id))
         assert await _prepare(store, session) == Standing(
             session=session,
             subject=samples.subject(),
             project=samples.project(),
             deployment=samples.deployment(),
             actor=samples.subject(BOB, partition=samples.ELSEWHERE),
+            acting=_OWN,
         )
 
     async def test_what_is_missing_around_a_session_is_none(self, store: Store) -> None:
-        session = samples.session(actor=Actor(name="ghost", reason="r", subject=SubjectId("ghost"), epoch=1))
+        session = samples.session(actor=samples.actor(_OWN.id))
         await store.apply(samples.put(session))
-        assert await _seen(store, session) == Standing(session, None, None, None, None)
+        assert await _seen(store, session) == Standing(session, None, None, None, None, None)
 
     async def test_an_actor_who_is_no_subject_of_ours_is_not_looked_up(self, store: Store) -> None:
-        session = samples.session(actor=Actor(name="alice", reason="r"))
-        assert (await _prepare(store, session)).actor is None
+        session = samples.session(actor=Actor(name="bob", reason="r"))
+        standing = await _prepare(store, session)
+        assert (standing.actor, standing.acting) == (None, None)
+
+    async def test_an_actor_is_found_in_the_session_s_project_only(self, store: Store) -> None:
+        actor = samples.actor(_OWN.id)
+        session = samples.session(project=samples.OTHER_PROJECT, actor=actor)
+        await _prepare(store, samples.session())
+        await store.apply(samples.put(session))
+        assert await _seen(store, session) == Standing(session, None, None, samples.deployment(), None, None)
 
     async def test_what_appears_around_a_session_is_seen(self, store: Store) -> None:
-        session = samples.session(actor=Actor(name="bob", reason="r", subject=BOB, epoch=1))
+        session = samples.session(actor=samples.actor(_OWN.id))
         await store.apply(samples.put(session))
         bob = samples.subject(BOB, partition=samples.ELSEWHERE)
-        for record in (samples.subject(), samples.project(), samples.deployment(), bob):
+        for record in (samples.subject(), samples.project(), samples.deployment(), bob, _OWN):
             await _seen(store, session)
             await store.apply(samples.put(record))
-        expected = Standing(session, samples.subject(), samples.project(), samples.deployment(), bob)
+        expected = Standing(session, samples.subject(), samples.project(), samples.deployment(), bob, _OWN)
         assert await _seen(store, session) == expected
 
     async def test_a_session_is_absent_until_it_is_put(self, store: Store) -> None:
@@ -93,15 +103,16 @@ class SessionContract:
         assert await store.get(session.key) == session
 
     async def test_memory_never_answers_what_a_write_has_overtaken(self, store: Store) -> None:
-        session = samples.session(actor=Actor(name="bob", reason="r", subject=BOB, epoch=11))
+        session = samples.session(actor=samples.actor(_OWN.id))
         before = await _prepare(store, session)
         bob = samples.subject(BOB, partition=samples.ELSEWHERE)
         writes: list[Record] = [
             session.rotated(now=NOW + 1, kid=5),
-            samples.subject().with_epoch(99),
+            samples.renewed(samples.subject(), 99),
             msgspec.structs.replace(samples.project(), epoch=98, version=2),
             msgspec.structs.replace(samples.deployment(), epoch=97, version=2),
-            bob.with_epoch(96),
+            samples.renewed(bob, 96),
+            _OWN.rotated(now=NOW + 1, kid=5),
         ]
         for record in writes:
             await store.apply(samples.put(record))
@@ -112,6 +123,32 @@ class SessionContract:
             assert after is not None
             before = after
         assert before == Standing(*writes)  # type: ignore[arg-type]  # in the order of Standing's members
+
+    async def test_an_actor_s_session_that_ends_is_seen_by_what_it_acts_in(self, store: Store) -> None:
+        first, second = (samples.session(actor=samples.actor(_OWN.id)) for _ in range(2))
+        await _prepare(store, first)
+        await store.apply(samples.put(second))
+        await _seen(store, second)
+        (ended,) = await store.revoke([samples.revocation(_OWN)])
+        for session in (first, second):
+            peeked = store.peek_session(DEFAULT_PROJECT, session.id)
+            assert peeked is None or peeked.acting == ended
+            found = await _seen(store, session)
+            assert found is not None
+            assert found.acting == ended
+        await store.apply(samples.delete(_OWN.key, 2))
+        for session in (first, second):
+            found = await _seen(store, session)
+            assert found is not None
+            assert found.acting is None
+
+    async def test_an_actor_s_session_that_is_seen_is_seen_by_what_it_acts_in(self, store: Store) -> None:
+        session = samples.session(actor=samples.actor(_OWN.id))
+        await _prepare(store, session)
+        await store.touch([_touch(_OWN, NOW + 5, 0)])
+        found = await _seen(store, session)
+        assert found is not None
+        assert found.acting == _OWN.touched(seen_at=NOW + 5, generation=0)
 
     async def test_memory_forgets_what_is_deleted_or_purged(self, store: Store) -> None:
         deleted, purged = samples.session(), samples.session(expires_at=NOW)

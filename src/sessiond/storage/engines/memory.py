@@ -11,13 +11,13 @@ import msgspec
 
 from sessiond.domain.errors import Conflict, Misconfigured
 from sessiond.domain.events import Event
-from sessiond.domain.ids import ProjectId, SessionId, SubjectId, partition_of
+from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId, partition_of
 from sessiond.domain.instants import Instant
 from sessiond.domain.projects import Deployment, Project, deployment_key, project_key
-from sessiond.domain.records import Key, Kind, Record
-from sessiond.domain.sessions import Session, Standing, session_key
+from sessiond.domain.records import Key, Record
+from sessiond.domain.sessions import Actor, Session, Standing, session_key
 from sessiond.domain.subjects import Subject, subject_key
-from sessiond.services.ports import Change, Revocation, Selection, Store, Touch
+from sessiond.services.ports import Change, Place, Revocation, Selection, Store, Touch
 from sessiond.storage.engine import Role, check_shape, unavailable
 
 
@@ -53,14 +53,14 @@ class MemoryStore:
         found = self._session(project, session)
         if found is None:
             return None
-        partition = partition_of(session)
-        acting = found.actor.subject if found.actor is not None else None
+        partition, actor = partition_of(session), found.actor
         return Standing(
             session=found,
             subject=cast("Subject | None", self._records.get(subject_key(project, found.subject, partition))),
             project=cast("Project | None", self._records.get(project_key(project))),
             deployment=cast("Deployment | None", self._records.get(deployment_key())),
-            actor=self._subject(project, acting) if acting is not None else None,
+            actor=self._acting_subject(project, actor),
+            acting=self._session(project, actor.session) if actor and actor.session else None,
         )
 
     async def list_by_subject(
@@ -83,10 +83,18 @@ class MemoryStore:
         ]
         return sorted(found, key=lambda session: session.id, reverse=True)[:limit]
 
-    async def scan(self, selection: Selection, *, limit: int, offset: int = 0) -> Sequence[Record]:
+    async def scan(
+        self, selection: Selection, *, limit: int, offset: int = 0, after: Place | None = None
+    ) -> Sequence[Record]:
         self.check()
         newest_first = sorted(
-            self._selected(selection), key=lambda record: (record.sorted_at, record.key.id), reverse=True
+            (
+                record
+                for record in self._selected(selection)
+                if after is None or _place(record) < (after.sorted_at, after.id)
+            ),
+            key=_place,
+            reverse=True,
         )
         return newest_first[offset : offset + limit]
 
@@ -121,15 +129,27 @@ class MemoryStore:
                 )
 
     async def events(
-        self, *, after: int, limit: int, project: ProjectId | None = None
+        self,
+        *,
+        after: int,
+        limit: int,
+        project: ProjectId | None = None,
+        partition: Partition | None = None,
     ) -> Sequence[tuple[int, Event]]:
         self.check()
         found = [
             (sequence, event)
             for sequence, event in self._events.items()
-            if sequence > after and project in {None, event.project}
+            if sequence > after and project in {None, event.project} and partition in {None, event.partition}
         ]
         return found[:limit]
+
+    async def rewrite_events(self, rewritten: Sequence[tuple[int, Event]]) -> None:
+        self.check()
+        for sequence, event in rewritten:
+            told = self._events.get(sequence)
+            if told is not None and told.partition == event.partition:
+                self._events[sequence] = event
 
     async def newest_event(self) -> int:
         self.check()
@@ -161,12 +181,10 @@ class MemoryStore:
     def _session(self, project: ProjectId, session: SessionId) -> Session | None:
         return cast("Session | None", self._records.get(session_key(project, session)))
 
-    def _subject(self, project: ProjectId, subject: SubjectId) -> Subject | None:
-        """Find a subject whose partition is not known: the actor's."""
-        for key, record in self._records.items():
-            if key.kind is Kind.SUBJECT and key.project == project and key.id == subject.encode():
-                return cast("Subject", record)
-        return None
+    def _acting_subject(self, project: ProjectId, actor: Actor | None) -> Subject | None:
+        if actor is None or actor.subject is None or actor.partition is None:
+            return None
+        return cast("Subject | None", self._records.get(subject_key(project, actor.subject, actor.partition)))
 
     def _sessions(self) -> Iterable[Session]:
         return (record for record in self._records.values() if isinstance(record, Session))
@@ -197,6 +215,10 @@ class MemoryStore:
         for event in events:
             self._sequence += 1
             self._events[self._sequence] = event
+
+
+def _place(record: Record) -> tuple[Instant, bytes]:
+    return (record.sorted_at, record.key.id)
 
 
 def _live(session: Session, now: Instant) -> bool:

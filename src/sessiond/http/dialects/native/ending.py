@@ -39,8 +39,8 @@ class RevokedAnswer(msgspec.Struct, frozen=True, kw_only=True):
     unknown: Sequence[str]
 
 
-class ExceptQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which session is spared."""
+class ExceptQuery(ReasonQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which session is spared, and why the others are ended."""
 
     kept: Annotated[str | None, Meta(description="The id of a live session of the subject.")] = msgspec.field(
         name="except", default=None
@@ -105,6 +105,7 @@ class EndedSessions:
                 summary="End all sessions of the project, in one write",
                 tags=_TAGS,
                 credential=self._credential,
+                query=ReasonQuery,
                 answers={204: None},
             ),
         )
@@ -133,17 +134,18 @@ class EndedSessions:
     async def revoke_subject(self, request: Request) -> Answer:
         """End all sessions of a subject, or all but one; none is no error."""
         caller, subject = manager(request), subject_id(request.params["id"])
-        kept = request.query_as(ExceptQuery).kept
-        if kept is None:
-            await self._services.subjects.revoke_sessions(caller.project, subject, by=caller.label)
+        query = request.query_as(ExceptQuery)
+        reason, by = reason_of(query, _REVOKED), caller.label
+        if query.kept is None:
+            await self._services.subjects.revoke_sessions(caller.project, subject, reason=reason, by=by)
         else:
             await self._services.revoking.revoke_others(
-                caller.project, subject, kept=session_id(kept), by=caller.label
+                caller.project, subject, kept=session_id(query.kept), reason=reason, by=by
             )
         return NO_CONTENT
 
     async def revoke_project(self, request: Request) -> Answer:
         """End everything that the caller manages."""
-        caller = manager(request)
-        await self._services.projects.revoke_sessions(caller.project, by=caller.label)
+        caller, reason = manager(request), reason_of(request.query_as(ReasonQuery), _REVOKED)
+        await self._services.projects.revoke_sessions(caller.project, reason=reason, by=caller.label)
         return NO_CONTENT

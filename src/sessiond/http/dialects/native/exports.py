@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from sessiond.domain.endings import ending
 from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.events import Event
 from sessiond.domain.ids import id_text
@@ -14,7 +13,7 @@ from sessiond.domain.instants import Instant, rfc3339
 from sessiond.domain.vault import VaultEntry, is_valid
 from sessiond.http.answer import Answer
 from sessiond.http.credentials import Credentials
-from sessiond.http.dialects.native.listed import EndedView, listed
+from sessiond.http.dialects.native.listed import EndedView, looked_up
 from sessiond.http.dialects.native.sessions import manager
 from sessiond.http.dialects.native.shapes import SessionView
 from sessiond.http.dialects.native.subject_shapes import SubjectView, view_subject
@@ -108,10 +107,7 @@ def _shown(export: Export) -> ExportAnswer:
         exported_at=rfc3339(export.at),
         subject=view_subject(export.subject),
         pin=None if export.pin is None else ExportedPin(set_at=rfc3339(export.pin.set_at)),
-        sessions=[
-            _session(listed(standing.session, None, ending(standing, export.at)))
-            for standing in export.sessions
-        ],
+        sessions=[_session(looked_up(standing, None, export.at).session) for standing in export.sessions],
         vault_entries=[_entry(entry, export.at) for entry in export.entries],
         events=[_event(event) for event in export.events],
     )

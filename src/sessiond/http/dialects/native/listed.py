@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from sessiond.domain.callers import Caller
-from sessiond.domain.endings import Ending, ended_at, ending
+from sessiond.domain.endings import Ended, ending, how_ended
 from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.ids import SessionId, id_text, parse_id
 from sessiond.domain.instants import Instant, rfc3339
@@ -23,7 +23,7 @@ INVALID_CURSOR = InvalidRequest("invalid_cursor", "`after` is not a `next` of th
 
 
 class EndedView(msgspec.Struct, frozen=True, kw_only=True):
-    """Why and when a session ended. `at` is null where a whole subject's or project's sessions ended."""
+    """Why and when a session ended; `at` and `reason` are null where that is not known (any more)."""
 
     code: str
     reason: str | None
@@ -75,26 +75,27 @@ class RenameSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     client: ClientName
 
 
-def listed(session: Session, caller: Caller | None, why: Ending | None = None) -> ListedSession:
-    """Return the session as *caller* sees it; *why* says how it ended, if it did."""
-    at = None if why is None else ended_at(session, why)
+def listed(session: Session, caller: Caller | None, ended: Ended | None = None) -> ListedSession:
+    """Return the session as *caller* sees it; *ended* says how it ended, if it did."""
     standing = getattr(caller, "standing", None)
     return ListedSession(
         **msgspec.structs.asdict(view(session)),
         is_current=standing is not None and standing.session.id == session.id,
-        ended=None
-        if why is None
-        else EndedView(
-            code=why.value,
-            reason=session.revoked_reason if why is Ending.REVOKED else None,
-            at=None if at is None else rfc3339(at),
-        ),
+        ended=None if ended is None else view_ended(ended),
     )
+
+
+def view_ended(ended: Ended) -> EndedView:
+    """Return how a session ended as it is shown."""
+    at = None if ended.at is None else rfc3339(ended.at)
+    return EndedView(code=ended.why.value, reason=ended.reason, at=at)
 
 
 def looked_up(standing: Standing, caller: Caller | None, now: Instant) -> ListedAnswer:
     """Return one session as *caller* sees it *now*."""
-    return ListedAnswer(session=listed(standing.session, caller, ending(standing, now)))
+    why = ending(standing, now)
+    ended = None if why is None else how_ended(standing, why)
+    return ListedAnswer(session=listed(standing.session, caller, ended))
 
 
 def session_id(text: str) -> SessionId:

@@ -6,6 +6,7 @@ from sessiond.domain.callers import Caller, OperatorCaller, SubjectCaller
 from sessiond.domain.sessions import INVALID, Session
 from sessiond.domain.texts import text_fault
 from sessiond.http.answer import JSON, NO_CONTENT, Answer
+from sessiond.http.counting import by_session
 from sessiond.http.credentials import Credentials
 from sessiond.http.dialects.native.listed import (
     INVALID_CURSOR,
@@ -84,6 +85,7 @@ class MySessions:
                 summary="Name the client of one of my sessions",
                 tags=_TAGS,
                 credential=self._credential,
+                counting=by_session,
                 params=_ID,
                 request=RenameSession,
                 content_types=(MERGE_PATCH, JSON),
@@ -97,6 +99,7 @@ class MySessions:
                 summary="End one of my sessions",
                 tags=_TAGS,
                 credential=self._credential,
+                counting=by_session,
                 params=_ID,
                 query=ReasonQuery,
                 answers={204: None},
@@ -109,6 +112,8 @@ class MySessions:
                 summary="End all my other sessions, in one write",
                 tags=_TAGS,
                 credential=self._credential,
+                counting=by_session,
+                query=ReasonQuery,
                 answers={204: None},
                 refusals=(WRONG_KIND,),
             ),
@@ -145,7 +150,8 @@ class MySessions:
 
     async def end_others(self, request: Request) -> Answer:
         """End all but the current one."""
-        await self._own.end_others(held(request.caller), by=_label(request))
+        reason = reason_of(request.query_as(ReasonQuery), "signed_out_elsewhere")
+        await self._own.end_others(held(request.caller), reason=reason, by=_label(request))
         return NO_CONTENT
 
 

@@ -13,11 +13,11 @@ from typing import TypeVar, cast
 
 from sessiond.domain.errors import Unavailable
 from sessiond.domain.events import Event
-from sessiond.domain.ids import ProjectId, SessionId, SubjectId
+from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Key, Record
 from sessiond.domain.sessions import Session, Standing
-from sessiond.services.ports import Change, Revocation, Selection, Touch
+from sessiond.services.ports import Change, Place, Revocation, Selection, Touch
 from sessiond.storage.batching import Batcher, Outcome
 from sessiond.storage.engine import check_shape, unavailable
 from sessiond.storage.engines.sqlite.database import DatabaseFile
@@ -30,6 +30,7 @@ from sessiond.storage.engines.sqlite.operations import (
     Purge,
     PurgeEvents,
     Revoke,
+    RewriteEvents,
     TouchAll,
 )
 from sessiond.storage.engines.sqlite.reads import Reads
@@ -129,8 +130,10 @@ class SqliteStore:
         with answering():
             return self._reads.list_by_subject(project, subject, live_at=live_at, limit=limit, before=before)
 
-    async def scan(self, selection: Selection, *, limit: int, offset: int = 0) -> Sequence[Record]:
-        return await self._at_length(lambda reads: reads.scan(selection, limit, offset))
+    async def scan(
+        self, selection: Selection, *, limit: int, offset: int = 0, after: Place | None = None
+    ) -> Sequence[Record]:
+        return await self._at_length(lambda reads: reads.scan(selection, limit, offset, after))
 
     async def count(self, selection: Selection) -> int:
         return await self._at_length(lambda reads: reads.count(selection))
@@ -152,9 +155,19 @@ class SqliteStore:
             await self._write(TouchAll(touches))
 
     async def events(
-        self, *, after: int, limit: int, project: ProjectId | None = None
+        self,
+        *,
+        after: int,
+        limit: int,
+        project: ProjectId | None = None,
+        partition: Partition | None = None,
     ) -> Sequence[tuple[int, Event]]:
-        return await self._at_length(lambda reads: reads.events(after, limit, project))
+        return await self._at_length(lambda reads: reads.events(after, limit, project, partition))
+
+    async def rewrite_events(self, rewritten: Sequence[tuple[int, Event]]) -> None:
+        self._ready()
+        if rewritten:
+            await self._write(RewriteEvents(rewritten))
 
     async def newest_event(self) -> int:
         self._ready()

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sessiond.domain.errors import Conflict
+from sessiond.domain.events import Event
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import Session, session_key
@@ -74,6 +75,9 @@ _PURGE_SESSIONS = (
 _PURGE_RECORDS = """
 SELECT kind, project, id, partition FROM records WHERE purge_at < ? ORDER BY purge_at LIMIT ?
 """
+_REWRITE_EVENT = "UPDATE events SET {} WHERE sequence = ? AND partition = ?".format(  # noqa: S608
+    ", ".join(f"{column} = ?" for column in EVENT_COLUMNS)
+)
 _PURGE_EVENTS = """
 DELETE FROM events WHERE sequence IN (SELECT sequence FROM events WHERE at < ? ORDER BY at, sequence LIMIT ?)
 """
@@ -183,6 +187,19 @@ class PurgeEvents:
     def run(self, database: sqlite3.Connection) -> int:
         """Remove them."""
         return database.execute(_PURGE_EVENTS, self._values).rowcount
+
+
+class RewriteEvents:
+    """The replacement of what events tell, each where it is still there."""
+
+    keys: Sequence[Key] = ()
+
+    def __init__(self, rewritten: Sequence[tuple[int, Event]]) -> None:
+        self._rows = [(*event_row(event), sequence, event.partition) for sequence, event in rewritten]
+
+    def run(self, database: sqlite3.Connection) -> None:
+        """Replace them."""
+        database.executemany(_REWRITE_EVENT, self._rows)
 
 
 class ForgetChanges:

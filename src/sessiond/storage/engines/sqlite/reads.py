@@ -7,14 +7,16 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import cast
 
+import msgspec
+
 from sessiond.domain.events import Event
-from sessiond.domain.ids import ProjectId, SessionId, SubjectId, partition_of
+from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId, partition_of
 from sessiond.domain.instants import Instant
 from sessiond.domain.projects import CONTROL_PARTITION, Deployment, Project, deployment_key, project_key
 from sessiond.domain.records import Key, Kind, Record
-from sessiond.domain.sessions import Session, Standing
-from sessiond.domain.subjects import Subject
-from sessiond.services.ports import Selection
+from sessiond.domain.sessions import Session, Standing, session_key
+from sessiond.domain.subjects import Subject, subject_key
+from sessiond.services.ports import Place, Selection
 from sessiond.storage.engines.sqlite.rows import (
     EVENT_COLUMNS,
     SESSION_COLUMNS,
@@ -40,7 +42,6 @@ LEFT JOIN records AS p ON p.kind = 'project' AND p.project = s.project AND p.id 
 LEFT JOIN records AS d ON d.kind = 'deployment' AND d.project = ? AND d.id = x'' AND d.partition = ?
 WHERE s.id = ? AND s.project = ?
 """  # noqa: S608
-_ACTOR = "SELECT body FROM records WHERE kind = 'subject' AND project = ? AND id = ?"
 _EVENTS = f"SELECT sequence, {', '.join(EVENT_COLUMNS)} FROM events WHERE sequence > ?"  # noqa: S608
 _STAMPS = slice(_WIDTH + 1, _WIDTH + 3)
 _MOST_CONTROL_RECORDS = 1000
@@ -89,9 +90,9 @@ class Reads:
             return None
         found = session_from(row)
         if (found.actor is None or found.actor.subject is None) and self._known.keys() >= set(row[_STAMPS]):
-            return self._assembled(found, row, None)
+            return self._assembled(found, row)
         with self._one_instant():
-            # An actor has its own partition, and changed control records their bodies: more than one statement.
+            # An actor has its own records, and changed control records their bodies: more than one statement.
             row = self._one(_STANDING, values)
             if row is None:
                 return None
@@ -99,7 +100,7 @@ class Reads:
             for stamp, key in zip(row[_STAMPS], (project_key(project), deployment_key()), strict=True):
                 if stamp not in self._known:
                     self._learn(stamp, key)
-            return self._assembled(found, row, self._actor(found))
+            return self._acted(self._assembled(found, row))
 
     def list_by_subject(
         self,
@@ -124,9 +125,9 @@ class Reads:
         values.append(-1 if limit is None else limit)
         return [session_from(row) for row in self._all(f"{sql} ORDER BY id DESC LIMIT ?", values)]
 
-    def scan(self, selection: Selection, limit: int, offset: int) -> list[Record]:
+    def scan(self, selection: Selection, limit: int, offset: int, after: Place | None) -> list[Record]:
         """Return a page of a selection, newest first. A session's id begins with its `created_at`."""
-        where, values = _where(selection)
+        where, values = _where(selection, after)
         if selection.kind is Kind.SESSION:
             sql = f"SELECT {_SESSION} FROM sessions AS s {where} ORDER BY id DESC"  # noqa: S608
             return [session_from(row) for row in self._page(sql, values, limit, offset)]
@@ -139,13 +140,18 @@ class Reads:
         table = "sessions" if selection.kind is Kind.SESSION else "records"
         return int(self._all(f"SELECT count(*) FROM {table} {where}", values)[0][0])  # noqa: S608
 
-    def events(self, after: int, limit: int, project: ProjectId | None) -> list[tuple[int, Event]]:
+    def events(
+        self, after: int, limit: int, project: ProjectId | None, partition: Partition | None
+    ) -> list[tuple[int, Event]]:
         """Return events above a sequence."""
         values: list[object] = [after]
         sql = _EVENTS
         if project is not None:
             sql += " AND project = ?"
             values.append(project_bytes(project))
+        if partition is not None:
+            sql += " AND partition = ?"
+            values.append(partition)
         values.append(limit)
         return [
             (row[0], event_from(row[1:])) for row in self._all(f"{sql} ORDER BY sequence LIMIT ?", values)
@@ -175,22 +181,29 @@ class Reads:
             self._known[None] = None
         self._known[stamp] = record
 
-    def _assembled(self, found: Session, row: Row, actor: Subject | None) -> Standing:
+    def _assembled(self, found: Session, row: Row) -> Standing:
         body, project_stamp, deployment_stamp = row[_WIDTH:]
         return Standing(
             session=found,
             subject=cast("Subject", record_from(Kind.SUBJECT, body)) if body is not None else None,
             project=cast("Project | None", self._known[project_stamp]),
             deployment=cast("Deployment | None", self._known[deployment_stamp]),
-            actor=actor,
         )
 
-    def _actor(self, found: Session) -> Subject | None:
-        """Read the subject who acts; its partition is not known here, and no other has its project and id."""
-        if found.actor is None or found.actor.subject is None:
-            return None
-        row = self._one(_ACTOR, (project_bytes(found.project), found.actor.subject.encode()))
-        return cast("Subject", record_from(Kind.SUBJECT, row[0])) if row is not None else None
+    def _acted(self, standing: Standing) -> Standing:
+        """Return the standing with the subject who acts and that subject's own session, if any."""
+        project, actor = standing.session.project, standing.session.actor
+        if actor is None or actor.subject is None:
+            return standing
+        acting = (
+            None
+            if actor.partition is None
+            else self.get(subject_key(project, actor.subject, actor.partition))
+        )
+        own = None if actor.session is None else self.get(session_key(project, actor.session))
+        return msgspec.structs.replace(
+            standing, actor=cast("Subject | None", acting), acting=cast("Session | None", own)
+        )
 
     @contextlib.contextmanager
     def _one_instant(self) -> Iterator[None]:
@@ -211,8 +224,8 @@ class Reads:
         return self._all(f"{sql} LIMIT ? OFFSET ?", [*values, limit, offset])
 
 
-def _where(selection: Selection) -> tuple[str, list[object]]:
-    """Return the conditions of a selection and their values."""
+def _where(selection: Selection, after: Place | None = None) -> tuple[str, list[object]]:
+    """Return the conditions of a selection, below a place in its order, and their values."""
     of_sessions = selection.kind is Kind.SESSION
     conditions: list[str] = []
     values: list[object] = []
@@ -230,4 +243,10 @@ def _where(selection: Selection) -> tuple[str, list[object]]:
             "expires_at <= ?" if selection.expired else "(expires_at IS NULL OR expires_at > ?)"
         )
         values.append(selection.expired_at)
+    if after is not None and of_sessions:
+        conditions.append("id < ?")
+        values.append(after.id)
+    elif after is not None:
+        conditions.append("(sorted_at, id) < (?, ?)")
+        values += [after.sorted_at, after.id]
     return (f"WHERE {' AND '.join(conditions)}" if conditions else "", values)
