@@ -1,13 +1,54 @@
-"""Fixtures for every test: a set clock, counted entropy, a real server process."""
+"""What holds for every test: a real server process, and that no test fails by chance or for a slow machine."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.server_process import ServerProcess
+
+_PATIENCE_SECONDS = 120.0
+_MILLISECOND_NS = 1_000_000
+_CLIENTS: tuple[Callable[..., Any], ...] = (
+    httpx.Client.__init__,
+    httpx.AsyncClient.__init__,
+    httpx.request,
+    httpx.get,
+    httpx.post,
+    httpx.put,
+    httpx.patch,
+    httpx.delete,
+)
+
+# One set of examples for all runs: a suite that draws new ones fails a change for what the change has not done.
+settings.register_profile(
+    "sessiond", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("sessiond")
+
+# httpx gives up after five seconds, which a busy machine may take for an answer.
+for _call in _CLIENTS:
+    _call.__kwdefaults__ = (_call.__kwdefaults__ or {}) | {"timeout": httpx.Timeout(_PATIENCE_SECONDS)}
+
+_send = httpx.HTTPTransport.handle_request
+
+
+def _send_in_the_next_millisecond(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+    """Send *request* when the millisecond is over in which the answer before it came.
+
+    What two requests make one after the other is ordered by milliseconds; made within one, by chance.
+    """
+    time.sleep((_MILLISECOND_NS - time.time_ns() % _MILLISECOND_NS) / 1e9)
+    return _send(transport, request)
+
+
+httpx.HTTPTransport.handle_request = _send_in_the_next_millisecond  # type: ignore[method-assign, assignment]
 
 _FAST_DIALECT = "test_native.py"
 _LONG_MACHINES = ("test_lineage.py", "test_engines_agree.py")

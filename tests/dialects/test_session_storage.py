@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-import time
 import uuid
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from sessiond.http.app import App
+from sessiond.http.dialects.session_storage import dialect
+from sessiond.http.edge import Edge
 from tests.canaries import everything_in, found_in
+from tests.deployment import BASE_URL, NOON, SERVER_KEY, TestDeployment
 from tests.dialects.vault_calls import (
     DOUBLED,
     PATH,
@@ -22,7 +26,6 @@ from tests.dialects.vault_calls import (
     a_user,
     after,
     assert_refused,
-    ids,
     in_an_hour,
     listed,
     saved,
@@ -221,34 +224,47 @@ def test_a_misspelt_user_is_not_taken_for_everybody(http: httpx.Client, method: 
 # -- time -------------------------------------------------------------------------------------------------------------
 
 
-def test_an_expired_entry_is_listed_as_such_is_not_current_and_may_be_replaced(http: httpx.Client) -> None:
+async def test_an_expired_entry_is_listed_as_such_is_not_current_and_may_be_replaced() -> None:
+    deployment, edge = await TestDeployment.born(), Edge()
+    app = App([dialect(deployment.services, edge)], edge=edge, clock=deployment.clock)
+    transport, key = httpx.ASGITransport(app=app), {"Authorization": f"Bearer {SERVER_KEY}"}
+    noon = datetime.fromtimestamp(NOON / 1000, UTC)
     user = a_user()
-    lasting = saved(http, user, token="the lasting one")
-    short = saved(http, user, expires_at=after(timedelta(seconds=1)))
-    wait_until_invalid(http, short["id"])
 
-    assert ids(http, user_id=user) == [short["id"], lasting["id"]]
-    assert ids(http, user_id=user, is_valid="true") == [lasting["id"]]
-    assert ids(http, user_id=user, is_valid="false") == [short["id"]]
-    assert http.get(f"{PATH}/current", params={"user_id": user}).json()["token"] == "the lasting one"
-    assert (
-        http.get(f"{PATH}/validity", params={"user_id": user}).json()["expires_at"] == lasting["expires_at"]
-    )
-    http.delete(f"{PATH}/{lasting['id']}")
-    assert_refused(http.get(f"{PATH}/current", params={"user_id": user}), 404, "no_valid_token")
-    validity = http.get(f"{PATH}/validity", params={"user_id": user}).json()
-    assert validity == {"is_valid": False, "expires_at": short["expires_at"], "seconds_remaining": 0}
+    async with httpx.AsyncClient(transport=transport, base_url=BASE_URL, headers=key) as http:
 
-    renewed = http.put(f"{PATH}/{short['id']}", json={"token": "x", "expires_at": in_an_hour()})
+        async def saved_until(instant: datetime, token: str = TOKEN) -> dict[str, str]:
+            deployment.clock.advance(milliseconds=1)
+            body = {"user_id": user, "token": token, "expires_at": instant.isoformat()}
+            entry: dict[str, str] = (await http.post(PATH, json=body)).json()
+            return entry
 
-    assert renewed.json()["is_valid"] is True
+        async def asked(path: str = "", **query: str) -> dict[str, Any]:
+            body: dict[str, Any] = (await http.get(PATH + path, params={"user_id": user} | query)).json()
+            return body
 
+        async def shown(**query: str) -> list[str]:
+            return [entry["id"] for entry in (await asked(**query))["data"]]
 
-def wait_until_invalid(http: httpx.Client, entry: str) -> None:
-    deadline = time.monotonic() + 20
-    while http.get(f"{PATH}/{entry}").json()["is_valid"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+        lasting = await saved_until(noon + timedelta(hours=1), "the lasting one")
+        short = await saved_until(noon + timedelta(seconds=1))
+        deployment.clock.advance(seconds=1)
+
+        assert await shown() == [short["id"], lasting["id"]]
+        assert await shown(is_valid="true") == [lasting["id"]]
+        assert await shown(is_valid="false") == [short["id"]]
+        assert (await asked("/current"))["token"] == "the lasting one"
+        assert (await asked("/validity"))["expires_at"] == lasting["expires_at"]
+        await http.delete(f"{PATH}/{lasting['id']}")
+        assert (await asked("/current"))["error"]["code"] == "no_valid_token"
+        assert await asked("/validity") == {
+            "is_valid": False,
+            "expires_at": short["expires_at"],
+            "seconds_remaining": 0,
+        }
+
+        again = {"token": "x", "expires_at": (noon + timedelta(hours=1)).isoformat()}
+        assert (await http.put(f"{PATH}/{short['id']}", json=again)).json()["is_valid"] is True
 
 
 def test_nothing_stored_is_not_valid_and_not_current(http: httpx.Client) -> None:

@@ -158,7 +158,7 @@ def test_the_token_endpoint_takes_json_too(stack: Stack) -> None:
     answer = stack.http.post(TOKEN, json={**form(stack.signed_in().refresh), "more": 1})
 
     assert answer.status_code == 200
-    assert 590 <= answer.json()["expires_in"] <= 600
+    assert 300 <= answer.json()["expires_in"] <= 600  # what is left of ten minutes
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def run(page: Path, folder: Path, url: str) -> Sequence[Shown | None]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -158,7 +158,7 @@ class Wire:
         self.send("\r\n".join(lines).encode("latin-1"), b"\r\n\r\n")
 
     async def answer(self, *, with_body: bool = True) -> Answered:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             assert head[0].startswith("HTTP/1.1 "), "nothing may stand before an answer"
             headers = [(line.partition(": ")[0], line.partition(": ")[2]) for line in head[1:] if line]
@@ -168,7 +168,7 @@ class Wire:
 
     async def ended(self) -> bytes:
         """Return what comes until the server closes."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             try:
                 return await self.reader.read()
             except ConnectionResetError:

@@ -41,7 +41,7 @@ async def nginx(folder: Path, upstream: int, more: str = "") -> AsyncIterator[st
         binary, "-c", str(configuration), "-e", str(folder / "error.log"), stderr=asyncio.subprocess.DEVNULL
     )
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while True:
                 with contextlib.suppress(OSError):
                     _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -51,7 +51,7 @@ def test_a_name_with_two_addresses_gets_one_port_on_both(monkeypatch: pytest.Mon
 
 async def test_stopping_finishes_what_is_in_flight_and_takes_nothing_new() -> None:
     surface = Surface()
-    server = HttpServer(surface.app, bind("127.0.0.1", 0), drain_seconds=10)
+    server = HttpServer(surface.app, bind("127.0.0.1", 0), drain_seconds=600)
     await server.start()
 
     async with Wire.to(server) as busy, Wire.to(server) as idle:
@@ -66,7 +66,7 @@ async def test_stopping_finishes_what_is_in_flight_and_takes_nothing_new() -> No
         surface.world.gate.set()
         answer = await busy.answer()
         assert (answer.status, answer.header("connection")) == (200, "close")
-        await asyncio.wait_for(server.wait(), 10)
+        await asyncio.wait_for(server.wait(), 120)
 
     assert surface.world.finished == 1
 
@@ -80,7 +80,7 @@ async def test_stopping_does_not_wait_longer_than_it_is_told() -> None:
         wire.get("/wait")
         await surface.world.arrived.wait()
         server.stop()
-        await asyncio.wait_for(server.wait(), 10)
+        await asyncio.wait_for(server.wait(), 120)
         assert await wire.ended() == b""
 
     assert surface.world.finished == 0
@@ -96,7 +96,7 @@ async def test_a_second_stop_does_not_wait_at_all() -> None:
         await surface.world.arrived.wait()
         server.stop()
         server.stop()
-        await asyncio.wait_for(server.wait(), 10)
+        await asyncio.wait_for(server.wait(), 120)
 
 
 def test_sigterm_drains_and_then_serve_returns() -> None:
@@ -148,7 +148,8 @@ async def test_connections_over_the_limit_get_503() -> None:
         assert (await first.answer()).status == 200
 
 
-SHORT = Limits(head_seconds=1, body_seconds=1, idle_seconds=1)
+SHORT = Limits(head_seconds=1, body_seconds=1, idle_seconds=600)
+SHORT_BETWEEN_REQUESTS = Limits(head_seconds=600, body_seconds=600, idle_seconds=1)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,7 @@ async def test_a_client_that_is_too_slow_is_told_so_and_closed_on(begin: bytes, 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", ["/instant", "/odd/1"])
 async def test_an_idle_connection_is_closed_on_silently(path: str) -> None:
-    async with Surface().served(limits=SHORT) as server, Wire.to(server) as wire:
+    async with Surface().served(limits=SHORT_BETWEEN_REQUESTS) as server, Wire.to(server) as wire:
         wire.get(path)
         assert (await wire.answer()).status == 200
 
@@ -187,7 +188,8 @@ async def test_an_idle_connection_is_closed_on_silently(path: str) -> None:
 @pytest.mark.slow
 async def test_a_slow_handler_is_not_taken_for_a_slow_client() -> None:
     surface = Surface()
-    async with surface.served(limits=SHORT) as server, Wire.to(server) as idle, Wire.to(server) as wire:
+    limits = Limits(head_seconds=3, body_seconds=3)  # long enough for a client that sends all of it at once
+    async with surface.served(limits=limits) as server, Wire.to(server) as idle, Wire.to(server) as wire:
         wire.get("/wait", "Content-Type: application/json", "Content-Length: 12", method="POST")
         wire.send(b'{"name":"n"}')
         await idle.ended()  # two sweeps and more have passed

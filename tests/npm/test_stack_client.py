@@ -22,7 +22,7 @@ VERSIONS = ("2.8.77", "2.8.102", "2.8.108")
 SCRIPT = Path(__file__).with_name("stack_client.cjs")
 ME, TOKEN = "GET /api/v1/users/me", "POST /api/v1/auth/oauth/token"
 
-pytestmark = [pytest.mark.slow, pytest.mark.real("npm"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.real("npm"), pytest.mark.timeout(1200)]
 
 Seen = dict[str, Any]
 
@@ -37,7 +37,7 @@ def installed(version: str) -> Path:
     scratch = Path(tempfile.mkdtemp(dir=cache))
     (scratch / "package.json").write_text('{"private": true}')
     install = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", f"@stackframe/js@{version}"]
-    done = subprocess.run(install, cwd=scratch, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(install, cwd=scratch, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     try:
         scratch.rename(folder)
@@ -58,7 +58,7 @@ def seen(request: pytest.FixtureRequest, server: ServerProcess) -> Seen:
         "SERVER_KEY": server.server_key,
     }
     done = subprocess.run(
-        ["node", str(SCRIPT)], env=environment, capture_output=True, text=True, timeout=120, check=False
+        ["node", str(SCRIPT)], env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     results = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     assert len(results) == 1, done.stdout + done.stderr

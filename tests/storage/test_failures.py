@@ -117,16 +117,18 @@ async def test_a_database_that_another_process_locks_refuses_and_comes_back(
     assert (await store.revoke([samples.revocation(known)]))[0] is not None
 
 
-async def test_a_lock_fails_a_whole_batch_after_one_wait(store: Store, tmp_path: Path) -> None:
+async def test_a_lock_fails_a_whole_batch_after_one_wait(url: str, tmp_path: Path) -> None:
+    store = await sqlite.open_store(url, role=Role.SERVER, busy_seconds=1)
     other = sqlite3.connect(tmp_path / "sessiond.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     applying = asyncio.gather(
-        *(store.apply(samples.put(samples.session())) for _ in range(50)), return_exceptions=True
+        *(store.apply(samples.put(samples.session())) for _ in range(500)), return_exceptions=True
     )
-    results = await asyncio.wait_for(applying, 2)  # fifty waits of 0.1 s would take five
+    results = await asyncio.wait_for(applying, 120)  # a wait for each would take five hundred
     assert all(isinstance(result, Unavailable) for result in results)
     other.execute("ROLLBACK")
     other.close()
+    await store.close()
 
 
 async def test_an_operation_that_sqlite_refuses_fails_alone(store: Store) -> None:

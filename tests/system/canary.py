@@ -33,9 +33,10 @@ class Run:
             "PIN": f"pin-{uuid.uuid4()}",
             "wrong PIN": f"wrong-{uuid.uuid4()}",
             "device identifier": f"device-{uuid.uuid4()}",
-            "vault token": f"{uuid.uuid4()}.vault.{uuid.uuid4()}",
-            "replaced vault token": f"{uuid.uuid4()}.vault.{uuid.uuid4()}",
-            "deleted vault token": f"{uuid.uuid4()}.vault.{uuid.uuid4()}",
+            # What is kept of these for people, their beginnings, looks like no other text that is kept.
+            "vault token": f"Kept+Tkn.{uuid.uuid4()}.vault.{uuid.uuid4()}",
+            "replaced vault token": f"Repl+Tkn.{uuid.uuid4()}.vault.{uuid.uuid4()}",
+            "deleted vault token": f"Dele+Tkn.{uuid.uuid4()}.vault.{uuid.uuid4()}",
             "invented token": f"sda1_{uuid.uuid4().hex}{uuid.uuid4().hex}",
         }
 

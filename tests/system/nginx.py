@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.server_process import free_port
 
-START_WITHIN_SECONDS = 10
+START_WITHIN_SECONDS = 120
 
 _CONFIGURATION = """
 {user}

@@ -12,6 +12,7 @@ import pytest
 
 from tests.server_process import ServerProcess
 from tests.system.main_calls import add_pin_user
+from tests.system.waiting import WITHIN_SECONDS
 from tests.system.writers import (
     Acknowledged,
     DeviceWriter,
@@ -33,6 +34,7 @@ SETTINGS = {
     "SESSIOND_DEVICE_NEW_PER_HOUR": "100000",
     "SESSIOND_DEVICE_MAX_SESSIONS_PER_IP": "100000",
     "SESSIOND_PIN_ACCESS_TOKEN_LIFETIME": "1h",
+    "SESSIOND_POLICY_GRACE": "300s",  # a refresh in doubt is repeated after a restart, however long that takes
 }
 
 
@@ -43,9 +45,9 @@ def crashing_server(tmp_path: Path) -> Iterator[ServerProcess]:
 
 
 def write_until_killed(server: ServerProcess, writers: list[Writer], wanted: int) -> None:
-    """Let every writer write at once, and kill the server when *wanted* writes are acknowledged."""
+    """Let every writer write at once, and kill the server when *wanted* writes, and one of each, are acknowledged."""
     start = threading.Barrier(len(writers) + 1)
-    count = Acknowledged(wanted)
+    count = Acknowledged(wanted, of=len(writers))
     failures: list[BaseException] = []
 
     def run(writer: Writer) -> None:
@@ -58,11 +60,11 @@ def write_until_killed(server: ServerProcess, writers: list[Writer], wanted: int
     threads = [threading.Thread(target=run, args=(writer,)) for writer in writers]
     for thread in threads:
         thread.start()
-    start.wait(timeout=20)
-    assert count.enough.wait(timeout=60), "the writers were not acknowledged in time"
+    start.wait(timeout=WITHIN_SECONDS)
+    assert count.enough.wait(timeout=WITHIN_SECONDS), "the writers were not acknowledged in time"
     server.kill()
     for thread in threads:
-        thread.join(timeout=20)
+        thread.join(timeout=WITHIN_SECONDS)
     assert not failures, failures
 
 

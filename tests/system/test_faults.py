@@ -68,7 +68,7 @@ class Bench:
         """Fail unless each main call gets 503 in its dialect's shape."""
 
         def send(call: Call) -> tuple[str, httpx.Response]:
-            with httpx.Client(base_url=self.server.url, timeout=30) as http:
+            with httpx.Client(base_url=self.server.url) as http:
                 return call.dialect, call.send(http)
 
         calls = self.calls()
@@ -80,7 +80,7 @@ class Bench:
 
 @contextlib.contextmanager
 def benched(folder: Path) -> Iterator[Bench]:
-    with ServerProcess.started(folder) as server, httpx.Client(base_url=server.url, timeout=30) as http:
+    with ServerProcess.started(folder) as server, httpx.Client(base_url=server.url) as http:
         yield Bench(server, http)
 
 
@@ -140,17 +140,16 @@ def test_a_database_that_another_process_locks_refuses_writes_and_comes_back(ben
         other.execute("BEGIN IMMEDIATE")
         with ThreadPoolExecutor(1) as beside:
             refusing = beside.submit(bench.assert_every_dialect_refuses)
-            quick = httpx.Client(base_url=bench.server.url, timeout=2)
-            with quick:
+            with httpx.Client(base_url=bench.server.url) as beside_it:
                 verifies = 0
                 while not refusing.done():
-                    answer = quick.get("/v1/session", headers=bearer(known["access_token"]))
+                    answer = beside_it.get("/v1/session", headers=bearer(known["access_token"]))
                     assert answer.status_code == 200
                     verifies += 1
             refusing.result()
         other.execute("ROLLBACK")
 
-    assert verifies > 100
+    assert verifies > 10  # one that waited for the lock would have waited as long as all the refusals
     assert "another process has locked the database" in bench.server.log()
     assert bench.create().status_code == 201
     assert bench.revoke(known).status_code == 204

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
+import json
 import shutil
 import sqlite3
 import subprocess
@@ -14,13 +14,14 @@ from typing import NamedTuple
 import httpx
 import pytest
 
+from sessiond.config.secrets import encode_key
 from tests.server_process import MASTER_TOKEN, SERVER_KEY, ServerProcess, free_port, sessiond_command
-from tests.system.waiting import eventually
+from tests.system.waiting import WITHIN_SECONDS, eventually
 from tests.system.writers import bearer
 
 pytestmark = pytest.mark.slow
 
-ANOTHER_KEY = secrets.token_urlsafe(32)
+ANOTHER_KEY = encode_key(bytes(range(32)))
 LOUDLY = "every session has been ended"
 
 
@@ -70,7 +71,7 @@ def start(data_dir: Path, **environment: str) -> subprocess.CompletedProcess[str
         capture_output=True,
         text=True,
         env={"PATH": "/usr/bin:/bin"} | environment,
-        timeout=30,
+        timeout=WITHIN_SECONDS,
         check=False,
     )
 
@@ -242,15 +243,19 @@ def test_a_restored_copy_revives_no_session_and_says_so(restored: Restored) -> N
     assert {status_of(server, token) for token in restored[1:]} == {401}
 
 
+def newest_event_witnessed(server: ServerProcess) -> int:
+    witness = json.loads((server.data_dir / "secrets" / "witness").read_bytes())
+    return int(witness["newest_event"])
+
+
 def test_a_restored_copy_is_noticed_after_a_crash_too(restored: Restored) -> None:
     """The witness is not written at the end of a server only."""
     server = restored.server
     server.restart()
     database, copy = server.data_dir / "sessiond.db", server.data_dir.with_name("copy.db")
+    seen = newest_event_witnessed(server)
     token = opened_session(server)
-    witness = server.data_dir / "secrets" / "witness"
-    written = witness.read_bytes()
-    eventually(lambda: witness.read_bytes() != written)
+    eventually(lambda: newest_event_witnessed(server) > seen)
     server.kill()
     for name in ("sessiond.db-wal", "sessiond.db-shm"):
         (server.data_dir / name).unlink()

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-WITHIN_SECONDS = 20.0
+WITHIN_SECONDS = 120.0
 
 
 def eventually(look: Callable[[], T], *, within_seconds: float = WITHIN_SECONDS) -> T:

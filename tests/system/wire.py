@@ -10,7 +10,7 @@ from typing import Self
 
 import httpx
 
-TIMEOUT_SECONDS = 20
+TIMEOUT_SECONDS = 120
 _READ_BYTES = 65536
 
 

@@ -16,21 +16,24 @@ import httpx
 
 from tests.server_process import ServerProcess
 from tests.system.main_calls import PIN, in_an_hour
+from tests.system.waiting import WITHIN_SECONDS
 
 
 class Acknowledged:
-    """Counts acknowledged writes; `enough` is set when there are as many as were waited for."""
+    """Counts acknowledged writes; `enough` is set when there are as many as were waited for, of all writers."""
 
-    def __init__(self, wanted: int) -> None:
+    def __init__(self, wanted: int, *, of: int) -> None:
         self._left = wanted
+        self._silent = of
         self._guard = threading.Lock()
         self.enough = threading.Event()
 
-    def one(self) -> None:
-        """Count one."""
+    def one(self, *, first: bool) -> None:
+        """Count one; *first* tells whether it is its writer's first."""
         with self._guard:
             self._left -= 1
-            if self._left <= 0:
+            self._silent -= first
+            if self._left <= 0 and self._silent <= 0:
                 self.enough.set()
 
 
@@ -45,14 +48,14 @@ class Writer(ABC):
 
     def write_until_gone(self, start: threading.Barrier, count: Acknowledged) -> None:
         """Write, one request after the other, until the server does not answer any more."""
-        with httpx.Client(base_url=self.server.url, timeout=10) as http:
+        with httpx.Client(base_url=self.server.url, timeout=WITHIN_SECONDS) as http:
             start.wait()
             try:
                 while True:
                     self.number += 1
                     self.write(http)
                     self.acknowledged += 1
-                    count.one()
+                    count.one(first=self.acknowledged == 1)
             except httpx.TransportError:
                 return
 
