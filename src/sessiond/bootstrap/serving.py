@@ -69,7 +69,13 @@ def build_app(opened: Opened, sockets: Sequence[socket.socket]) -> App:
         login_url=settings.login_url,
     )
     access_log = AccessLog(write_to(_STANDARD_ERROR) if settings.access_log else None)
-    return App(discover(opened.services, edge), edge=edge, clock=opened.clock, access_log=access_log)
+    return App(
+        discover(opened.services, edge),
+        edge=edge,
+        clock=opened.clock,
+        access_log=access_log,
+        quotas=opened.services.rate_limits,
+    )
 
 
 async def _serve(loaded: Loaded, sockets: Sequence[socket.socket]) -> None:

@@ -19,6 +19,7 @@ from sessiond.domain.described import Described
 from sessiond.domain.policies import Policy
 from sessiond.domain.rules import (
     DeviceRules,
+    LimitRules,
     OperatorRules,
     PinRules,
     PurgeRules,
@@ -117,6 +118,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """The rules that the services are run by."""
         return Rules(
             policy=self.policy,
+    limits: LimitRules = LimitRules()
             operator=self.pocketpaw,
             device=self.device,
             pin=self.pin,
@@ -129,6 +131,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def base_url(self) -> str:
         """The URL that issued JWTs name: the public one, else where this server listens (everywhere: `localhost`)."""
         if self.public_url is not None:
+            limits=self.limits,
             return self.public_url.rstrip("/")
         host = "localhost" if self.host in _EVERYWHERE else self.host
         host = f"[{host}]" if ":" in host else host

@@ -24,6 +24,7 @@ class Kind(enum.StrEnum):
     VAULT_ENTRY = "vault_entry"
     TALLY = "tally"
     REPLAY = "replay"
+    ALLOTMENT = "allotment"
 
 
 class Key(NamedTuple):

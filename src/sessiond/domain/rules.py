@@ -156,6 +156,35 @@ class StackRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = timedelta(hours=1)
 
 
+class LimitRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Rate limits, each for one project and counted by all nodes together; None means no limit."""
+
+    by_address: Annotated[
+        int | None,
+        Described(
+            text="How many refreshes and revocations an address may ask for in a minute without a server key; IPv6 "
+            "counts by /64, loopback not at all.",
+            least=1,
+        ),
+    ] = 600
+    by_session: Annotated[
+        int | None,
+        Described(text="How many changes a session may make below /v1/me in a minute.", least=1),
+    ] = 120
+    sign_ups_by_address: Annotated[
+        int | None,
+        Described(
+            text="How many anonymous users an address may sign up in an hour without a server key (Stack Auth's "
+            "API); IPv6 counts by /64, loopback not at all.",
+            least=1,
+        ),
+    ] = 100
+    by_server_key: Annotated[
+        int | None,
+        Described(text="How many requests a server key may make in a minute, introspection aside.", least=1),
+    ] = None
+
+
 class PurgeRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Purging: how long what has ended stays readable."""
 
@@ -178,4 +207,5 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     pin: PinRules = PinRules()
     vault: VaultRules = VaultRules()
     stack: StackRules = StackRules()
+    limits: LimitRules = LimitRules()
     purge: PurgeRules = PurgeRules()

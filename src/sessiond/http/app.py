@@ -13,6 +13,7 @@ from sessiond.domain.errors import InvalidRequest, Refusal
 from sessiond.http.access_log import AccessLog
 from sessiond.http.answer import Answer
 from sessiond.http.body import ClientGoneError, Receive, parse_body, read_body
+from sessiond.http.counting import Quotas, count, quota_headers
 from sessiond.http.dialect import Dialect
 from sessiond.http.edge import Edge, acceptable_host
 from sessiond.http.json_body import decode_query
@@ -48,8 +49,8 @@ _logger = logging.getLogger("sessiond.http")
 class App:
     """Every dialect behind one ASGI callable.
 
-    *max_in_flight* requests are worked on at once; more are refused with 503. Raises `ValueError` when two endpoints
-    claim the same path.
+    *max_in_flight* requests are worked on at once; more are refused with 503. *quotas* None: no rate limits.
+    Raises `ValueError` when two endpoints claim the same path.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class App:
         access_log: AccessLog | None = None,
         request_ids: RequestIds | None = None,
         max_in_flight: int = 1000,
+        quotas: Quotas | None = None,
     ) -> None:
         own = own_pages(dialects, edge)
         self.dialects = (*dialects, own)
@@ -70,6 +72,7 @@ class App:
         self.request_ids = request_ids or RequestIds()
         self.router = Router(self.dialects, own)
         self.max_in_flight = max_in_flight
+        self._quotas = quotas
         self._finisher = Finisher()
         self._in_flight = 0
 
@@ -105,6 +108,8 @@ class App:
             return None
         finally:
             self._in_flight -= 1
+        if request.quota is not None:
+            answer = answer.with_headers(*quota_headers(request.quota))
         finished = self.finish(answer, request, dialect)
         self.access_log.record(request, match.template, finished.status, started)
         return finished
@@ -137,7 +142,9 @@ class App:
             route = match.route(request.method)
             dialect = route.dialect
             request.params = match.params
-            return await _ask(route, request, functools.partial(self._receive, receive)), dialect
+            return await _ask(
+                route, request, functools.partial(self._receive, receive), self._quotas
+            ), dialect
         except Refusal as refusal:
             refusal.forget_where()
             return self.refuse(refusal, request, dialect), dialect
@@ -172,7 +179,7 @@ class App:
         return request, problem
 
 
-async def _ask(route: Route, request: Request, receive: Receive) -> Answer:
+async def _ask(route: Route, request: Request, receive: Receive, quotas: Quotas | None) -> Answer:
     """Return what the endpoint answers, after everything that is checked before it."""
     endpoint = request.endpoint = route.endpoint
     if endpoint.same_origin:
@@ -187,6 +194,8 @@ async def _ask(route: Route, request: Request, receive: Receive) -> Answer:
         request.body = decode()
     if endpoint.query is not None:
         request.query = decode_query(request.query_items(), endpoint.query)
+    if quotas is not None:
+        await count(request, quotas)
     return await endpoint.handler(request)
 
 

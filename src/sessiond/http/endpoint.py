@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sessiond.domain.errors import Refusal
 from sessiond.http.answer import JSON, Answer
+from sessiond.http.counting import Counting
 from sessiond.http.credentials import NOBODY, Credential
 from sessiond.http.request import Request
 
@@ -38,6 +39,9 @@ class Endpoint:
     *same_origin*: a browser may send this from our own pages only, even without a cookie (sign-in, sign-out).
     *instant* may answer at once, without a task: an answer, the JSON of a 200, or None for the handler; it resolves
     the credential itself and may raise refusals.
+
+    *counting* tells towards which rate limit a request without a server key counts; one with a server key counts
+    towards the key's, unless it is `never`.
     """
 
     method: str
@@ -61,6 +65,7 @@ class Endpoint:
     refusals: Sequence[Refusal] = field(default=(), kw_only=True)
     same_origin: bool = field(default=False, kw_only=True)
     instant: Instant | None = field(default=None, kw_only=True)
+    counting: Counting | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         plain = self.method == "GET" and not (

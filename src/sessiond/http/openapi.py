@@ -12,6 +12,8 @@ import msgspec
 import sessiond
 from sessiond.domain.errors import Refusal, Unavailable
 from sessiond.http.answer import encode_body
+from sessiond.http.counting import RATE_LIMITED, never
+from sessiond.http.credentials import BEARER_SERVER_KEY
 from sessiond.http.dialect import Dialect
 from sessiond.http.edge import Edge
 from sessiond.http.endpoint import Endpoint
@@ -206,9 +208,18 @@ def sample_refusals(endpoint: Endpoint) -> Sequence[Refusal]:
             samples.append(EmptyBody())
         if not endpoint.raw_json:
             samples.append(InvalidMembers(_SAMPLE_FAULTS))
+    if _is_counted(endpoint):
+        samples.append(RATE_LIMITED)
     if endpoint.query is not None:
         samples.append(InvalidMembers(_SAMPLE_FAULTS, where="query"))
     if endpoint.same_origin:
         samples.append(CrossSite())
     samples += [Unavailable("store_unavailable", "The store cannot be reached now; try again."), Defect()]
     return samples
+
+
+def _is_counted(endpoint: Endpoint) -> bool:
+    """Tell whether a request may count towards a rate limit."""
+    if endpoint.counting is not None:
+        return endpoint.counting is not never
+    return any(BEARER_SERVER_KEY in schemes for schemes in endpoint.credential.schemes)

@@ -15,6 +15,7 @@ from sessiond.http.cookies import find_cookie
 from sessiond.http.refusals import CrossSite
 
 if TYPE_CHECKING:
+    from sessiond.domain.rate_limits import Quota
     from sessiond.http.edge import Edge
     from sessiond.http.endpoint import Endpoint
     from sessiond.http.peer import Connection
@@ -32,7 +33,7 @@ class Request:
 
     *path* is the raw path as it was sent, *params* the decoded values of the template's names, *endpoint* what was
     found for it, *caller* who asks (None where no credential is needed), *context* what else a dialect's own credential
-    found out.
+    found out, *quota* what is left of the rate limit that it counted towards.
     """
 
     # Defaults stand in the class: fewer stores when one is made, on the hot path.
@@ -42,6 +43,7 @@ class Request:
     context: object = None
     query: object = None
     body: object = None
+    quota: Quota | None = None
     http_version = "1.1"
     transport_scheme = "http"
     _now: Instant | None = None

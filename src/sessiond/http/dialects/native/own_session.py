@@ -10,10 +10,11 @@ import msgspec
 from sessiond.crypto.es256 import PublicJwk
 from sessiond.domain.callers import Caller, OperatorCaller, SubjectCaller
 from sessiond.domain.errors import Unauthenticated
-from sessiond.domain.ids import SessionId, id_text
+from sessiond.domain.ids import ProjectId, SessionId, id_text
 from sessiond.domain.keys import Audience
 from sessiond.domain.sessions import INVALID, Session
-from sessiond.http.answer import NO_CONTENT, Answer
+from sessiond.http.answer import Answer
+from sessiond.http.counting import by_address
 from sessiond.http.credentials import Credentials
 from sessiond.http.dialects.native.shapes import (
     JwksAnswer,
@@ -78,6 +79,7 @@ class OwnSession:
                 refusals=(INVALID, SUPERSEDED_REFRESH),
             ),
             Endpoint(
+                counting=by_address(self._refreshed_in),
                 "GET",
                 "/v1/verify",
                 self.verify,
@@ -143,8 +145,11 @@ class OwnSession:
         caller = request.caller
         session = session_of(caller)
         label = caller.label if isinstance(caller, SubjectCaller | OperatorCaller) else "unknown"
-        await self._services.sessions.revoke(session, reason="signed_out", by=label)
-        return Answer(NO_CONTENT.status, cookies=deleted_cookies(request))
+        await self._services.accounts.sign_out(session, reason="signed_out", by=label)
+        return signed_out(request)
+
+    def _refreshed_in(self, request: Request) -> ProjectId | None:
+        return self._services.rate_limits.project_of(request.body_as(RefreshSession).refresh_token)
 
     async def refresh(self, request: Request) -> Answer:
         """Rotate, or repeat the last rotation's answer within the grace."""

@@ -11,6 +11,7 @@ from msgspec import Meta
 from sessiond.domain.ids import id_text
 from sessiond.domain.sessions import Actor
 from sessiond.http.answer import Answer
+from sessiond.http.counting import never
 from sessiond.http.dialects.oauth.clients import Clients, client_of
 from sessiond.http.endpoint import FORM, Endpoint
 from sessiond.http.request import Request
@@ -80,6 +81,7 @@ class Introspection:
                 request=PresentedToken,
                 content_types=(FORM,),
                 answers={200: IntrospectionAnswer},
+                counting=never,
             ),
         )
 

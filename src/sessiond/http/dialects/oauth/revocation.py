@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from sessiond.domain.ids import ProjectId
 from sessiond.http.answer import Answer
+from sessiond.http.counting import by_address
 from sessiond.http.dialects.oauth.clients import Clients, client_of
 from sessiond.http.dialects.oauth.introspection import PresentedToken
 from sessiond.http.endpoint import FORM, Endpoint
@@ -15,6 +17,7 @@ class Revocation:
 
     def __init__(self, services: Services, clients: Clients) -> None:
         self._sessions = services.sessions
+        self._limits = services.rate_limits
         self._clients = clients
 
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -32,8 +35,12 @@ class Revocation:
                 request=PresentedToken,
                 content_types=(FORM,),
                 answers={200: None},
+                counting=by_address(self._revoked_in),
             ),
         )
+
+    def _revoked_in(self, request: Request) -> ProjectId | None:
+        return self._limits.project_of(request.body_as(PresentedToken).token)
 
     async def revoke(self, request: Request) -> Answer:
         """End the session; it is in force when the answer arrives."""

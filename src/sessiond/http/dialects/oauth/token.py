@@ -12,6 +12,7 @@ from sessiond.domain.ids import ProjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.sessions import INVALID, Standing
 from sessiond.http.answer import Answer
+from sessiond.http.counting import by_address
 from sessiond.http.dialects.oauth.clients import Clients, client_of
 from sessiond.http.dialects.oauth.errors import OAuthRefusal, invalid_grant
 from sessiond.http.dialects.oauth.exchange import EXCHANGE_REFUSALS, Exchange
@@ -62,6 +63,7 @@ class TokenEndpoint:
                 request=TokenRequest,
                 content_types=(FORM,),
                 answers={200: TokenAnswer},
+                counting=by_address(self._refreshed_in),
                 refusals=(
                     _UNSUPPORTED,
                     _NO_TOKEN,
@@ -71,6 +73,9 @@ class TokenEndpoint:
                 ),
             ),
         )
+
+    def _refreshed_in(self, request: Request) -> ProjectId | None:
+        return self._services.rate_limits.project_of(request.body_as(TokenRequest).refresh_token)
 
     async def token(self, request: Request) -> Answer:
         """Answer by the grant type."""

@@ -7,6 +7,7 @@ from sessiond.domain.ids import ProjectId
 from sessiond.domain.sessions import Client, SessionKind, Standing
 from sessiond.domain.subjects import SubjectKind
 from sessiond.http.answer import Answer
+from sessiond.http.counting import by_address
 from sessiond.http.dialects.stack_auth import known_errors as no
 from sessiond.http.dialects.stack_auth.access import EVERYONE, Access, Accesses
 from sessiond.http.dialects.stack_auth.access_tokens import AccessToken, mint, refresh_token
@@ -77,6 +78,7 @@ class OwnSession:
             credential=self._accesses.credential(EVERYONE),
             raw_json=True,
             answers={200: AnonymousAnswer},
+            counting=by_address(_signed_up_in, "sign_up"),
         )
 
     async def sign_out(self, request: Request) -> Answer:
@@ -121,6 +123,10 @@ class OwnSession:
                 user_id=issued.subject.id,
             ),
         )
+
+
+def _signed_up_in(request: Request) -> ProjectId | None:
+    return request.context_as(Access).project
 
 
 async def refreshed(services: Services, text: str, project: ProjectId, *, now: int) -> AccessToken:

@@ -1,0 +1,108 @@
+"""Counting requests towards rate limits: which endpoints count, by which key, and what their answers say about it.
+
+The headers are those of the present draft (`RateLimit`, `RateLimit-Policy`: draft-ietf-httpapi-ratelimit-headers-10)
+and the three of its earlier ones, which most clients read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from sessiond.domain.addresses import network_of
+from sessiond.domain.callers import OperatorCaller, ServerCaller, SubjectCaller
+from sessiond.domain.ids import ProjectId, id_text
+from sessiond.domain.rate_limits import Quota, RateLimit, RateLimited
+from sessiond.http.edge import is_loopback
+
+if TYPE_CHECKING:
+    from sessiond.http.request import Request
+
+RATE_LIMITED = RateLimited(
+    Quota(
+        limit=RateLimit(name="address", most=600, window=timedelta(minutes=1)), remaining=0, reset_seconds=42
+    )
+)
+"""A sample, for the document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A request that counts towards *limit*, as one of *key* in *project*."""
+
+    limit: str
+    project: ProjectId
+    key: str
+
+
+Counting = Callable[["Request"], Counted | None]
+"""What a request without a server key counts as; None: it does not count. The operator's never do."""
+
+
+class Quotas(Protocol):
+    """What is left of the limits."""
+
+    async def take(self, limit_name: str, project: ProjectId, key: str) -> Quota | None:
+        """Count one request; None where there is no such limit. Raises `RateLimited` when nothing is left."""
+        ...
+
+
+def by_address(project_of: Callable[[Request], ProjectId | None], limit: str = "address") -> Counting:
+    """Return what counts by the client's address, in the project that *project_of* tells.
+
+    Loopback is not told apart: it is this machine's own processes, or a proxy that is not trusted and stands for all.
+    """
+
+    def counted(request: Request) -> Counted | None:
+        address = request.client_address
+        if is_loopback(address):
+            return None
+        project = project_of(request)
+        return None if project is None else Counted(limit, project, network_of(address))
+
+    return counted
+
+
+def by_session(request: Request) -> Counted | None:
+    """Count a request as one of the session that asks."""
+    caller = request.caller
+    if not isinstance(caller, SubjectCaller):
+        return None
+    return Counted("session", caller.project, id_text(caller.standing.session.id))
+
+
+def never(_request: Request) -> Counted | None:
+    """Count nothing, not even by server key: this is how sessions are verified."""
+    return None
+
+
+async def count(request: Request, quotas: Quotas) -> None:
+    """Count *request* towards its limit, if there is one, and note what is left. Raises `RateLimited`."""
+    endpoint, caller = request.endpoint, request.caller
+    if endpoint is None or endpoint.counting is never or isinstance(caller, OperatorCaller):
+        return
+    if isinstance(caller, ServerCaller) and caller.key_id is not None:
+        counted: Counted | None = Counted("server_key", caller.project, caller.key_id)
+    else:
+        counted = None if endpoint.counting is None else endpoint.counting(request)
+    if counted is None:
+        return
+    try:
+        request.quota = await quotas.take(counted.limit, counted.project, counted.key)
+    except RateLimited as refusal:
+        request.quota = refusal.quota
+        raise
+
+
+def quota_headers(quota: Quota) -> Sequence[tuple[str, str]]:
+    """Return what an answer says about the limit that its request counted towards."""
+    limit, window = quota.limit, int(quota.limit.window.total_seconds())
+    return (
+        ("RateLimit-Policy", f'"{limit.name}";q={limit.most};w={window}'),
+        ("RateLimit", f'"{limit.name}";r={quota.remaining};t={quota.reset_seconds}'),
+        ("RateLimit-Limit", str(limit.most)),
+        ("RateLimit-Remaining", str(quota.remaining)),
+        ("RateLimit-Reset", str(quota.reset_seconds)),
+    )

@@ -1,0 +1,126 @@
+"""Rate limits: each request that counts takes one from its key's allowance, which all nodes share.
+
+A share is reserved in the store, in one compare-and-swap, and spent in memory: most requests write nothing. Where
+memory forgets a key, what it had not spent is lost: that makes the limit stricter, never laxer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from weakref import WeakValueDictionary
+
+from sessiond.crypto.purposes import Purpose
+from sessiond.domain.errors import Unauthenticated
+from sessiond.domain.ids import ProjectId, SubjectId
+from sessiond.domain.instants import Instant
+from sessiond.domain.rate_limits import (
+    Allotment,
+    Quota,
+    RateLimit,
+    RateLimited,
+    Share,
+    limits_of,
+    take_share,
+)
+from sessiond.domain.rules import LimitRules
+from sessiond.services.contention import Contention
+from sessiond.services.keys import Keys
+from sessiond.services.ports import Change, Clock, Observer, Store
+from sessiond.services.tokens import Tokens
+
+_KEPT = 50_000
+
+_Name = tuple[ProjectId, bytes]
+
+
+class RateLimits:
+    """Counts requests by name of limit, project and key; the shares of at most *kept* keys are in memory."""
+
+    def __init__(
+        self,
+        store: Store,
+        keys: Keys,
+        clock: Clock,
+        observer: Observer,
+        *,
+        tokens: Tokens,
+        contention: Contention,
+        rules: LimitRules,
+        kept: int = _KEPT,
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._clock = clock
+        self._observer = observer
+        self._tokens = tokens
+        self._contention = contention
+        self._kept = kept
+        self._limits = limits_of(rules)
+        self._shares: dict[_Name, Share] = {}
+        self._locks: WeakValueDictionary[_Name, asyncio.Lock] = WeakValueDictionary()
+
+    async def take(self, limit_name: str, project: ProjectId, key: str) -> Quota | None:
+        """Count one request of *key* and return what is left; None where there is no such limit.
+
+        Raises `RateLimited` (`too_many_requests`) when nothing is left, and then takes nothing.
+        """
+        limit = self._limits.get(limit_name)
+        if limit is None:
+            return None
+        name = (project, self._keys.lookup(Purpose.LOOKUP_COUNTER, f"limit|{limit_name}|{key}", project))
+        share = self._held(name, self._clock.now())
+        if share is None or (not share.granted and share.left):
+            share = await self._reserved(name, limit)
+        if not share.granted:
+            self._observer.count("throttled")
+            raise RateLimited(share.quota(limit, self._clock.now()))
+        share = share.spent()
+        self._keep(name, share)
+        return share.quota(limit, self._clock.now())
+
+    def project_of(self, text: str) -> ProjectId | None:
+        """Return the project of a token that is ours by its MAC or signature, else None; no store is touched."""
+        try:
+            return self._tokens.recognise(text).project
+        except Unauthenticated as refusal:
+            refusal.forget_where()
+            return None
+
+    async def _reserved(self, name: _Name, limit: RateLimit) -> Share:
+        """Return a share with something in it, or one that says that nothing is left; one reserves for all who wait."""
+        lock = self._locks.get(name)
+        if lock is None:
+            lock = self._locks[name] = asyncio.Lock()
+        async with lock:
+            share = self._held(name, self._clock.now())
+            if share is None or (not share.granted and share.left):
+                project, digest = name
+                share = await self._contention.settle(
+                    (project, digest.hex()), lambda: self._reserve(name, limit)
+                )
+                self._keep(name, share)
+            return share
+
+    async def _reserve(self, name: _Name, limit: RateLimit) -> Share:
+        project, digest = name
+        partition = self._keys.partition(project, SubjectId(f"limit|{digest.hex()}"))
+        empty = Allotment(project=project, partition=partition, name=digest, until=0, taken=0, version=0)
+        found = await self._store.get(empty.key)
+        held = found if isinstance(found, Allotment) else empty
+        after, share = take_share(held, limit, self._clock.now())
+        if share.granted:
+            await self._store.apply(
+                Change(partition=partition, expects={held.key: held.version}, puts=[after])
+            )
+        return share
+
+    def _held(self, name: _Name, now: Instant) -> Share | None:
+        share = self._shares.get(name)
+        return share if share is not None and now < share.until else None
+
+    def _keep(self, name: _Name, share: Share) -> None:
+        """Keep the share as the one used last; the one that was used longest ago makes room."""
+        self._shares.pop(name, None)
+        if len(self._shares) >= self._kept:
+            del self._shares[next(iter(self._shares))]
+        self._shares[name] = share
