@@ -111,6 +111,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pin: PinRules = PinRules()
     vault: VaultRules = VaultRules()
     stack_auth: StackRules = StackRules()
+    limits: LimitRules = LimitRules()
     purge: PurgeRules = PurgeRules()
 
     @property
@@ -118,12 +119,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """The rules that the services are run by."""
         return Rules(
             policy=self.policy,
-    limits: LimitRules = LimitRules()
             operator=self.pocketpaw,
             device=self.device,
             pin=self.pin,
             vault=self.vault,
             stack=self.stack_auth,
+            limits=self.limits,
             purge=self.purge,
         )
 
@@ -131,7 +132,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def base_url(self) -> str:
         """The URL that issued JWTs name: the public one, else where this server listens (everywhere: `localhost`)."""
         if self.public_url is not None:
-            limits=self.limits,
             return self.public_url.rstrip("/")
         host = "localhost" if self.host in _EVERYWHERE else self.host
         host = f"[{host}]" if ":" in host else host

@@ -24,8 +24,8 @@ from sessiond.services.pin_sign_in import PinSignIn
 from sessiond.services.pins import Pins
 from sessiond.services.ports import Clock, Entropy, MasterTokenKeeper, Observer, Store
 from sessiond.services.projects import Projects, ServerKeys
-from sessiond.services.recovery import Recovery
 from sessiond.services.rate_limits import RateLimits
+from sessiond.services.recovery import Recovery
 from sessiond.services.revoking import Revoking
 from sessiond.services.sessions import Sessions
 from sessiond.services.subjects import Subjects
@@ -125,15 +125,12 @@ class Services:
             contention=contention,
             rules=rules.device,
         )
-        self._wire_pins(observer)
-
-    def _wire_pins(self, observer: Observer) -> None:
         self.rate_limits = RateLimits(
             store, keys, clock, observer, tokens=self.tokens, contention=contention, rules=rules.limits
         )
-        self.ring_writing = RingWriting(store, keys, clock, entropy, contention=contention)
-        self.rotating = Rotating(store, keys, clock, entropy, writing=self.ring_writing)
-        self.key_keeping = KeyKeeping(store, keys, clock, entropy, writing=self.ring_writing, rules=rules.pin)
+        self._wire_pins(observer)
+
+    def _wire_pins(self, observer: Observer) -> None:
         store, keys, clock, entropy, rules = self.store, self.keys, self.clock, self.entropy, self.rules.pin
         attempts = PinAttempts(store, keys, clock, observer, contention=self.contention, rules=rules)
         self.pin_hashing = PinHashing(keys, entropy, threads=rules.hashing_threads)

@@ -13,7 +13,7 @@ from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import ProjectId, SessionId, id_text
 from sessiond.domain.keys import Audience
 from sessiond.domain.sessions import INVALID, Session
-from sessiond.http.answer import Answer
+from sessiond.http.answer import NO_CONTENT, Answer
 from sessiond.http.counting import by_address
 from sessiond.http.credentials import Credentials
 from sessiond.http.dialects.native.shapes import (
@@ -77,9 +77,9 @@ class OwnSession:
                 request=RefreshSession,
                 answers={200: TokensAnswer},
                 refusals=(INVALID, SUPERSEDED_REFRESH),
+                counting=by_address(self._refreshed_in),
             ),
             Endpoint(
-                counting=by_address(self._refreshed_in),
                 "GET",
                 "/v1/verify",
                 self.verify,
@@ -145,8 +145,8 @@ class OwnSession:
         caller = request.caller
         session = session_of(caller)
         label = caller.label if isinstance(caller, SubjectCaller | OperatorCaller) else "unknown"
-        await self._services.accounts.sign_out(session, reason="signed_out", by=label)
-        return signed_out(request)
+        await self._services.sessions.revoke(session, reason="signed_out", by=label)
+        return Answer(NO_CONTENT.status, cookies=deleted_cookies(request))
 
     def _refreshed_in(self, request: Request) -> ProjectId | None:
         return self._services.rate_limits.project_of(request.body_as(RefreshSession).refresh_token)
