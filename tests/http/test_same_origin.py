@@ -96,7 +96,10 @@ async def test_behind_a_public_url_its_origin_is_ours(origin: str, status: int) 
     surface = Surface(Edge(public_url="https://a.example"))
 
     answer = await surface.ask(
-        "POST", "/session", headers=[("cookie", "sid=alice-token"), ("origin", origin)], host="internal:8000"
+        "POST",
+        "/session",
+        headers=[("cookie", "__Host-sid=alice-token"), ("origin", origin)],
+        host="internal:8000",
     )
 
     assert answer.status == status

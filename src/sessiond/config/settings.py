@@ -27,6 +27,7 @@ from sessiond.domain.rules import (
     StackRules,
     VaultRules,
 )
+from sessiond.http.cookies import SessionCookie
 from sessiond.http.edge import PublicAccess
 
 
@@ -92,6 +93,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     login_url: Annotated[
         str | None, Described(text="Where /v1/verify sends a browser without a session; none answers 401.")
     ] = None
+    session_cookie: Annotated[
+        SessionCookie,
+        Described(
+            text="What the session cookie is called on https; no other name counts there. A change signs browsers out."
+        ),
+    ] = SessionCookie.HOST
     log_level: Annotated[LogLevel, Described(text="From which level on log lines are written.")] = (
         LogLevel.INFO
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Sequence
 from typing import Literal
@@ -11,6 +12,20 @@ import msgspec
 from sessiond.domain.errors import InvalidRequest
 
 _VALUE = re.compile(r"[!#-+\--:<-\[\]-~]*")
+
+
+LOOPBACK_COOKIE = "sid"
+"""The session cookie on plain http, where browsers refuse the prefixed names."""
+
+
+class SessionCookie(enum.StrEnum):
+    """What the session cookie is called on https: a browser takes such a name with Secure, Path=/ and no Domain only.
+
+    From a browser that knows it, the second one also proves that no script has written it.
+    """
+
+    HOST = "__Host-sid"
+    HOST_HTTP = "__Host-Http-sid"
 
 
 class SetCookie(msgspec.Struct, frozen=True, kw_only=True):

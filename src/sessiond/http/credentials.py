@@ -23,18 +23,15 @@ MISSING = Unauthenticated("credential_required", "Present a credential.")
 """There is none at all."""
 
 DIFFER = InvalidRequest(
-    "credentials_differ", "The Authorization header and the cookie name different sessions."
+    "credentials_differ", "The Authorization header and the session cookies name different sessions."
 )
 
 MOST_HEADER_CHARS = 8 * 1024
 
 _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([!-~]+) *")
 
-SESSION_COOKIES = ("__Host-sid", "sid")
-"""The session cookie: the second name on plain http, where browsers refuse the first."""
-
-ACCEPTED_COOKIES = (*SESSION_COOKIES, "pocketpaw_session", "accessToken")
-"""Every cookie that may show a session, in the order in which they count."""
+DIALECT_COOKIES = ("pocketpaw_session", "accessToken")
+"""The dialects' cookies that may show a session, in the order in which they count after the session cookie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +84,7 @@ COOKIE_SESSION = SecurityScheme(
         "type": "apiKey",
         "in": "cookie",
         "name": "__Host-sid",
-        "description": "The session cookie (`sid` on plain http).",
+        "description": "The session cookie (`sid` on plain http, `__Host-Http-sid` where that is set).",
     },
 )
 
@@ -197,16 +194,21 @@ class Credentials:
         if text is None:
             return await self._by_cookie(request)
         caller = await self._callers.by_access_token(text, by_cookie=False)
-        cookie = _first_cookie(request, SESSION_COOKIES)
-        if cookie is not None and await self._differs(caller, cookie):
-            raise DIFFER
-        return caller
+        return await self._agreed(caller, session_cookies(request))
 
     async def _by_cookie(self, request: Request) -> Caller:
-        cookie = _first_cookie(request, ACCEPTED_COOKIES)
-        if cookie is None:
+        shown = session_cookies(request) or _dialect_cookie(request)
+        if not shown:
             raise MISSING
-        return await self._callers.by_access_token(cookie, by_cookie=True)
+        caller = await self._callers.by_access_token(shown[0], by_cookie=True)
+        return await self._agreed(caller, shown[1:])
+
+    async def _agreed(self, caller: Caller, cookies: Sequence[str]) -> Caller:
+        """Return the caller unless one of *cookies* shows another session."""
+        for cookie in cookies:
+            if await self._differs(caller, cookie):
+                raise DIFFER
+        return caller
 
     async def _differs(self, caller: Caller, cookie: str) -> bool:
         """Tell whether the cookie shows another session; one that no longer passes says nothing."""
@@ -234,12 +236,23 @@ def public_caller(request: Request) -> ServerCaller:
     return PUBLIC
 
 
-def _first_cookie(request: Request, names: Sequence[str]) -> str | None:
-    for name in names:
+def session_cookies(request: Request) -> Sequence[str]:
+    """Return the values of the session cookies of the request; on https there can be one only."""
+    values = [request.cookie(name) for name in request.edge.session_cookies(request)]
+    return [value for value in values if value is not None]
+
+
+def shows_session(request: Request) -> bool:
+    """Tell whether the request has a cookie that may show a session, any dialect's."""
+    return bool(session_cookies(request) or _dialect_cookie(request))
+
+
+def _dialect_cookie(request: Request) -> Sequence[str]:
+    for name in DIALECT_COOKIES:
         value = request.cookie(name)
         if value is not None:
-            return value
-    return None
+            return [value]
+    return ()
 
 
 def _session_of(caller: Caller) -> bytes | None:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sessiond.domain.errors import Misconfigured
+from sessiond.http.cookies import LOOPBACK_COOKIE, SessionCookie
 from sessiond.http.forwarding import Network, forwarded_chain, forwarded_scheme, is_within
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class Edge:
 
     *listeners* are the addresses that are listened on. *public_url* is what browsers see (`https://host[:port]`).
     *trusted_proxies* are addresses or networks (CIDR). *login_url* is where a browser without a session
-    signs in. Raises `Misconfigured` for values that mean nothing.
+    signs in. *session_cookie* is what the session cookie is called on https. Raises `Misconfigured` for values that
+    mean nothing.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Edge:
         trusted_proxies: Sequence[str] = (),
         public_access: PublicAccess = PublicAccess.AUTO,
         login_url: str | None = None,
+        session_cookie: SessionCookie = SessionCookie.HOST,
     ) -> None:
         self.listeners = tuple(listeners)
         self.public_url = public_url.rstrip("/") if public_url else None
@@ -59,6 +62,7 @@ class Edge:
         self.trusted_proxies: tuple[Network, ...] = tuple(_network(text) for text in trusted_proxies)
         self.public_access = public_access
         self.login_url = login_url
+        self.session_cookie = session_cookie
         self.local_only = (
             all(is_loopback(address) for address in self.listeners)
             and self.public_url is None
@@ -128,6 +132,14 @@ class Edge:
         if self.trusts(request.connection.host):
             return forwarded_scheme(request.raw_headers) or request.transport_scheme
         return request.transport_scheme
+
+    def session_cookies(self, request: Request) -> tuple[str, ...]:
+        """Return the names under which a session cookie counts in *request*.
+
+        On https only the configured one, which no other site and no sibling domain can plant.
+        """
+        secure: str = self.session_cookie
+        return (secure,) if request.secure else (secure, LOOPBACK_COOKIE)
 
     def foreign(self, request: Request) -> bool:
         """Tell whether a browser sent *request* from a page that is not ours.

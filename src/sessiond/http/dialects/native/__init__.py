@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sessiond.http.credentials import Credentials
 from sessiond.http.dialect import Dialect
+from sessiond.http.dialects.native.browser import BrowserAccounts
 from sessiond.http.dialects.native.changing import ChangedSessions
 from sessiond.http.dialects.native.ending import EndedSessions
 from sessiond.http.dialects.native.exports import SubjectExports
@@ -34,6 +35,7 @@ def dialect(services: Services, _edge: Edge) -> Dialect:
             *DeviceLinks(services, credentials).endpoints(),
             *OwnSession(services, credentials).endpoints(),
             *MySessions(services, credentials).endpoints(),
+            *BrowserAccounts(services, credentials).endpoints(),
             *Health(services).endpoints(),
         ),
         refuse=refuse_with_problem,

@@ -15,7 +15,7 @@ from sessiond.domain.callers import OperatorCaller, ServerCaller
 from sessiond.domain.documents import metadata_fault
 from sessiond.domain.ids import SubjectId
 from sessiond.domain.instants import Instant, parse_rfc3339
-from sessiond.domain.sessions import AccessFormat, Client, SessionKind
+from sessiond.domain.sessions import AccessFormat, Browser, Client, SessionKind
 from sessiond.domain.subjects import SubjectKind
 from sessiond.domain.texts import ContextClass, Method, Name, shown_user_agent, text_fault
 from sessiond.http.dialects.native.listed import require_sound
@@ -51,6 +51,17 @@ class CreateSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             description="`tokens` in the body, or one `cookie` that lives as long as the session, and none."
         ),
     ] = "tokens"
+    remember: Annotated[
+        bool | None,
+        Meta(description="Whether the cookie outlives the browser; without it, it does. For `cookie` only."),
+    ] = None
+    browser: Annotated[
+        str | None,
+        Meta(
+            description="The session cookie's value that the browser sent with the sign-in: its accounts stay "
+            "signed in beside this one. For `cookie` only; a value that means nothing has no effect."
+        ),
+    ] = None
     absolute_timeout_seconds: Annotated[
         Seconds | None, Meta(description="How long it lives at most; never longer than the policy's.")
     ] = None
@@ -93,6 +104,7 @@ def order_of(request: Request, caller: ServerCaller | OperatorCaller, subject: S
         amr=tuple(asked.amr),
         authenticated_at=None if at is None else min(at, request.now),
         metadata=asked.metadata,
+        browser=Browser(remember=asked.remember is not False) if cookie else None,
         idempotency_key=request.header("idempotency-key"),
         asked=msgspec.json.encode(asked, order="deterministic"),
     )
@@ -103,6 +115,9 @@ def _faults(asked: CreateSession, at: Instant | None, now: Instant) -> dict[str,
     faults |= {f"/amr/{index}": text_fault(method) for index, method in enumerate(asked.amr)}
     if asked.authenticated_at is not None:
         faults["/authenticated_at"] = authentication_fault(at, now)
+    if asked.delivery != "cookie":
+        given = {"/remember": asked.remember, "/browser": asked.browser}
+        faults |= {name: "goes with delivery cookie" for name, value in given.items() if value is not None}
     if asked.client is not None:
         faults["/client/name"] = text_fault(asked.client.name)
         address = asked.client.address

@@ -23,7 +23,7 @@ from sessiond.http.dialects.native.listed import (
     require_sound,
     session_id,
 )
-from sessiond.http.dialects.native.token_answers import deleted_cookies
+from sessiond.http.dialects.native.token_answers import signed_out
 from sessiond.http.endpoint import Endpoint
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
@@ -44,6 +44,7 @@ class MySessions:
 
     def __init__(self, services: Services, credentials: Credentials) -> None:
         self._own = services.own_sessions
+        self._accounts = services.accounts
         self._credential = credentials.session
 
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -141,12 +142,14 @@ class MySessions:
         return Answer(200, looked_up(standing, request.caller, request.now))
 
     async def end(self, request: Request) -> Answer:
-        """End one; the current one loses its cookie, too."""
+        """End one; ending the current one is signing out."""
         holder, identifier = held(request.caller), session_id(request.params["id"])
-        current = identifier == holder.id
-        reason = reason_of(request.query_as(ReasonQuery), "signed_out" if current else "signed_out_elsewhere")
-        await self._own.end(holder, identifier, reason=reason, by=_label(request))
-        return Answer(NO_CONTENT.status, cookies=deleted_cookies(request) if current else ())
+        query, by = request.query_as(ReasonQuery), _label(request)
+        if identifier == holder.id:
+            await self._accounts.sign_out(holder, reason=reason_of(query, "signed_out"), by=by)
+            return signed_out(request)
+        await self._own.end(holder, identifier, reason=reason_of(query, "signed_out_elsewhere"), by=by)
+        return NO_CONTENT
 
     async def end_others(self, request: Request) -> Answer:
         """End all but the current one."""

@@ -13,7 +13,7 @@ from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import ProjectId, SessionId, id_text
 from sessiond.domain.keys import Audience
 from sessiond.domain.sessions import INVALID, Session
-from sessiond.http.answer import NO_CONTENT, Answer
+from sessiond.http.answer import Answer
 from sessiond.http.counting import by_address
 from sessiond.http.credentials import Credentials
 from sessiond.http.dialects.native.shapes import (
@@ -23,7 +23,7 @@ from sessiond.http.dialects.native.shapes import (
     TokensAnswer,
     view,
 )
-from sessiond.http.dialects.native.token_answers import deleted_cookies, tokens_of
+from sessiond.http.dialects.native.token_answers import signed_out, tokens_of
 from sessiond.http.endpoint import Endpoint
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
@@ -64,6 +64,8 @@ class OwnSession:
                 "/v1/session",
                 self.end,
                 summary="Sign out: end the session of the presented credential",
+                description="With a browser's cookie its other accounts are signed out, too: no cookie leads to "
+                "them any more. Over https the browser is told to forget what it keeps of this site (Clear-Site-Data).",
                 tags=tags,
                 credential=own,
                 answers={204: None},
@@ -141,12 +143,12 @@ class OwnSession:
         return body
 
     async def end(self, request: Request) -> Answer:
-        """End the session and delete its cookie."""
+        """End the session, and with its cookie the other accounts of the browser."""
         caller = request.caller
         session = session_of(caller)
         label = caller.label if isinstance(caller, SubjectCaller | OperatorCaller) else "unknown"
-        await self._services.sessions.revoke(session, reason="signed_out", by=label)
-        return Answer(NO_CONTENT.status, cookies=deleted_cookies(request))
+        await self._services.accounts.sign_out(session, reason="signed_out", by=label)
+        return signed_out(request)
 
     def _refreshed_in(self, request: Request) -> ProjectId | None:
         return self._services.rate_limits.project_of(request.body_as(RefreshSession).refresh_token)

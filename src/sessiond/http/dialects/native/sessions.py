@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sessiond.domain.accounts import TOO_MANY_ACCOUNTS
 from sessiond.domain.callers import OperatorCaller, ServerCaller
 from sessiond.domain.errors import Forbidden, InvalidRequest, StateConflict
 from sessiond.domain.ids import SubjectId, acceptable_subject_id, id_text
@@ -25,7 +26,7 @@ from sessiond.http.dialects.native.shapes import (
     CreatedAnswer,
     view,
 )
-from sessiond.http.dialects.native.token_answers import session_cookie, tokens_of
+from sessiond.http.dialects.native.token_answers import cookie_name, session_cookie, tokens_of
 from sessiond.http.endpoint import Endpoint
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
@@ -64,6 +65,7 @@ class ManagedSessions:
                     SUBJECT_RESERVED,
                     _SUBJECT_DISABLED,
                     _LIMIT_REACHED,
+                    TOO_MANY_ACCOUNTS,
                     REPLAY_SUPERSEDED,
                     IdempotencyKeyReused(),
                 ),
@@ -99,7 +101,11 @@ class ManagedSessions:
         if cookie and asked.format == "jwt":
             raise InvalidRequest("invalid_format", "A session delivered as a cookie has no access token.")
         order = order_of(request, caller, subject_id(asked.subject))
-        issued = await self._services.issuing.issue(order)
+        if cookie:
+            cookie_name(request)
+            issued = await self._services.accounts.sign_in(order, asked.browser)
+        else:
+            issued = await self._services.issuing.issue(order)
         session = issued.session
         location = ("Location", f"/v1/sessions/{id_text(session.id)}")
         if cookie:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from sessiond.crypto.tokens import TokenKind
+from sessiond.domain.callers import SubjectCaller
 from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.instants import Instant, unix_seconds
 from sessiond.domain.policies import Policy
 from sessiond.domain.sessions import Session
-from sessiond.http.cookies import SetCookie
-from sessiond.http.credentials import SESSION_COOKIES
+from sessiond.http.answer import NO_CONTENT, Answer
+from sessiond.http.cookies import LOOPBACK_COOKIE, SetCookie
 from sessiond.http.dialects.native.shapes import TokensAnswer
 from sessiond.http.edge import host_name, is_loopback
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
 from sessiond.services.native_tokens import mint_native
 
-SECURE_COOKIE = "__Host-sid"
-LOOPBACK_COOKIE = "sid"
+_CLEARED = ("Clear-Site-Data", '"cookies", "storage"')
 
 _NEEDS_HTTPS = InvalidRequest(
     "cookie_needs_https", "Session cookies need https: set public_url, or use plain http on loopback only."
@@ -36,27 +36,36 @@ def tokens_of(services: Services, session: Session, policy: Policy, *, now: Inst
 
 
 def session_cookie(services: Services, request: Request, session: Session) -> SetCookie:
-    """Return the one cookie of a browser session; it lives as long as the session."""
+    """Return the one cookie of a browser session; it lives as long as the session, or the browser if that is less."""
+    remember = session.browser is None or session.browser.remember
+    left = session.expires_at - max(request.now, session.created_at)
     return SetCookie(
-        name=_cookie_name(request),
+        name=cookie_name(request),
         value=services.tokens.opaque(TokenKind.BROWSER, session, expires_at=session.expires_at),
-        max_age_seconds=max(1, unix_seconds(session.expires_at - max(request.now, session.created_at))),
+        max_age_seconds=max(1, unix_seconds(left)) if remember else None,
         secure=request.secure,
     )
 
 
-def deleted_cookies(request: Request) -> list[SetCookie]:
-    """Return what deletes the session cookies that came with the request."""
-    return [
+def signed_out(request: Request) -> Answer:
+    """Return the answer to a sign-out: the session cookies that came with it are deleted.
+
+    A browser that signed out by its cookie forgets all that it keeps of us (Clear-Site-Data); it would on https only.
+    """
+    cookies = [
         SetCookie(name=name, value="", secure=request.secure).deleted()
-        for name in SESSION_COOKIES
+        for name in request.edge.session_cookies(request)
         if request.cookie(name) is not None
     ]
+    caller = request.caller
+    clears = request.secure and isinstance(caller, SubjectCaller) and caller.by_cookie
+    return Answer(NO_CONTENT.status, headers=(_CLEARED,) if clears else (), cookies=cookies)
 
 
-def _cookie_name(request: Request) -> str:
+def cookie_name(request: Request) -> str:
+    """Return what the session cookie is called here, or refuse: then nothing may have been issued for it."""
     if request.secure:
-        return SECURE_COOKIE
+        return request.edge.session_cookie
     if not is_loopback(host_name(request.host)):
         raise _NEEDS_HTTPS
     return LOOPBACK_COOKIE

@@ -6,7 +6,6 @@ from sessiond.domain.callers import Caller
 from sessiond.domain.errors import Forbidden
 from sessiond.domain.sessions import INVALID
 from sessiond.http.credentials import (
-    ACCEPTED_COOKIES,
     BEARER_SERVER_KEY,
     BEARER_SESSION,
     COOKIE_SESSION,
@@ -17,6 +16,7 @@ from sessiond.http.credentials import (
     Credentials,
     bearer,
     public_caller,
+    shows_session,
 )
 from sessiond.http.refusals import CrossSite
 from sessiond.http.request import Request
@@ -37,7 +37,7 @@ def vault_credential(callers: Callers) -> Credential:
         if text is None:
             if request.header("authorization") is not None:
                 raise INVALID
-            if any(request.cookie(name) is not None for name in ACCEPTED_COOKIES):
+            if shows_session(request):
                 return await shared.session.resolve(request)
             return public_caller(request)
         try:
