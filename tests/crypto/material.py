@@ -8,6 +8,9 @@ from sessiond.crypto import ring_contents
 from sessiond.crypto.ring import KeyRing
 from sessiond.crypto.ring_contents import RingContents
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SessionId
+from sessiond.domain.instants import Instant, later
+from sessiond.domain.keys import KNOWN_BEFORE_USE, KeyKind
+from sessiond.services.ports import Entropy
 
 NOW = 1_770_000_000_000
 PROJECT = DEFAULT_PROJECT
@@ -40,6 +43,11 @@ def two_projects_contents() -> RingContents:
     for project in (PROJECT, OTHER_PROJECT):
         contents = ring_contents.add_project(contents, project, entropy, NOW)
     return contents
+
+
+def with_new_root(ring: KeyRing, project: ProjectId, entropy: Entropy, now: Instant) -> KeyRing:
+    """The ring once *project* has rotated its root; *now* is the earliest instant of that."""
+    return ring.rotated(project, KeyKind.ROOT, entropy, later(now, KNOWN_BEFORE_USE))
 
 
 def two_projects() -> KeyRing:

@@ -19,8 +19,8 @@ def root(state: KeyState) -> RootKey:
 STEPS: dict[KeyState, Callable[[RootKey], RootKey]] = {
     KeyState.ACTIVE: lambda key: key.activated(NOW + 1),
     KeyState.RETIRED: lambda key: key.retired(NOW + 1),
-    KeyState.DESTROYED: lambda key: key.destroyed(),
-    KeyState.COMPROMISED: lambda key: key.compromised(),
+    KeyState.DESTROYED: lambda key: key.destroyed(NOW + 1),
+    KeyState.COMPROMISED: lambda key: key.compromised(NOW + 1),
 }
 ALLOWED = {
     (KeyState.PENDING, KeyState.ACTIVE),
@@ -45,21 +45,19 @@ def test_a_key_takes_only_the_steps_of_its_life(before: KeyState, after: KeyStat
 
 
 @pytest.mark.parametrize(
-    ("state", "mints", "verifies", "published"),
+    ("state", "mints", "verifies"),
     [
-        (KeyState.PENDING, False, False, True),
-        (KeyState.ACTIVE, True, True, True),
-        (KeyState.RETIRED, False, True, True),
-        (KeyState.DESTROYED, False, False, False),
-        (KeyState.COMPROMISED, False, False, False),
+        (KeyState.PENDING, False, True),
+        (KeyState.ACTIVE, True, True),
+        (KeyState.RETIRED, False, True),
+        (KeyState.DESTROYED, False, False),
+        (KeyState.COMPROMISED, False, False),
     ],
 )
-def test_what_a_key_may_do_follows_from_its_state(
-    state: KeyState, mints: bool, verifies: bool, published: bool
-) -> None:
+def test_what_a_key_may_do_follows_from_its_state(state: KeyState, mints: bool, verifies: bool) -> None:
     key = root(state)
 
-    assert (key.mints, key.verifies, key.published) == (mints, verifies, published)
+    assert (key.mints, key.verifies) == (mints, verifies)
 
 
 def test_a_step_notes_its_instant_and_keeps_the_rest() -> None:
@@ -70,7 +68,16 @@ def test_a_step_notes_its_instant_and_keeps_the_rest() -> None:
 
 
 def test_a_destroyed_key_has_no_secret() -> None:
-    assert root(KeyState.RETIRED).destroyed().secret == b""
+    assert root(KeyState.RETIRED).destroyed(NOW).secret == b""
+
+
+def test_only_a_pending_key_can_be_scheduled_and_the_first_schedule_stays() -> None:
+    waiting = root(KeyState.PENDING).scheduled()
+
+    assert waiting.activates_at == waiting.ready_at > NOW
+    assert waiting.scheduled() == waiting
+    with pytest.raises(StateConflict, match="key_state"):
+        root(KeyState.ACTIVE).scheduled()
 
 
 def test_no_key_prints_its_secret() -> None:

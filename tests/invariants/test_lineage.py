@@ -33,6 +33,7 @@ from sessiond.domain.sessions import Session
 from sessiond.services.ports import Change, Touch
 from sessiond.services.token_forms import Form
 from sessiond.services.touches import Touches
+from tests.crypto.material import with_new_root
 from tests.deployment import CountedEntropy, TestDeployment
 
 T = TypeVar("T")
@@ -189,7 +190,7 @@ class Lineage(RuleBasedStateMachine):
     def the_root_key_is_rotated(self) -> None:
         keys = self.deployment.services.keys
         old = keys.deployment
-        ring = keys.ring.with_new_root(DEFAULT_PROJECT, CountedEntropy(f"root {old.version}"), self.now)
+        ring = with_new_root(keys.ring, DEFAULT_PROJECT, CountedEntropy(f"root {old.version}"), self.now)
         renewed: Deployment = msgspec.structs.replace(
             old,
             ring=keys.seal(ring, CountedEntropy(f"seal {old.version}")),

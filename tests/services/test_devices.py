@@ -17,6 +17,7 @@ from sessiond.domain.sessions import Client, Session, SessionKind
 from sessiond.domain.subjects import SubjectKind
 from sessiond.services.ports import Selection
 from sessiond.services.token_forms import Form
+from tests.crypto.material import with_new_root
 from tests.deployment import TestDeployment
 
 APP = ServerCaller(project=DEFAULT_PROJECT, name="app", key_id="key")
@@ -121,7 +122,7 @@ async def test_two_projects_name_the_same_device_differently(deployment: TestDep
 
 async def test_a_rotated_key_names_the_device_as_before(deployment: TestDeployment) -> None:
     keys, session = deployment.services.keys, await opened(deployment)
-    keys.ring = keys.ring.with_new_root(DEFAULT_PROJECT, deployment.services.entropy, deployment.clock.now())
+    keys.ring = with_new_root(keys.ring, DEFAULT_PROJECT, deployment.services.entropy, deployment.clock.now())
 
     assert (await opened(deployment)).id == session.id
 

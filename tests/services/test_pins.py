@@ -19,6 +19,7 @@ from sessiond.services.pin_sign_in import SignedIn
 from sessiond.services.ports import Change, Selection
 from sessiond.services.token_forms import Form
 from sessiond.storage.engines.memory import MemoryStore
+from tests.crypto.material import with_new_root
 from tests.deployment import TestDeployment
 from tests.pin_door import HOME, PIN, WRONG, Door
 
@@ -322,7 +323,9 @@ async def test_a_pin_outlives_its_pepper_and_moves_to_the_new_one(door: Door) ->
     services = door.deployment.services
     former = (await door.pins.get_user(DEFAULT_PROJECT, "alice")).pin
 
-    services.keys.ring = services.keys.ring.with_new_root(DEFAULT_PROJECT, services.entropy, door.clock.now())
+    services.keys.ring = with_new_root(
+        services.keys.ring, DEFAULT_PROJECT, services.entropy, door.clock.now()
+    )
 
     assert await door.knock() == "in"
     renewed = (await door.pins.get_user(DEFAULT_PROJECT, "alice")).pin

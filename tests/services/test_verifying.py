@@ -18,6 +18,7 @@ from sessiond.services.ports import Change, Store
 from sessiond.services.token_forms import Form
 from sessiond.storage.engine import Role
 from sessiond.storage.open import open_store
+from tests.crypto.material import with_new_root
 from tests.deployment import CountedEntropy, TestDeployment
 
 
@@ -124,8 +125,8 @@ async def test_a_key_that_another_process_marked_compromised_is_refused_at_once(
     token = deployment.access_token(session)
     await deployment.services.sessions.verify(token)
     assert deployment.services.sessions.peek(token) is not None
-    contents = deployment.services.keys.ring._contents  # noqa: SLF001  the command for this is not part of this issue
-    roots = tuple(root.compromised() for root in contents.roots)
+    contents = deployment.services.keys.ring._contents  # noqa: SLF001
+    roots = tuple(root.compromised(deployment.clock.now()) for root in contents.roots)
 
     await put_deployment(deployment, KeyRing(msgspec.structs.replace(contents, roots=roots)))
 
@@ -140,7 +141,7 @@ async def test_a_refresh_by_a_key_that_another_process_marked_compromised_is_ref
 ) -> None:
     token = deployment.refresh_token(await deployment.issue())
     contents = deployment.services.keys.ring._contents  # noqa: SLF001
-    roots = tuple(root.compromised() for root in contents.roots)
+    roots = tuple(root.compromised(deployment.clock.now()) for root in contents.roots)
 
     await put_deployment(deployment, KeyRing(msgspec.structs.replace(contents, roots=roots)))
 
@@ -155,7 +156,7 @@ async def test_a_root_that_another_process_rotated_ends_nothing(deployment: Test
 
     await put_deployment(
         deployment,
-        keys.ring.with_new_root(DEFAULT_PROJECT, CountedEntropy("root"), deployment.clock.now()),
+        with_new_root(keys.ring, DEFAULT_PROJECT, CountedEntropy("root"), deployment.clock.now()),
     )
 
     assert (await deployment.services.sessions.verify(token)).session.subject == "alice"

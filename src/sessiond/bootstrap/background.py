@@ -1,4 +1,4 @@
-"""What runs beside the requests: last uses are written, the witness is kept, what ended is purged in small bites."""
+"""What runs beside the requests: last uses are written, the witness and the keys kept, what ended is purged."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ _SECOND = 1.0
 _PURGE_EVERY_SECONDS = 60.0
 _BITE = 200
 _REST_SECONDS = 0.05
+_KEYS_BITE = 500
 _PAUSE_AFTER_STEP_MS = 3_600_000
 
 _logger = logging.getLogger("sessiond")
@@ -49,6 +50,7 @@ class Background:
         self._tasks = [
             asyncio.create_task(self._forever(_SECOND, self.each_second), name="each second"),
             asyncio.create_task(self._forever(_PURGE_EVERY_SECONDS, self.purge), name="purge"),
+            asyncio.create_task(self._forever(_PURGE_EVERY_SECONDS, self.keep_keys), name="keep keys"),
         ]
 
     async def stop(self) -> None:
@@ -59,7 +61,7 @@ class Background:
         await self._safely(self.each_second)
 
     async def each_second(self) -> None:
-        """Look whether the store is the one that was opened, write last uses, tell of clock steps, keep the witness."""
+        """Look whether the store is the one that was opened, write what waits, keep the witness, activate keys."""
         opened = self._opened
         opened.store.check()
         await opened.services.touches.flush()
@@ -69,6 +71,14 @@ class Background:
             if witness != self._witness:
                 await asyncio.to_thread(opened.files.write_witness, witness)
                 self._witness = witness
+        else:
+            await opened.services.keys.reload()
+        await opened.services.rotating.activate_due()
+
+    async def keep_keys(self) -> None:
+        """Look at one bite of what retired keys hold, and destroy the keys that nothing needs."""
+        if not self._opened.clock.leads_wall:
+            await self._opened.services.key_keeping.bite(limit=_KEYS_BITE)
 
     async def purge(self) -> None:
         """Remove what has been over for long enough, bite by bite; not while the clock cannot be trusted."""

@@ -12,7 +12,7 @@ from hashlib import sha256
 
 import msgspec
 
-from sessiond.crypto import macs, ring_contents
+from sessiond.crypto import macs, ring_changes, ring_contents
 from sessiond.crypto.es256 import PublicJwk, public_jwk
 from sessiond.crypto.purposes import KEY_SIZE, Purpose, derive
 from sessiond.crypto.ring_contents import Entropy, RingContents
@@ -20,10 +20,11 @@ from sessiond.crypto.sealing import SEAL_ENTROPY, Unsealable, seal, unseal
 from sessiond.domain.errors import Misconfigured, Unavailable
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition, ProjectId, SubjectId
 from sessiond.domain.instants import Instant
-from sessiond.domain.keys import Audience, DataKey, HeldKey, RootKey, SigningKey
+from sessiond.domain.keys import Audience, DataKey, HeldKey, KeyKind, RootKey, SigningKey
 
 _PARTITIONS_KEPT = 65_536
 _KEYS_KEPT = 8_192
+_KEY_SETS_KEPT = 1_024
 
 
 class KeyRing:
@@ -40,6 +41,7 @@ class KeyRing:
         # Bounded, and each ring has its own: a key that a new ring refuses is not answered from an old cache.
         self._kept_partition = lru_cache(_PARTITIONS_KEPT)(self._partition)
         self._kept_key = lru_cache(_KEYS_KEPT)(self._key)
+        self._kept_jwks = lru_cache(_KEY_SETS_KEPT)(self._jwks)
         self._kept_lookup_key = lru_cache(_KEYS_KEPT)(self._lookup_key)
 
     def __repr__(self) -> str:
@@ -59,15 +61,31 @@ class KeyRing:
             return self
         return KeyRing(ring_contents.add_project(self._contents, project, entropy, now))
 
-    def with_new_root(self, project: ProjectId, entropy: Entropy, now: Instant) -> KeyRing:
-        """Return the ring with a new active root for *project*; the former is retired and still verifies."""
-        return KeyRing(ring_contents.rotate_root(self._contents, project, entropy, now))
+    def rotated(self, project: ProjectId, kind: KeyKind, entropy: Entropy, now: Instant) -> KeyRing:
+        """Return the ring with the pending keys of *kind* active, or waiting to be as soon as they may."""
+        return self._with(ring_changes.rotate(self._contents, project, kind, entropy, now))
 
-    def with_new_signing_key(
-        self, project: ProjectId, audience: Audience, entropy: Entropy, now: Instant
-    ) -> KeyRing:
-        """Return the ring with the pending key active, the former retired, and a new one pending."""
-        return KeyRing(ring_contents.rotate_signing_key(self._contents, project, audience, entropy, now))
+    def activated(self, entropy: Entropy, now: Instant) -> KeyRing:
+        """Return the ring with every key active whose time has come; itself where there is none."""
+        return self._with(ring_changes.activate_due(self._contents, entropy, now))
+
+    def compromised(self, name: str, entropy: Entropy, now: Instant) -> KeyRing:
+        """Return the ring with the key *name* refused and its successor in its place; a vault key is retired.
+
+        `StateConflict` when it is refused already.
+        """
+        return self._with(ring_changes.compromise(self._contents, name, entropy, now))
+
+    def renewed(self, entropy: Entropy, now: Instant) -> KeyRing:
+        """Return the ring with every key refused and others in their place; vault keys are retired."""
+        return self._with(ring_changes.renew(self._contents, entropy, now))
+
+    def without(self, names: Collection[str], now: Instant) -> KeyRing:
+        """Return the ring with the keys *names* destroyed; itself where nothing changes."""
+        return self._with(ring_changes.destroy(self._contents, names, now))
+
+    def _with(self, contents: RingContents) -> KeyRing:
+        return self if contents == self._contents else KeyRing(contents)
 
     def seal(self, wrapping_key: bytes, install_id: str, entropy: Entropy) -> bytes:
         """Return the ring as a box that only *wrapping_key* (32 bytes) of this installation opens."""
@@ -104,7 +122,7 @@ class KeyRing:
     # Roots and what is derived from them
 
     def root(self, kid: int) -> RootKey | None:
-        """Return the root *kid* if it is active or retired, else None."""
+        """Return the root *kid* if it verifies, else None."""
         return self._roots.get(kid)
 
     def active_root(self, project: ProjectId) -> RootKey:
@@ -115,7 +133,7 @@ class KeyRing:
         return roots[0]
 
     def roots_of(self, project: ProjectId) -> Sequence[RootKey]:
-        """Return the roots of *project* that verify: the active one, then the retired, newest first."""
+        """Return the roots of *project* that verify: the active one, then the others, newest first."""
         return self._roots_of.get(project, ())
 
     def key(self, kid: int, purpose: Purpose, suffix: str = "") -> bytes:
@@ -125,8 +143,13 @@ class KeyRing:
     # Keys that sign and keys that seal
 
     def held(self) -> Sequence[HeldKey]:
-        """Return every key in every state, for showing: roots, signing keys, data keys, in the order of their birth."""
-        return (*self._contents.roots, *self._contents.signing_keys, *self._contents.data_keys)
+        """Return every key in every state: roots, signing keys, data keys, each in the order of their birth."""
+        return self._contents.keys
+
+    @property
+    def next_activation(self) -> Instant | None:
+        """The instant at which the next key takes over, or None when no rotation waits."""
+        return min((key.activates_at for key in self.held() if key.activates_at is not None), default=None)
 
     def signing_key(self, project: ProjectId, audience: Audience) -> SigningKey:
         """Return the key that signs new JWTs of *project* for *audience*."""
@@ -136,15 +159,18 @@ class KeyRing:
         return key
 
     def signing_key_by_kid(self, kid: str) -> SigningKey | None:
-        """Return the signing key *kid* if it is active or retired, else None."""
+        """Return the signing key *kid* if it verifies, else None."""
         return self._signing_keys.get(kid)
 
-    def jwks(self, project: ProjectId, audiences: Collection[Audience]) -> list[PublicJwk]:
-        """Return the public keys of *project* for *audiences*: pending, active and retired, as JWKs."""
+    def jwks(self, project: ProjectId | None, audiences: Collection[Audience]) -> Sequence[PublicJwk]:
+        """Return the public keys of *project* (None: of all) for *audiences*: pending, active and retired, as JWKs."""
+        return self._kept_jwks(project, frozenset(audiences))
+
+    def _jwks(self, project: ProjectId | None, audiences: frozenset[Audience]) -> Sequence[PublicJwk]:
         return [
             public_jwk(key)
             for key in self._contents.signing_keys
-            if key.published and key.project == project and key.audience in audiences
+            if key.verifies and project in {None, key.project} and key.audience in audiences
         ]
 
     def data_key(self, project: ProjectId) -> tuple[str, bytes]:
@@ -185,7 +211,7 @@ class KeyRing:
 
 
 def _by_project(roots: Iterable[RootKey]) -> Mapping[ProjectId, Sequence[RootKey]]:
-    newest_first = sorted(roots, key=lambda root: (not root.mints, -root.created_at))
+    newest_first = sorted(roots, key=lambda root: (not root.mints, -(root.activated_at or root.created_at)))
     found: dict[ProjectId, list[RootKey]] = {}
     for root in newest_first:
         found.setdefault(root.project, []).append(root)

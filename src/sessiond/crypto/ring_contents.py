@@ -1,4 +1,4 @@
-"""What the key ring holds, and how it changes: new projects, rotation. Each change returns new contents."""
+"""What the key ring holds, and how it grows by projects and keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from sessiond.crypto.purposes import KEY_SIZE, Purpose, derive
 from sessiond.crypto.sealing import SEAL_ENTROPY, seal
 from sessiond.domain.ids import ProjectId
 from sessiond.domain.instants import Instant
-from sessiond.domain.keys import Audience, DataKey, KeyState, RootKey, SigningKey
+from sessiond.domain.keys import (
+    Audience,
+    DataKey,
+    HeldKey,
+    KeyKind,
+    KeyState,
+    Line,
+    RootKey,
+    SigningKey,
+    lines_of,
+)
 
 _KID_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 _KID_LENGTH = 12
@@ -38,6 +48,11 @@ class RingContents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     signing_keys: tuple[SigningKey, ...] = ()
     data_keys: tuple[DataKey, ...] = ()
 
+    @property
+    def keys(self) -> tuple[HeldKey, ...]:
+        """Every key in every state: roots, signing keys, data keys, each in the order of their birth."""
+        return (*self.roots, *self.signing_keys, *self.data_keys)
+
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
         return f"RingContents({shown})"
@@ -52,40 +67,29 @@ def draw_contents(entropy: Entropy) -> RingContents:
 
 
 def add_project(contents: RingContents, project: ProjectId, entropy: Entropy, now: Instant) -> RingContents:
-    """Return *contents* with a project's first keys.
-
-    One active root, one active and one pending signing key for each audience, one active data key.
-    """
-    contents = _add_root(contents, project, entropy, now)
-    for audience in Audience:
-        for state in (KeyState.ACTIVE, KeyState.PENDING):
-            contents = _add_signing_key(contents, project, audience, state=state, entropy=entropy, now=now)
-    return _add_data_key(contents, project, entropy, now)
+    """Return *contents* with a project's first keys: of each line an active and a pending one."""
+    for kind in KeyKind:
+        for line in lines_of(project, kind):
+            for state in (KeyState.ACTIVE, KeyState.PENDING):
+                contents = add_key(contents, line, state=state, entropy=entropy, now=now)
+    return contents
 
 
-def rotate_root(contents: RingContents, project: ProjectId, entropy: Entropy, now: Instant) -> RingContents:
-    """Return *contents* with the project's active root retired and a new one active."""
-    roots = tuple(key.retired(now) if key.project == project and key.mints else key for key in contents.roots)
-    return _add_root(msgspec.structs.replace(contents, roots=roots), project, entropy, now)
-
-
-def rotate_signing_key(
-    contents: RingContents, project: ProjectId, audience: Audience, entropy: Entropy, now: Instant
+def add_key(
+    contents: RingContents, line: Line, *, state: KeyState, entropy: Entropy, now: Instant
 ) -> RingContents:
-    """Return *contents* with the active key retired, the pending one active, and a new one pending."""
-
-    def turned(key: SigningKey) -> SigningKey:
-        if key.project != project or key.audience is not audience:
-            return key
-        if key.mints:
-            return key.retired(now)
-        return key.activated(now) if key.state is KeyState.PENDING else key
-
-    keys = tuple(turned(key) for key in contents.signing_keys)
-    turned_contents = msgspec.structs.replace(contents, signing_keys=keys)
-    return _add_signing_key(
-        turned_contents, project, audience, state=KeyState.PENDING, entropy=entropy, now=now
-    )
+    """Return *contents* with one more key of *line*."""
+    match line.kind:
+        case KeyKind.ROOT:
+            return _add_root(contents, line.project, state, entropy, now)
+        case KeyKind.SIGNING:
+            if line.audience is None:
+                raise ValueError("a signing key has an audience")
+            return _add_signing_key(
+                contents, line.project, line.audience, state=state, entropy=entropy, now=now
+            )
+        case KeyKind.VAULT:
+            return _add_data_key(contents, line.project, state, entropy, now)
 
 
 def wrapping_aad(project: ProjectId, data_key: str) -> bytes:
@@ -93,12 +97,19 @@ def wrapping_aad(project: ProjectId, data_key: str) -> bytes:
     return f"sessiond|v1|data_key|{project}|{data_key}".encode()
 
 
-def _add_root(contents: RingContents, project: ProjectId, entropy: Entropy, now: Instant) -> RingContents:
+def kek(root: RootKey) -> bytes:
+    """Return the key that a project's data keys are sealed under, while *root* is the active one."""
+    return derive(root.secret, Purpose.VAULT_KEK, root.project)
+
+
+def _add_root(
+    contents: RingContents, project: ProjectId, state: KeyState, entropy: Entropy, now: Instant
+) -> RingContents:
     taken = {0} | {root.kid for root in contents.roots}
     root = RootKey(
         kid=_unused(lambda: int.from_bytes(entropy.bytes(4)), taken),
         secret=entropy.bytes(KEY_SIZE),
-        **_born(project, KeyState.ACTIVE, now),
+        **_born(project, state, now),
     )
     return msgspec.structs.replace(contents, roots=(*contents.roots, root))
 
@@ -112,7 +123,7 @@ def _add_signing_key(
     entropy: Entropy,
     now: Instant,
 ) -> RingContents:
-    taken = {key.kid for key in contents.signing_keys}
+    taken = {key.name for key in contents.keys}
     key = SigningKey(
         kid=_unused(lambda: _name(entropy), taken),
         audience=audience,
@@ -122,16 +133,18 @@ def _add_signing_key(
     return msgspec.structs.replace(contents, signing_keys=(*contents.signing_keys, key))
 
 
-def _add_data_key(contents: RingContents, project: ProjectId, entropy: Entropy, now: Instant) -> RingContents:
+def _add_data_key(
+    contents: RingContents, project: ProjectId, state: KeyState, entropy: Entropy, now: Instant
+) -> RingContents:
     root = next(key for key in contents.roots if key.project == project and key.mints)
-    name = _unused(lambda: _name(entropy), {key.id for key in contents.data_keys})
+    name = _unused(lambda: _name(entropy), {key.name for key in contents.keys})
     wrapped = seal(
-        derive(root.secret, Purpose.VAULT_KEK, project),
+        kek(root),
         entropy.bytes(KEY_SIZE),
         aad=wrapping_aad(project, name),
         entropy=entropy.bytes(SEAL_ENTROPY),
     )
-    key = DataKey(id=name, kid=root.kid, secret=wrapped, **_born(project, KeyState.ACTIVE, now))
+    key = DataKey(id=name, kid=root.kid, secret=wrapped, **_born(project, state, now))
     return msgspec.structs.replace(contents, data_keys=(*contents.data_keys, key))
 
 

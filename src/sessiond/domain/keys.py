@@ -1,20 +1,45 @@
 """Keys of the ring: their states, what each state may do, and what it may become.
 
 pending → active → retired → destroyed; from any of them but the last, compromised. An active key mints and
-verifies, a retired one verifies only, a pending one is published and does nothing yet, the others are
-refused at once.
+verifies, a retired one verifies only. A pending one verifies, too, but mints nothing: every node and whoever
+caches a key set knows it before its first use. The others are refused at once.
+
+Of each line (a project's roots, its signing keys for one audience, its vault keys) one key is active and one
+pending; a rotation hands over from the one to the other.
 """
 
 from __future__ import annotations
 
 import enum
-from typing import Any, Self
+from datetime import timedelta
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
 from sessiond.domain.errors import StateConflict
 from sessiond.domain.ids import ProjectId
-from sessiond.domain.instants import Instant
+from sessiond.domain.instants import Instant, later
+
+KNOWN_BEFORE_USE = timedelta(minutes=1)
+"""How long a key is pending at least, so that every node has it: they read the ring again each second."""
+
+KEY_SETS_CACHED = timedelta(minutes=5)
+"""How long others may keep the native key set."""
+
+LONGEST_KEY_SETS_CACHED = timedelta(hours=1)
+"""How long others may keep a key set of Stack Auth's API, whose contract says so."""
+
+PUBLISHED_BEFORE_USE = LONGEST_KEY_SETS_CACHED + timedelta(minutes=5)
+"""How long a signing key is pending at least, so that no cached key set is without it when it signs."""
+
+LONGEST_JWT = timedelta(hours=24)
+"""How long a JWT of an access token lives at most: so long a retired signing key is kept."""
+
+SETTLED_AFTER = timedelta(hours=1)
+"""How long after its retirement no node can still mint under a key, with much to spare."""
+
+FORGOTTEN_AFTER = timedelta(days=90)
+"""How long a destroyed key is listed."""
 
 
 class KeyState(enum.StrEnum):
@@ -36,6 +61,22 @@ class Audience(enum.StrEnum):
     STACK_ANONYMOUS = "stack.anonymous"
 
 
+class KeyKind(enum.StrEnum):
+    """What a key is for."""
+
+    ROOT = "root"
+    SIGNING = "signing"
+    VAULT = "vault"
+
+
+class Line(NamedTuple):
+    """The keys that follow each other; *audience* None but for signing keys."""
+
+    kind: KeyKind
+    project: ProjectId
+    audience: Audience | None = None
+
+
 _SUCCESSORS: dict[KeyState, frozenset[KeyState]] = {
     KeyState.PENDING: frozenset({KeyState.ACTIVE, KeyState.DESTROYED, KeyState.COMPROMISED}),
     KeyState.ACTIVE: frozenset({KeyState.RETIRED, KeyState.COMPROMISED}),
@@ -48,14 +89,35 @@ _HIDDEN = "secret"
 
 
 class HeldKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every key of the ring has. *secret* is empty once it is destroyed, and never shown."""
+    """What every key of the ring has. *secret* is empty once it is destroyed, and never shown.
+
+    *activates_at* is when a pending key takes over, once a rotation was asked for.
+    """
 
     project: ProjectId
     state: KeyState
     created_at: Instant
+    activates_at: Instant | None = None
     activated_at: Instant | None = None
     retired_at: Instant | None = None
+    compromised_at: Instant | None = None
+    destroyed_at: Instant | None = None
     secret: bytes
+
+    @property
+    def line(self) -> Line:
+        """The keys that it follows and is followed by."""
+        raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        """Its id as text, unique in the deployment."""
+        raise NotImplementedError
+
+    @property
+    def ready_at(self) -> Instant:
+        """The instant from which it may take over: by then all who have to know it do."""
+        return later(self.created_at, KNOWN_BEFORE_USE)
 
     @property
     def mints(self) -> bool:
@@ -65,28 +127,30 @@ class HeldKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @property
     def verifies(self) -> bool:
         """Whether what was made with it still passes."""
-        return self.state in {KeyState.ACTIVE, KeyState.RETIRED}
+        return self.state in {KeyState.PENDING, KeyState.ACTIVE, KeyState.RETIRED}
 
-    @property
-    def published(self) -> bool:
-        """Whether others are told its public half: before its first use, and as long as it verifies."""
-        return self.verifies or self.state is KeyState.PENDING
+    def scheduled(self) -> Self:
+        """Return the key that takes over as soon as it may; `StateConflict` unless it is pending."""
+        if self.state is not KeyState.PENDING:
+            raise StateConflict("key_state", f"A key that is {self.state} cannot take over.")
+        return msgspec.structs.replace(self, activates_at=self.activates_at or self.ready_at)
 
     def activated(self, now: Instant) -> Self:
         """Return the key active since *now*; `StateConflict` unless it is pending."""
-        return msgspec.structs.replace(self._become(KeyState.ACTIVE), activated_at=now)
+        return msgspec.structs.replace(self._become(KeyState.ACTIVE), activates_at=None, activated_at=now)
 
     def retired(self, now: Instant) -> Self:
         """Return the key retired at *now*; `StateConflict` unless it is active."""
         return msgspec.structs.replace(self._become(KeyState.RETIRED), retired_at=now)
 
-    def destroyed(self) -> Self:
+    def destroyed(self, now: Instant) -> Self:
         """Return the key without its secret; `StateConflict` while it is active."""
-        return msgspec.structs.replace(self._become(KeyState.DESTROYED), secret=b"")
+        return msgspec.structs.replace(self._become(KeyState.DESTROYED), destroyed_at=now, secret=b"")
 
-    def compromised(self) -> Self:
-        """Return the key refused from now on; `StateConflict` when it is already, or destroyed."""
-        return self._become(KeyState.COMPROMISED)
+    def compromised(self, now: Instant) -> Self:
+        """Return the key refused from *now* on; `StateConflict` when it is already, or destroyed."""
+        changed = self._become(KeyState.COMPROMISED)
+        return msgspec.structs.replace(changed, activates_at=None, compromised_at=now)
 
     def _become(self, state: KeyState) -> Self:
         if state not in _SUCCESSORS[self.state]:
@@ -106,6 +170,14 @@ class RootKey(HeldKey, frozen=True, kw_only=True):
 
     kid: int
 
+    @property
+    def line(self) -> Line:
+        return Line(KeyKind.ROOT, self.project)
+
+    @property
+    def name(self) -> str:
+        return str(self.kid)
+
 
 class SigningKey(HeldKey, frozen=True, kw_only=True):
     """An ES256 key; *secret* is its private scalar, 32 bytes. *kid* is 12 characters of `[a-z0-9]`."""
@@ -113,9 +185,36 @@ class SigningKey(HeldKey, frozen=True, kw_only=True):
     kid: str
     audience: Audience
 
+    @property
+    def line(self) -> Line:
+        return Line(KeyKind.SIGNING, self.project, self.audience)
+
+    @property
+    def name(self) -> str:
+        return self.kid
+
+    @property
+    def ready_at(self) -> Instant:
+        return later(self.created_at, PUBLISHED_BEFORE_USE)
+
 
 class DataKey(HeldKey, frozen=True, kw_only=True):
     """A key of the vault; *secret* is the key itself, sealed under the root *kid*."""
 
     id: str
     kid: int
+
+    @property
+    def line(self) -> Line:
+        return Line(KeyKind.VAULT, self.project)
+
+    @property
+    def name(self) -> str:
+        return self.id
+
+
+def lines_of(project: ProjectId, kind: KeyKind) -> tuple[Line, ...]:
+    """Return the lines of a project's keys of *kind*."""
+    if kind is KeyKind.SIGNING:
+        return tuple(Line(kind, project, audience) for audience in Audience)
+    return (Line(kind, project),)

@@ -12,6 +12,7 @@ from sessiond.services.exchanging import Exchanging
 from sessiond.services.exports import Exports
 from sessiond.services.introspecting import Introspecting
 from sessiond.services.issuing import Issuing
+from sessiond.services.key_keeping import KeyKeeping
 from sessiond.services.keys import Keys
 from sessiond.services.known_clients import KnownClients
 from sessiond.services.linking import Linking
@@ -27,6 +28,8 @@ from sessiond.services.projects import Projects, ServerKeys
 from sessiond.services.rate_limits import RateLimits
 from sessiond.services.recovery import Recovery
 from sessiond.services.revoking import Revoking
+from sessiond.services.ring_writing import RingWriting
+from sessiond.services.rotating import Rotating
 from sessiond.services.sessions import Sessions
 from sessiond.services.subjects import Subjects
 from sessiond.services.tokens import Tokens
@@ -128,6 +131,9 @@ class Services:
         self.rate_limits = RateLimits(
             store, keys, clock, observer, tokens=self.tokens, contention=contention, rules=rules.limits
         )
+        self.ring_writing = RingWriting(store, keys, clock, entropy, contention=contention)
+        self.rotating = Rotating(store, keys, clock, entropy, writing=self.ring_writing)
+        self.key_keeping = KeyKeeping(store, keys, clock, entropy, writing=self.ring_writing, rules=rules.pin)
         self._wire_pins(observer)
 
     def _wire_pins(self, observer: Observer) -> None:

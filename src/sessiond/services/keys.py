@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from sessiond.crypto.es256 import PublicJwk
 from sessiond.crypto.purposes import Purpose
-from sessiond.crypto.ring import KeyRing
+from sessiond.crypto.ring import KeyRing, fingerprint
 from sessiond.domain.errors import Misconfigured, Unavailable
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition, ProjectId, SubjectId
 from sessiond.domain.instants import Instant
@@ -21,13 +21,23 @@ _RELOAD_EVERY_MS = 1000
 class Keys:
     """Holds the unsealed ring of one deployment.
 
-    The wrapping key stays here and is used for nothing but opening and sealing the ring.
+    The wrapping key stays here and is used for nothing but opening and sealing the ring. *others* gives the wrapping
+    keys that are at hand besides: one of them opens the ring when it was sealed anew.
     """
 
-    def __init__(self, store: Store, clock: Clock, *, wrapping_key: bytes, deployment: Deployment) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        wrapping_key: bytes,
+        deployment: Deployment,
+        others: Callable[[], Sequence[bytes]] = tuple,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._wrapping_key = wrapping_key
+        self._others = others
         self._reloaded_at: Instant = 0
         self.deployment = deployment
         self.ring = KeyRing.unseal(deployment.ring, wrapping_key, deployment.install_id)
@@ -46,22 +56,35 @@ class Keys:
             raise Unavailable("deployment_missing", "The deployment's control record is gone.")
         return self.adopt(record)
 
-    def adopt(self, deployment: Deployment) -> bool:
+    def adopt(self, deployment: Deployment, wrapping_key: bytes | None = None) -> bool:
         """Take over a deployment record that was just read or written; tell whether it was newer.
 
-        Raises `Unavailable` (`key_unavailable`) for a ring that the wrapping key of this process does not open.
+        *wrapping_key* is the new one, where it was just sealed under another. Raises `Unavailable`
+        (`key_unavailable`) for a ring that no wrapping key at hand opens.
         """
         if deployment.version <= self.deployment.version:
             return False
         if deployment.ring_version != self.deployment.ring_version:
-            try:
-                self.ring = KeyRing.unseal(deployment.ring, self._wrapping_key, deployment.install_id)
-            except Misconfigured:
-                raise Unavailable(
-                    "key_unavailable", "The key ring was sealed anew; restart the server."
-                ) from None
+            self.ring = self._opened(deployment, wrapping_key)
         self.deployment = deployment
         return True
+
+    def _opened(self, deployment: Deployment, wrapping_key: bytes | None) -> KeyRing:
+        for key in self._candidates(wrapping_key):
+            try:
+                ring = KeyRing.unseal(deployment.ring, key, deployment.install_id)
+            except Misconfigured:
+                continue
+            self._wrapping_key = key
+            return ring
+        raise Unavailable(
+            "key_unavailable",
+            "The key ring was sealed under a wrapping key that this server does not have: give it, and restart.",
+        )
+
+    def _candidates(self, wrapping_key: bytes | None) -> Iterator[bytes]:
+        yield self._wrapping_key if wrapping_key is None else wrapping_key
+        yield from self._others()
 
     async def learn(self, project: ProjectId) -> None:
         """Read the ring again if it has no keys of *project* yet: another process may just have added it."""
@@ -72,9 +95,14 @@ class Keys:
         """Tell, in constant time, whether *digest* is the keyed hash of the master token."""
         return hmac.compare_digest(digest, self.deployment.master_digest)
 
-    def seal(self, ring: KeyRing, entropy: Entropy) -> bytes:
-        """Return *ring* sealed for this deployment."""
-        return ring.seal(self._wrapping_key, self.deployment.install_id, entropy)
+    @property
+    def fingerprint(self) -> str:
+        """What names the wrapping key and tells nothing about it."""
+        return fingerprint(self._wrapping_key)
+
+    def seal(self, ring: KeyRing, entropy: Entropy, wrapping_key: bytes | None = None) -> bytes:
+        """Return *ring* sealed for this deployment, under the present wrapping key unless another is given."""
+        return ring.seal(wrapping_key or self._wrapping_key, self.deployment.install_id, entropy)
 
     def partition(self, project: ProjectId, subject: SubjectId) -> Partition:
         """Return the partition of (project, subject)."""
@@ -88,6 +116,6 @@ class Keys:
         """Return the signing key that mints for *audience* now."""
         return self.ring.signing_key(project, audience)
 
-    def jwks(self, project: ProjectId, audiences: Sequence[Audience]) -> list[PublicJwk]:
-        """Return the public keys of *audiences* in JWK form (RFC 7517 section 4)."""
+    def jwks(self, project: ProjectId | None, audiences: Sequence[Audience]) -> Sequence[PublicJwk]:
+        """Return the public keys of *audiences* in JWK form (RFC 7517 section 4); of every project for None."""
         return self.ring.jwks(project, audiences)

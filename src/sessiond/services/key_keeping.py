@@ -1,0 +1,154 @@
+"""What becomes of retired keys, in small bites: vault entries are sealed anew, and what nothing names is destroyed.
+
+A row can only cease to name a retired key, never begin to. So a walk over the rows that goes on where it stopped
+proves, once it has come to the end, that none is left, however long it took.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from sessiond.domain.errors import Conflict, Unavailable
+from sessiond.domain.instants import Instant, later, millis
+from sessiond.domain.key_use import names_any, overdue, settled
+from sessiond.domain.keys import SETTLED_AFTER, DataKey, HeldKey, KeyState, RootKey
+from sessiond.domain.pins import Pin
+from sessiond.domain.records import Kind, Record
+from sessiond.domain.rules import PinRules
+from sessiond.domain.sessions import Session
+from sessiond.domain.vault import VaultEntry
+from sessiond.services.key_use import KeyUse, place_of
+from sessiond.services.keys import Keys
+from sessiond.services.ports import Change, Clock, Entropy, Place, Selection, Store
+from sessiond.services.ring_writing import RingWriting
+from sessiond.services.vault.boxes import VaultBoxes
+
+_LAST_ID = b"\xff" * 16
+
+
+class _Walk(msgspec.Struct):
+    """How far the rows of one kind were looked at for one key; *done* when none was left.
+
+    *held* tells that a row was passed that keeps the key.
+    """
+
+    selection: Selection
+    begin: Place | None
+    after: Place | None
+    held: bool = False
+    done: bool = False
+
+
+class KeyKeeping:
+    """The work on retired keys of one process; another process walks for itself."""
+
+    def __init__(
+        self,
+        store: Store,
+        keys: Keys,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        writing: RingWriting,
+        rules: PinRules,
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._clock = clock
+        self._entropy = entropy
+        self._writing = writing
+        self._use = KeyUse(store)
+        self._boxes = VaultBoxes(keys, entropy)
+        self._known_client_ms = millis(rules.known_client_for)
+        self._walks: dict[tuple[str, Kind], _Walk] = {}
+
+    async def bite(self, *, limit: int) -> int:
+        """Look at no more than about *limit* rows of each retired key; return how many were looked at.
+
+        Keys that nothing needs are destroyed in the end.
+        """
+        now, looked_at, unneeded = self._clock.now(), 0, set[str]()
+        for key in self._keys.ring.held():
+            if overdue(key, now):
+                unneeded.add(key.name)
+                continue
+            if key.state is not KeyState.RETIRED:
+                continue
+            walks = self._walks_of(key, now)
+            for walk in walks:
+                looked_at += await self._step(key, walk, now, limit)
+            if walks and all(walk.done for walk in walks) and settled(key, now):
+                unneeded.add(key.name)
+        await self._destroy(unneeded)
+        return looked_at
+
+    def _walks_of(self, key: HeldKey, now: Instant) -> Sequence[_Walk]:
+        """Return the walks that prove that nothing names *key*; none while it is too early to prove it."""
+        if isinstance(key, DataKey):
+            return [self._walk(key, Kind.VAULT_ENTRY, None)]
+        if not isinstance(key, RootKey) or not settled(key, now):
+            return ()
+        retired_at = key.retired_at or now
+        if now < retired_at + self._known_client_ms:
+            return ()  # known clients carry its MAC, and no row tells of them
+        born_before = Place(later(retired_at, SETTLED_AFTER), _LAST_ID)
+        return [self._walk(key, Kind.SESSION, born_before), self._walk(key, Kind.PIN, None)]
+
+    def _walk(self, key: HeldKey, kind: Kind, after: Place | None) -> _Walk:
+        selection = Selection(kind=kind, project=key.project)
+        return self._walks.setdefault((key.name, kind), _Walk(selection, after, after))
+
+    async def _step(self, key: HeldKey, walk: _Walk, now: Instant, limit: int) -> int:
+        """Go on until a live session names *key*, the rows end, or *limit* is reached; the next step begins there."""
+        if walk.done:
+            return 0
+        page = await self._store.scan(walk.selection, limit=limit, after=walk.after)
+        for count, row in enumerate(page, 1):
+            if await self._is_named(key, row, now):
+                if isinstance(row, Session):
+                    return count
+                walk.held = True
+            walk.after = place_of(row)
+        if len(page) < limit:
+            # Before it is settled, a node with the former ring may have sealed one more behind us.
+            walk.done = not walk.held and settled(key, now)
+            walk.after, walk.held = walk.begin, False
+        return len(page)
+
+    async def _is_named(self, key: HeldKey, row: Record, now: Instant) -> bool:
+        match row:
+            case Session():
+                return names_any(row, {int(key.name)}) and await self._use.is_alive(row, now)
+            case Pin():
+                return str(row.kid) == key.name
+            case VaultEntry():
+                return row.boxes.key_id == key.name and not await self._sealed_anew(row)
+            case _:
+                return False
+
+    async def _sealed_anew(self, entry: VaultEntry) -> bool:
+        """Seal the entry under the active key; tell whether it is no longer under the former one.
+
+        One that does not open stays as it is, and keeps its key: nobody is helped if both are gone.
+        """
+        version = entry.version + 1
+        try:
+            token = self._boxes.token(entry)
+            boxes = self._boxes.sealed(entry.project, entry.id, entry.user, version, token)
+            renewed = msgspec.structs.replace(entry, boxes=boxes, version=version)
+            await self._store.apply(
+                Change(partition=entry.key.partition, expects={entry.key: entry.version}, puts=[renewed])
+            )
+        except (Conflict, Unavailable):
+            found = await self._store.get(entry.key)
+            return not isinstance(found, VaultEntry) or found.boxes.key_id != entry.boxes.key_id
+        return True
+
+    async def _destroy(self, names: set[str]) -> None:
+        if not names:
+            return
+        facts = {"destroyed": ", ".join(sorted(names))}
+        await self._writing.change(lambda ring, now: ring.without(names, now), by="sessiond", facts=facts)
+        self._walks = {key: walk for key, walk in self._walks.items() if key[0] not in names}
