@@ -406,7 +406,21 @@ def test_the_jwks_holds_public_keys_only_and_may_be_cached(http: httpx.Client) -
     assert {frozenset(key) for key in answer.json()["keys"]} == {
         frozenset({"kty", "crv", "alg", "kid", "x", "y"})
     }
-    assert answer.headers["cache-control"].startswith("public")
+    assert answer.headers["cache-control"] == "public, max-age=300"
+
+
+def test_a_client_that_has_the_jwks_is_told_so(http: httpx.Client) -> None:
+    tag = http.get("/.well-known/jwks.json").headers["etag"]
+
+    again = http.get("/.well-known/jwks.json", headers={"If-None-Match": f'"other", W/{tag}'})
+    another = http.get("/.well-known/jwks.json", headers={"If-None-Match": '"other"'})
+
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert again.headers["cache-control"] == "public, max-age=300"
+    assert another.status_code == 200
+    assert_problem(
+        http.get("/.well-known/jwks.json", headers={"If-None-Match": "other"}), 400, "malformed_header"
+    )
 
 
 def test_an_unknown_path_is_a_problem(http: httpx.Client) -> None:

@@ -9,6 +9,7 @@ from sessiond.http.dialects.native.changing import ChangedSessions
 from sessiond.http.dialects.native.ending import EndedSessions
 from sessiond.http.dialects.native.exports import SubjectExports
 from sessiond.http.dialects.native.health import Health
+from sessiond.http.dialects.native.jwks import KeySet
 from sessiond.http.dialects.native.linking import DeviceLinks
 from sessiond.http.dialects.native.my_sessions import MySessions
 from sessiond.http.dialects.native.own_session import OwnSession
@@ -36,6 +37,7 @@ def dialect(services: Services, _edge: Edge) -> Dialect:
             *OwnSession(services, credentials).endpoints(),
             *MySessions(services, credentials).endpoints(),
             *BrowserAccounts(services, credentials).endpoints(),
+            *KeySet(services).endpoints(),
             *Health(services).endpoints(),
         ),
         refuse=refuse_with_problem,

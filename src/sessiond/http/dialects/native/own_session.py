@@ -7,17 +7,14 @@ from urllib.parse import quote
 
 import msgspec
 
-from sessiond.crypto.es256 import PublicJwk
 from sessiond.domain.callers import Caller, OperatorCaller, SubjectCaller
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import ProjectId, SessionId, id_text
-from sessiond.domain.keys import Audience
 from sessiond.domain.sessions import INVALID, Session
 from sessiond.http.answer import Answer
 from sessiond.http.counting import by_address
 from sessiond.http.credentials import Credentials
 from sessiond.http.dialects.native.shapes import (
-    JwksAnswer,
     RefreshSession,
     SessionAnswer,
     TokensAnswer,
@@ -33,7 +30,6 @@ from sessiond.services.token_forms import Form
 from sessiond.services.tokens import WRONG_KIND
 
 _KEPT_BODIES = 100_000
-_JWKS_CACHE = ("Cache-Control", "public, max-age=300")
 
 
 class OwnSession:
@@ -91,14 +87,6 @@ class OwnSession:
                 credential=dataclasses.replace(own, resolve=self._own_or_nobody),
                 answers={200: None, 302: None},
                 instant=self.verify_at_once,
-            ),
-            Endpoint(
-                "GET",
-                "/.well-known/jwks.json",
-                self.jwks,
-                summary="The public keys of JWT access tokens",
-                tags=("keys",),
-                answers={200: JwksAnswer},
             ),
         )
 
@@ -175,14 +163,6 @@ class OwnSession:
         if request.caller is None and request.edge.login_url is not None:
             return Answer(302, headers=(("Location", request.edge.login_url),))
         return _identity(session_of(request.caller))
-
-    async def jwks(self, _request: Request) -> Answer:
-        """Publish every project's native keys, for all have this issuer; each well before its first use."""
-        published: list[PublicJwk] = []
-        for project in await self._services.projects.list_all():
-            await self._services.keys.learn(project.id)
-            published += self._services.keys.jwks(project.id, (Audience.NATIVE,))
-        return Answer(200, {"keys": published}, headers=(_JWKS_CACHE,))
 
 
 def _identity(session: Session) -> Answer:
