@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from sessiond.domain.errors import Refusal
 from sessiond.http.answer import JSON, Answer
 from sessiond.http.counting import Counting
@@ -38,7 +40,7 @@ class Endpoint:
 
     *same_origin*: a browser may send this from our own pages only, even without a cookie (sign-in, sign-out).
     *instant* may answer at once, without a task: an answer, the JSON of a 200, or None for the handler; it resolves
-    the credential itself and may raise refusals.
+    the credential itself and may raise refusals. With a query it is the handler that answers.
 
     *counting* tells towards which rate limit a request without a server key counts; one with a server key counts
     towards the key's, unless it is `never`.
@@ -68,11 +70,12 @@ class Endpoint:
     counting: Counting | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        plain = self.method == "GET" and not (
-            self.takes_body or self.query or self.same_origin or "{" in self.path
-        )
-        if self.instant is not None and not plain:
+        plain = self.method == "GET" and not (self.takes_body or self.same_origin or "{" in self.path)
+        if self.instant is not None and not (plain and self._query_optional()):
             raise ValueError(f"{self.method} {self.path} cannot be instant: only a GET of a literal path can")
+
+    def _query_optional(self) -> bool:
+        return self.query is None or not any(f.required for f in msgspec.structs.fields(self.query))
 
     @property
     def paths(self) -> tuple[str, ...]:

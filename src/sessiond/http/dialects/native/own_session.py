@@ -14,6 +14,7 @@ from sessiond.domain.sessions import INVALID, Session
 from sessiond.http.answer import Answer
 from sessiond.http.counting import by_address
 from sessiond.http.credentials import Credentials
+from sessiond.http.dialects.native.requirements import SAMPLE_SHORTFALL, RequireQuery, require
 from sessiond.http.dialects.native.shapes import (
     RefreshSession,
     SessionAnswer,
@@ -51,8 +52,9 @@ class OwnSession:
                 summary="Verify: show the session of the presented credential",
                 tags=tags,
                 credential=own,
+                query=RequireQuery,
                 answers={200: SessionAnswer},
-                refusals=(WRONG_KIND,),
+                refusals=(WRONG_KIND, SAMPLE_SHORTFALL),
                 instant=self.show_at_once,
             ),
             Endpoint(
@@ -85,14 +87,18 @@ class OwnSession:
                 description="A browser that asks for a page without a session is sent to `login_url` where one is set.",
                 tags=tags,
                 credential=dataclasses.replace(own, resolve=self._own_or_nobody),
+                query=RequireQuery,
                 answers={200: None, 302: None},
+                refusals=(SAMPLE_SHORTFALL,),
                 instant=self.verify_at_once,
             ),
         )
 
     async def show(self, request: Request) -> Answer:
         """Show the session."""
-        return Answer(200, SessionAnswer(session=view(session_of(request.caller))))
+        session = session_of(request.caller)
+        require(session, request)
+        return Answer(200, SessionAnswer(session=view(session)))
 
     def show_at_once(self, request: Request) -> bytes | None:
         """Answer from memory where that is as strict as a read."""
@@ -162,7 +168,9 @@ class OwnSession:
         """Tell a proxy who asks, or send a browser to sign in."""
         if request.caller is None and request.edge.login_url is not None:
             return Answer(302, headers=(("Location", request.edge.login_url),))
-        return _identity(session_of(request.caller))
+        session = session_of(request.caller)
+        require(session, request)
+        return _identity(session)
 
 
 def _identity(session: Session) -> Answer:
