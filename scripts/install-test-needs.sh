@@ -12,6 +12,7 @@ missing() {
     command -v node >/dev/null 2>&1 || echo nodejs
     command -v npm >/dev/null 2>&1 || echo npm
     [ -e /etc/ssl/certs/ca-certificates.crt ] || [ ! -e /etc/debian_version ] || echo ca-certificates
+    { command -v postgres || ls /usr/lib/postgresql/*/bin/postgres; } >/dev/null 2>&1 || echo postgresql
     command -v uv >/dev/null 2>&1 || python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || echo python3-venv
 }
 

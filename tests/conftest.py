@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.server_process import ServerProcess
+from tests.servers.postgresql import PostgresqlServer
 
 _PATIENCE_SECONDS = 120.0
 _MILLISECOND_NS = 1_000_000
@@ -55,10 +56,11 @@ _LONG_MACHINES = ("test_lineage.py", "test_engines_agree.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave to `make test` what takes long: dialects over TCP but the native one, and the long machines."""
+    """Leave to `make test` engines that need a server, dialects over TCP but the native one, and long machines."""
     for item in items:
         over_tcp = item.path.parent.name == "dialects" and item.path.name != _FAST_DIALECT
-        if over_tcp or item.path.name in _LONG_MACHINES:
+        on_a_server = "postgresql" in getattr(item, "fixturenames", ())
+        if over_tcp or on_a_server or item.path.name in _LONG_MACHINES:
             item.add_marker(pytest.mark.slow)
 
 
@@ -74,3 +76,10 @@ def fresh_server(tmp_path: Path) -> Iterator[ServerProcess]:
     """A real server for one test alone."""
     with ServerProcess.started(tmp_path) as process:
         yield process
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """A PostgreSQL server for all tests; each asks it for a URL, whose namespace is its own."""
+    with PostgresqlServer.started() as server:
+        yield server

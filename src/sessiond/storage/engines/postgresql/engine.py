@@ -1,0 +1,222 @@
+"""The PostgreSQL store: reads and writes in batches, one statement each; lists by themselves."""
+
+# ruff: noqa: D102  what each method does is said by the port, sessiond.services.ports.Store
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar, cast
+
+import asyncpg
+
+from sessiond.domain.events import Event
+from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId
+from sessiond.domain.instants import Instant
+from sessiond.domain.records import Key, Record
+from sessiond.domain.sessions import Session, Standing
+from sessiond.services.ports import Change, Place, Revocation, Selection, Touch
+from sessiond.storage.batching import Batcher, Operation, Outcome
+from sessiond.storage.engine import check_shape, unavailable
+from sessiond.storage.engines.postgresql.connections import Connections
+from sessiond.storage.engines.postgresql.failures import is_of_values
+from sessiond.storage.engines.postgresql.listing import Listing
+from sessiond.storage.engines.postgresql.operations import (
+    Apply,
+    Fetch,
+    Revoke,
+    Seek,
+    TouchAll,
+    changes,
+    outcomes_of_changes,
+    outcomes_of_revocations,
+    revocations,
+    touches,
+)
+from sessiond.storage.engines.postgresql.reads import Reads
+from sessiond.storage.engines.postgresql.rows import told_row
+from sessiond.storage.engines.postgresql.url import Address
+
+TOUCHED_AT_ONCE = 256
+PURGED_AT_ONCE = 200
+
+AnyOperation = TypeVar("AnyOperation", bound=Operation)
+Run = Callable[[Sequence[AnyOperation]], Awaitable[Sequence[Outcome]]]
+
+
+class PostgresqlStore:
+    """Records in one schema of a PostgreSQL database, which any number of nodes share."""
+
+    def __init__(self, address: Address) -> None:
+        self._schema = schema = f'"{address.namespace}"'
+        self._connections = Connections(address, welcome=self._welcome)
+        self._lost: str | None = None
+        self._highest = 0
+        self._working: set[asyncio.Task[None]] = set()
+        self._listing = Listing(self._connections, schema)
+        reads = Reads(self._connections, schema)
+        self._seeks: Batcher[Seek] = Batcher(self._in_batches(reads.standings))
+        self._fetches: Batcher[Fetch] = Batcher(self._in_batches(reads.records))
+        self._changes: Batcher[Apply] = Batcher(self._in_batches(self._apply))
+        self._revokes: Batcher[Revoke] = Batcher(self._in_batches(self._revoke))
+        self._touches: Batcher[TouchAll] = Batcher(self._in_batches(self._touch))
+        self._apply_sql = f"SELECT {schema}.apply_changes($1, $2, $3, $4, $5, $6)"
+        self._revoke_sql = f"SELECT * FROM {schema}.revoke_sessions($1, $2, $3)"  # noqa: S608  a checked name
+        self._touch_sql = f"SELECT {schema}.touch_sessions($1, $2)"
+
+    async def get(self, key: Key) -> Record | None:
+        return (await self.get_many([key]))[0]
+
+    async def get_many(self, keys: Sequence[Key]) -> Sequence[Record | None]:
+        self.check()
+        return cast("Sequence[Record | None]", await self._fetches.submit(Fetch(keys)) if keys else [])
+
+    async def find_session(self, project: ProjectId, session: SessionId) -> Standing | None:
+        self.check()
+        return cast("Standing | None", await self._seeks.submit(Seek(project, session)))
+
+    def peek_session(self, project: ProjectId, session: SessionId) -> Standing | None:  # noqa: ARG002  the port's
+        self.check()
+        return None
+
+    async def list_by_subject(
+        self,
+        project: ProjectId,
+        subject: SubjectId,
+        *,
+        live_at: Instant | None = None,
+        limit: int | None = None,
+        before: SessionId | None = None,
+    ) -> Sequence[Session]:
+        self.check()
+        return await self._listing.list_by_subject(
+            project, subject, live_at=live_at, limit=limit, before=before
+        )
+
+    async def scan(
+        self, selection: Selection, *, limit: int, offset: int = 0, after: Place | None = None
+    ) -> Sequence[Record]:
+        self.check()
+        return await self._listing.scan(selection, limit=limit, offset=offset, after=after)
+
+    async def count(self, selection: Selection) -> int:
+        self.check()
+        return await self._listing.count(selection)
+
+    async def apply(self, change: Change) -> None:
+        self.check()
+        check_shape(change)
+        await self._changes.submit(Apply(change))
+
+    async def revoke(self, revocations: Sequence[Revocation]) -> Sequence[Session | None]:
+        self.check()
+        if not revocations:
+            return []
+        return cast("Sequence[Session | None]", await self._revokes.submit(Revoke(revocations)))
+
+    async def touch(self, touches: Sequence[Touch]) -> None:
+        self.check()
+        # In portions: each locks the partitions that it touches.
+        for start in range(0, len(touches), TOUCHED_AT_ONCE):
+            await self._touches.submit(TouchAll(touches[start : start + TOUCHED_AT_ONCE]))
+
+    async def events(
+        self,
+        *,
+        after: int,
+        limit: int,
+        project: ProjectId | None = None,
+        partition: Partition | None = None,
+    ) -> Sequence[tuple[int, Event]]:
+        self.check()
+        return await self._listing.events(after=after, limit=limit, project=project, partition=partition)
+
+    async def newest_event(self) -> int:
+        self.check()
+        newest = await self._listing.newest_event()
+        self._highest = max(self._highest, newest)
+        return newest
+
+    async def rewrite_events(self, rewritten: Sequence[tuple[int, Event]]) -> None:
+        self.check()
+        rows = [told_row(sequence, event) for sequence, event in rewritten]
+        if rows:
+            sql = f"SELECT {self._schema}.rewrite_events($1)"
+            await self._connections.fetch(sql, rows, repeatable=True)
+
+    async def purge(self, *, ended_before: Instant, due_before: Instant, limit: int) -> int:
+        self.check()
+        return await self._in_portions("purge($1, $2, $3)", (ended_before, due_before), limit)
+
+    async def purge_events(self, *, before: Instant, limit: int) -> int:
+        self.check()
+        return await self._in_portions("purge_events($1, $2)", (before,), limit)
+
+    def check(self) -> None:
+        if self._lost is not None:
+            raise unavailable(self._lost)
+
+    async def close(self) -> None:
+        if self._lost is None:
+            self._lost = "it was closed"
+        for batcher in (self._seeks, self._fetches, self._changes, self._revokes, self._touches):
+            await batcher.close()
+        await self._connections.close()
+
+    def _in_batches(
+        self, run: Run[AnyOperation]
+    ) -> Callable[[Sequence[AnyOperation], Callable[[Sequence[Outcome]], None]], None]:
+        """Return what a batcher calls: *run* in a task of its own, whatever it raises being each one's outcome."""
+
+        async def work(operations: Sequence[AnyOperation], done: Callable[[Sequence[Outcome]], None]) -> None:
+            done(await _settled(run, operations))
+
+        def start(operations: Sequence[AnyOperation], done: Callable[[Sequence[Outcome]], None]) -> None:
+            task = asyncio.ensure_future(work(operations, done))
+            self._working.add(task)
+            task.add_done_callback(self._working.discard)
+
+        return start
+
+    async def _apply(self, operations: Sequence[Apply]) -> Sequence[Outcome]:
+        rows = await self._connections.fetch(self._apply_sql, *changes(operations), repeatable=False)
+        return outcomes_of_changes(operations, rows)
+
+    async def _revoke(self, operations: Sequence[Revoke]) -> Sequence[Outcome]:
+        # Repeatable: the first revocation wins, also over its own repetition, and only it is told.
+        rows = await self._connections.fetch(self._revoke_sql, *revocations(operations), repeatable=True)
+        return outcomes_of_revocations(operations, rows)
+
+    async def _touch(self, operations: Sequence[TouchAll]) -> Sequence[Outcome]:
+        await self._connections.fetch(self._touch_sql, *touches(operations), repeatable=True)
+        return [None] * len(operations)
+
+    async def _in_portions(self, call: str, values: Sequence[object], limit: int) -> int:
+        """Remove in small transactions, so that nobody waits long for the partitions that they hold."""
+        sql = f"SELECT {self._schema}.{call}"
+        gone = 0
+        while gone < limit:
+            portion = min(PURGED_AT_ONCE, limit - gone)
+            went = int((await self._connections.fetch(sql, *values, portion, repeatable=True))[0][0])
+            gone += went
+            if went < portion:
+                break
+        return gone
+
+    async def _welcome(self, connection: asyncpg.Connection) -> None:
+        """Look at a new connection: a database that is behind what this node saw is not the one that it opened."""
+        newest = await connection.fetchval(f"SELECT {self._schema}.newest_event()")
+        if newest < self._highest:
+            self._lost = "the database lacks what this server saw (a restored backup?); restart the server"
+            raise unavailable(self._lost)
+        self._highest = newest
+
+
+async def _settled(run: Run[AnyOperation], operations: Sequence[AnyOperation]) -> Sequence[Outcome]:
+    """Return an outcome for each; where the values of one cannot be stored, the others are run by themselves."""
+    try:
+        return await run(operations)
+    except Exception as error:  # noqa: BLE001  whatever it is, each waiter must hear of it
+        if len(operations) == 1 or not is_of_values(error):
+            return [error] * len(operations)
+    return [(await _settled(run, [operation]))[0] for operation in operations]
