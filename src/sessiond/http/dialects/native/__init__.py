@@ -10,13 +10,15 @@ from sessiond.http.dialects.native.ending import EndedSessions
 from sessiond.http.dialects.native.exports import SubjectExports
 from sessiond.http.dialects.native.health import Health
 from sessiond.http.dialects.native.jwks import KeySet
+from sessiond.http.dialects.native.keys import ManagedKeys
 from sessiond.http.dialects.native.linking import DeviceLinks
 from sessiond.http.dialects.native.my_sessions import MySessions
 from sessiond.http.dialects.native.own_session import OwnSession
+from sessiond.http.dialects.native.requirements import refuse
 from sessiond.http.dialects.native.sessions import ManagedSessions
 from sessiond.http.dialects.native.subjects import ManagedSubjects
 from sessiond.http.edge import Edge
-from sessiond.http.problems import PROBLEM_MEDIA, refuse_with_problem
+from sessiond.http.problems import PROBLEM_MEDIA
 from sessiond.services.bundle import Services
 
 
@@ -37,10 +39,11 @@ def dialect(services: Services, _edge: Edge) -> Dialect:
             *OwnSession(services, credentials).endpoints(),
             *MySessions(services, credentials).endpoints(),
             *BrowserAccounts(services, credentials).endpoints(),
+            *ManagedKeys(services, credentials).endpoints(),
             *KeySet(services).endpoints(),
             *Health(services).endpoints(),
         ),
-        refuse=refuse_with_problem,
+        refuse=refuse,
         refusal_media=(PROBLEM_MEDIA,),
         prefixes=("/",),
     )
