@@ -7,7 +7,7 @@ BIN := .venv/bin
 ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: help env run check test needs lint types imports format lock
+.PHONY: help env run bench check test needs lint types imports format lock
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -27,6 +27,9 @@ check: env lint types imports ## lint, types, imports and the fast tests
 
 test: needs env lint types imports ## everything; installs what it needs on Debian as root
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+bench: env ## measure beside nginx and the peers; QUICK=1 leaves the peers out and ends within two minutes
+	$(BIN)/python -m bench $(if $(QUICK),--quick) $(ARGS)
 
 format: env ## format the code and apply the safe fixes
 	$(BIN)/ruff check --fix-only --quiet

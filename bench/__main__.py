@@ -1,0 +1,98 @@
+"""Run the bench: `python -m bench`; `make bench` calls it, `make bench QUICK=1` ends within two minutes."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime as dt
+import itertools
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import peers
+from bench.contender import OPERATIONS, Contender, Running
+from bench.nginx import nginx
+from bench.ours import sessiond
+from bench.report import table, write
+from bench.results import Results, Row, this_machine
+from bench.wrk import Measured, run
+
+ROOT = Path(__file__).parent.parent
+WORKPLACE = ROOT / ".bench"
+
+
+def main() -> None:
+    """Read the command line, run, print the table and write it down."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="ours and the limit alone, short rounds, nothing written"
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], help="part of a contender's name; the limit is always in"
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=5)
+    asked = parser.parse_args()
+    rounds, seconds = (3, 2) if asked.quick else (asked.rounds, asked.seconds)
+    found = measure(_contenders(asked.only, quick=asked.quick), rounds=rounds, seconds=seconds)
+    print(table(found))
+    if not asked.quick and not asked.only:
+        write(found, ROOT)
+
+
+def measure(contenders: Sequence[Contender], *, rounds: int, seconds: int) -> Results:
+    """Run every operation of every contender, interleaved: each round goes through all of them."""
+    found: dict[str, dict[str, list[Measured]]] = {each.name: {} for each in contenders}
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        started: list[tuple[Contender, Running]] = []
+        for number, contender in enumerate(contenders):
+            (folder / str(number)).mkdir()
+            print(f"starting {contender.name} {contender.version}", flush=True)
+            started.append((contender, stack.enter_context(contender.start(folder / str(number)))))
+        for number, operation in itertools.product(range(rounds), OPERATIONS):
+            for contender, running in started:
+                call = running.prepare(number * len(OPERATIONS) + OPERATIONS.index(operation)).get(operation)
+                if call is not None:
+                    measured = run(call, running.base_url, running.server, seconds=seconds, folder=folder)
+                    found[contender.name].setdefault(operation, []).append(measured)
+                    _tell(f"{number + 1}/{rounds}", operation, contender, measured)
+    return Results(
+        taken_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        seconds=seconds,
+        machine=this_machine(),
+        rows=[
+            Row(name=each.name, version=each.version, notes=each.notes, rounds=found[each.name])
+            for each in contenders
+        ],
+    )
+
+
+def _tell(progress: str, operation: str, contender: Contender, measured: Measured) -> None:
+    print(
+        f"{progress} {operation:16} {contender.name:34} {measured.rate:10.0f}/s p99 {measured.p99_ms:7.2f} ms"
+        + (f", {measured.failed} failed" if measured.failed else ""),
+        flush=True,
+    )
+
+
+def _contenders(only: Sequence[str], *, quick: bool) -> list[Contender]:
+    everyone = [
+        sessiond("sessiond, SQLite", None, "synchronous=FULL; access log, request ids, limits, events on"),
+        *(
+            ()
+            if quick
+            else (
+                peers.better_auth(WORKPLACE),
+                peers.express_session(WORKPLACE),
+                peers.django(WORKPLACE),
+                peers.fastapi_users(WORKPLACE),
+            )
+        ),
+    ]
+    return [nginx(), *(each for each in everyone if not only or any(part in each.name for part in only))]
+
+
+if __name__ == "__main__":
+    main()

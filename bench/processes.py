@@ -1,0 +1,106 @@
+"""Servers as processes of their own: pinned to a core, measured from `/proc`, ended by their own id."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+SERVER_CORE = "0"
+LOAD_CORE = "1"
+_START_SECONDS = 60
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Process:
+    """One server with its children, on the server's core."""
+
+    def __init__(
+        self, command: Sequence[str], *, folder: Path, environ: Mapping[str, str] | None = None
+    ) -> None:
+        self._log = (folder / "server.log").open("w", encoding="utf-8")
+        self._process = subprocess.Popen(
+            ["taskset", "-c", SERVER_CORE, *command],
+            cwd=folder,
+            env={**os.environ, **(environ or {})},
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._folder = folder
+
+    def wait_for(self, url: str) -> None:
+        """Return when *url* answers below 500. Raises `RuntimeError` with the end of the log when it never does."""
+        until = time.monotonic() + _START_SECONDS
+        while time.monotonic() < until and self._process.poll() is None:
+            try:
+                with urllib.request.urlopen(url, timeout=5):  # noqa: S310  an address of our own
+                    return
+            except urllib.error.HTTPError as error:
+                if error.code < 500:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.05)
+        self.stop()
+        log = (self._folder / "server.log").read_text(encoding="utf-8")
+        raise RuntimeError(f"{url} did not come up:\n{log[-2000:]}")
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that the server and its children have taken."""
+        return sum(_cpu_seconds(pid) for pid in self._tree())
+
+    def memory_bytes(self) -> int:
+        """Return the resident memory of the server and its children."""
+        return sum(_resident_bytes(pid) for pid in self._tree())
+
+    def stop(self) -> None:
+        """End the server and whatever it started."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGTERM)
+            try:
+                self._process.wait(15)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+        self._log.close()
+
+    def _tree(self) -> list[int]:
+        found, waiting = [], [self._process.pid]
+        while waiting:
+            pid = waiting.pop()
+            found.append(pid)
+            for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                waiting += map(int, _read(children).split())
+        return found
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Sum over the threads; `/proc/PID/task/TID/schedstat` counts nanoseconds, where `stat` counts ticks."""
+    files = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(text.split()[0]) for text in map(_read, files) if text) / 1e9
+
+
+def _resident_bytes(pid: int) -> int:
+    fields = _read(Path(f"/proc/{pid}/statm")).split()
+    return int(fields[1]) * os.sysconf("SC_PAGESIZE") if fields else 0
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except OSError:
+        return ""

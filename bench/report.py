@@ -1,0 +1,96 @@
+"""The table and the plot, made from results and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from bench.contender import OPERATIONS
+from bench.results import Results, Row, middle, ratio
+
+BEGIN, END = "<!-- made by `make bench`: begin -->", "<!-- made by `make bench`: end -->"
+PAGE = Path("docs/performance.md")
+PLOT = Path("docs/performance.svg")
+
+
+def table(results: Results) -> str:
+    """Return the results as a table in Markdown."""
+    machine = results.machine
+    rounds = len(results.rows[0].rounds["verify"])
+    build = "with" if machine.with_pgo else "without"
+    taken = (
+        f"{results.taken_at[:10]}: {machine.processor}, {machine.cores} cores; {machine.python} built {build} PGO; "
+        f"{machine.wrk}; 32 connections, {rounds} interleaved rounds of {results.seconds} s; server and load on a "
+        "core each."
+    )
+    lines = [
+        taken,
+        "",
+        "| operation | contender | ÷ nginx: median (range) | per second | p50 ms | p99 ms | CPU µs | MiB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for operation in OPERATIONS:
+        lines += [_line(results, row, operation) for row in results.rows[1:] if operation in row.rounds]
+    lines += ["", *(f"- **{row.name}** {row.version}: {row.notes}." for row in results.rows)]
+    return "\n".join(lines) + "\n"
+
+
+def write(results: Results, root: Path) -> None:
+    """Keep the raw results, and renew the page's table and the plot."""
+    folder = root / "bench" / "results"
+    folder.mkdir(exist_ok=True)
+    raw = msgspec.json.format(msgspec.json.encode(results))
+    (folder / f"{results.taken_at[:10]}.json").write_bytes(raw + b"\n")
+    page = root / PAGE
+    text = page.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    page.write_text(f"{before}{BEGIN}\n{table(results)}{END}{after}", encoding="utf-8")
+    (root / PLOT).write_text(plot(results), encoding="utf-8")
+
+
+def _line(results: Results, row: Row, operation: str) -> str:
+    rounds, part = row.rounds[operation], ratio(results, row, operation)
+    if part is None:
+        raise ValueError(f"{row.name} has no {operation}")
+    failed = sum(each.failed for each in rounds)
+    shown = (
+        f"{part.median:.3f} ({part.least:.3f}–{part.most:.3f})",
+        f"{middle(rounds, 'rate'):,.0f}" + (f", {failed} failed" if failed else ""),
+        *(f"{middle(rounds, member):.2f}" for member in ("p50_ms", "p99_ms")),
+        *(f"{middle(rounds, member):.0f}" for member in ("cpu_us", "memory_mib")),
+    )
+    return f"| {operation} | {row.name} | {' | '.join(shown)} |"
+
+
+_BAR, _GAP, _LEFT, _WIDTH = 16, 14, 230, 420
+
+
+def plot(results: Results) -> str:
+    """Return an SVG with a group of bars per operation: the rate on a logarithmic axis is no help, so ÷ nginx."""
+    parts: list[str] = []
+    top = 10
+    for operation in OPERATIONS:
+        shown = [(row, part.median) for row in results.rows[1:] if (part := ratio(results, row, operation))]
+        if not shown:
+            continue
+        parts.append(f'<text x="0" y="{top + 12}" font-weight="bold">{operation}</text>')
+        longest = max(value for _, value in shown)
+        for row, value in shown:
+            top += _BAR + 4
+            length = max(1, round(_WIDTH * value / longest))
+            colour = "#2b6cb0" if row.name.startswith("sessiond") else "#a0aec0"
+            parts += [
+                f'<text x="{_LEFT - 8}" y="{top + 12}" text-anchor="end">{row.name}</text>',
+                f'<rect x="{_LEFT}" y="{top}" width="{length}" height="{_BAR}" fill="{colour}"/>',
+                f'<text x="{_LEFT + length + 6}" y="{top + 12}">{value:.3f}</text>',
+            ]
+        top += _BAR + _GAP + 10
+    return _svg(parts, width=_LEFT + _WIDTH + 80, height=top)
+
+
+def _svg(parts: Iterable[str], *, width: int, height: int) -> str:
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
+    return f'{head} font-family="sans-serif" font-size="12">\n' + "\n".join(parts) + "\n</svg>\n"

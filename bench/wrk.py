@@ -1,0 +1,150 @@
+"""One round of load: wrk on its own core, 32 keep-alive connections, a script per operation."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from bench.processes import LOAD_CORE, Process
+
+CONNECTIONS = 32
+_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 60e3}
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to be made over and over.
+
+    In *body* `{n}` is a number that never repeats. With *tokens* each request takes the one that waited longest in the
+    place of `{token}` (in *body* and *headers*), and what the first group of *next_token* (a Lua pattern) finds in the
+    answer waits next: each token is used once, as a client of its own would. With *undone_by* that call is made
+    whenever a token waits: sign in, sign out, sign in.
+    """
+
+    method: str = "GET"
+    path: str
+    headers: Mapping[str, str] = {}
+    body: str | None = None
+    tokens: Sequence[str] = ()
+    next_token: str | None = None
+    next_in_header: str | None = None
+    undone_by: Call | None = None
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """What one round showed; times in milliseconds, but for *cpu_us* (processor time of the server per request)."""
+
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
+    memory_mib: float
+    requests: int
+    failed: int
+
+
+def run(call: Call, base_url: str, server: Process, *, seconds: int, folder: Path) -> Measured:
+    """Load *server* with *call* for *seconds*."""
+    script = folder / "call.lua"
+    script.write_text(lua(call), encoding="utf-8")
+    before = server.cpu_seconds()
+    output = subprocess.run(
+        [
+            *("taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency"),
+            *("--timeout", "30s", "-s", str(script), base_url),
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    spent = server.cpu_seconds() - before
+    requests = int(_found(r"(\d+) requests in", output))
+    failed = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", output)))
+    return Measured(
+        rate=float(_found(r"Requests/sec:\s+([\d.]+)", output)),
+        p50_ms=_millis(_found(r"^ +50% +(\S+) *$", output)),
+        p99_ms=_millis(_found(r"^ +99% +(\S+) *$", output)),
+        cpu_us=spent * 1e6 / max(1, requests),
+        memory_mib=server.memory_bytes() / 2**20,
+        requests=requests,
+        failed=failed,
+    )
+
+
+def lua(call: Call) -> str:
+    """Return the script with which wrk makes *call*."""
+    lines = ["local n, waiting, first, last = 0, {}, 1, 0", *_request("call", call)]
+    lines += [f"last = last + 1; waiting[last] = {_quoted(token)}" for token in call.tokens]
+    lines += ["local function taken()", "  local token = waiting[first]", "  waiting[first] = nil; first = first + 1",
+              "  return token", "end"]  # fmt: skip
+    if call.undone_by is not None:
+        lines += [*_request("undo", call.undone_by), "function request()"]
+        lines += ["  if last >= first then return undo(taken()) end", "  return call()", "end"]
+    elif call.tokens:
+        lines += ["function request() return call(taken()) end"]
+    elif call.body is not None and "{n}" in call.body:
+        lines += ["function request() return call() end"]
+    else:
+        # Nothing changes from request to request: one text, made once.
+        lines += ["local text", "function init() text = call() end", "function request() return text end"]
+    if call.next_token is not None:
+        lines += [
+            "function response(status, headers, answer)",
+            "  local text = answer",
+            *_chosen_header(call.next_in_header),
+            f"  local token = string.match(text or '', {_quoted(call.next_token)})",
+            "  if token then last = last + 1; waiting[last] = token end",
+            "end",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _chosen_header(name: str | None) -> list[str]:
+    if name is None:
+        return []
+    return [
+        "  for key, value in pairs(headers) do",
+        f"    if string.lower(key) == {_quoted(name)} then text = value end",
+        "  end",
+    ]
+
+
+def _request(name: str, call: Call) -> list[str]:
+    """Return a Lua function *name* that formats a request, with a token in the place of `{token}`."""
+    headers = ", ".join(f"[{_quoted(key)}] = {_quoted(value)}" for key, value in call.headers.items())
+    body = "nil" if call.body is None else _quoted(call.body)
+    return [
+        f"local {name}_headers, {name}_body = {{{headers}}}, {body}",
+        f"local function {name}(token)",
+        "  n = n + 1",
+        "  local function filled(text)",
+        "    text = string.gsub(text, '{n}', tostring(n))",
+        "    if token then text = string.gsub(text, '{token}', (string.gsub(token, '%%', '%%%%'))) end",
+        "    return text",
+        "  end",
+        "  local sent = {}",
+        f"  for key, value in pairs({name}_headers) do sent[key] = filled(value) end",
+        f"  return wrk.format({_quoted(call.method)}, {_quoted(call.path)}, sent, {name}_body and filled({name}_body))",
+        "end",
+    ]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
+
+
+def _found(pattern: str, output: str) -> str:
+    match = re.search(pattern, output, re.MULTILINE)
+    if match is None:
+        raise RuntimeError(f"wrk said something else than expected:\n{output}")
+    return match[1]
+
+
+def _millis(text: str) -> float:
+    match = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text)
+    if match is None:
+        raise RuntimeError(f"{text!r} is no time of wrk's")
+    return float(match[1]) * _UNITS[match[2]]
