@@ -10,6 +10,8 @@ import pytest
 from tests.dialects.native_calls import Holder, a_subject, assert_problem, created
 from tests.server_process import ServerProcess
 
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0"
+
 
 @pytest.fixture
 def http(server: ServerProcess) -> Iterator[httpx.Client]:
@@ -146,3 +148,48 @@ def test_a_list_of_a_subject_is_not_for_its_holder(
     assert_problem(
         holder.ask("GET", "/v1/sessions", params={"subject": lists.subject}), 403, "server_key_required"
     )
+
+
+def test_sessions_of_everybody_are_listed_and_searched(
+    http: httpx.Client, server: ServerProcess, lists: Lists
+) -> None:
+    mine = lists.made(client={"address": "203.0.113.9", "user_agent": FIREFOX, "name": "Tablet"})
+    other = created(http, server).json()["session"]
+
+    def ids(**query: str) -> list[str]:
+        answer = http.get("/v1/sessions", params=query, headers=server.authorization)
+        assert answer.status_code == 200, answer.text
+        return [item["id"] for item in answer.json()["items"]]
+
+    assert ids(limit="2") == [other["id"], mine["id"]]
+    assert ids(q=lists.subject.upper()) == [mine["id"]]
+    assert ids(q=other["id"][:23], limit="5") == [other["id"]]
+    assert ids(q="203.0.113.9", subject=lists.subject) == [mine["id"]]
+    assert ids(actor="nobody at all") == []
+
+
+def test_a_listed_session_says_in_a_few_words_what_software_it_is(lists: Lists) -> None:
+    lists.made(client={"user_agent": FIREFOX})
+    lists.made(client={"user_agent": "x"})
+
+    silent, spoken = (item["client"] for item in lists.ask().json()["items"])
+
+    assert (spoken["app"], spoken["os"], spoken["device"]) == ("Firefox", "Linux", "desktop")
+    assert (silent["user_agent"], silent["app"], silent["os"], silent["device"]) == ("x", None, None, None)
+
+
+def test_the_pages_of_everybody_begin_where_the_last_one_ended(
+    http: httpx.Client, server: ServerProcess
+) -> None:
+    made = [created(http, server).json()["session"]["id"] for _ in range(5)]
+    found: list[str] = []
+    after: str | None = None
+
+    while not set(made) <= set(found):
+        query = {"limit": "2"} | ({} if after is None else {"after": after})
+        page = http.get("/v1/sessions", params=query, headers=server.authorization).json()
+        created(http, server)
+        found += [item["id"] for item in page["items"]]
+        after = page["next"]
+
+    assert found[:5] == made[::-1]

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from sessiond.domain.endings import Ended, Ending, ending, how_ended, refuse_ended
+from sessiond.domain.ids import SubjectId
 from sessiond.domain.sessions import Actor, Standing
 from tests.domain.samples import NOW, PROJECT_EPOCH, SUBJECT_EPOCH, a_session, a_standing, a_subject
 
@@ -57,7 +58,7 @@ def test_a_session_of_a_disabled_subject_knows_since_when() -> None:
 
 def test_an_impersonation_knows_how_its_actors_sessions_ended() -> None:
     actor = a_subject(id="support").with_epoch(7, now=NOW - 500, reason="left", by="shop")
-    session = a_session(actor=Actor(name="s", reason="r", subject="support", epoch=SUBJECT_EPOCH))
+    session = a_session(actor=Actor(name="s", reason="r", subject=SubjectId("support"), epoch=SUBJECT_EPOCH))
     standing = msgspec.structs.replace(a_standing(session), actor=actor)
     assert how(standing) == Ended(Ending.ACTOR_EPOCH, NOW - 500, "left")
 

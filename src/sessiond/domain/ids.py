@@ -43,6 +43,16 @@ def partition_of(identifier: bytes) -> Partition:
     return Partition(((identifier[6] & 0x0F) << 8) | identifier[7])
 
 
+def instant_of(identifier: bytes) -> Instant:
+    """Return when the UUIDv7 *identifier* was made."""
+    return int.from_bytes(identifier[:6])
+
+
+def lowest_id(instant: Instant) -> SessionId:
+    """Return the 16 bytes below which all ids are that were made before *instant*."""
+    return SessionId(max(0, instant).to_bytes(6) + bytes(10))
+
+
 def id_text(identifier: bytes) -> str:
     """Return the canonical UUID text of 16 bytes."""
     digits = identifier.hex()

@@ -1,4 +1,4 @@
-"""Which of a subject's sessions a list is about."""
+"""Which sessions a list is about."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import enum
 import msgspec
 
 from sessiond.domain.endings import Ending
+from sessiond.domain.ids import SubjectId, id_text
 from sessiond.domain.instants import Instant
 from sessiond.domain.sessions import Session, SessionKind
 
@@ -31,11 +32,18 @@ class Span(msgspec.Struct, frozen=True):
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """What sessions must be like to be listed. *client* is part of the client's name, in any case."""
+    """What sessions must be like to be listed; None asks for nothing.
 
+    *actor* is the id or the name of who impersonates. In any case of letters: *client* is part of the client's name;
+    *text* part of the subject's id, the client's name, address or user agent, or what the session's id begins with.
+    """
+
+    subject: SubjectId | None = None
     state: State = State.LIVE
     session_kind: SessionKind | None = None
+    actor: str | None = None
     client: str | None = None
+    text: str | None = None
     created: Span = Span()
     seen: Span = Span()
 
@@ -45,6 +53,23 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             return False
         if self.session_kind is not None and session.session_kind is not self.session_kind:
             return False
+        if self.actor is not None and self.actor not in _actor_of(session):
+            return False
         if self.client is not None and self.client.casefold() not in (session.client.name or "").casefold():
             return False
+        if self.text is not None and not _mentions(session, self.text.casefold()):
+            return False
         return self.created.holds(session.created_at) and self.seen.holds(session.last_seen_at)
+
+
+def _actor_of(session: Session) -> tuple[str | None, ...]:
+    actor = session.actor
+    return () if actor is None else (actor.subject, actor.name)
+
+
+def _mentions(session: Session, text: str) -> bool:
+    client = session.client
+    shown = (session.subject, client.name, client.address, client.user_agent)
+    return id_text(session.id).startswith(text) or any(
+        text in each.casefold() for each in shown if each is not None
+    )

@@ -9,7 +9,7 @@ from typing import ClassVar
 import msgspec
 
 from sessiond.domain.errors import Unauthenticated
-from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId, partition_of
+from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId, instant_of, partition_of
 from sessiond.domain.instants import Instant
 from sessiond.domain.projects import Deployment, Epoch, Project
 from sessiond.domain.records import Key, Kind, Record
@@ -127,7 +127,7 @@ class Session(Record, frozen=True, kw_only=True, gc=False):
 
     @property
     def sorted_at(self) -> Instant:
-        return self.created_at
+        return instant_of(self.id)
 
     @property
     def expires_at_or_none(self) -> Instant | None:

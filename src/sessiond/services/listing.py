@@ -1,14 +1,15 @@
-"""Lists of a subject's sessions, in pages whose cursor is an id: no write moves what comes after it."""
+"""Lists of sessions, in pages whose cursor is an id: no write moves what comes after it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from sessiond.domain.endings import Ended, ending, how_ended
-from sessiond.domain.ids import ProjectId, SessionId, SubjectId
+from sessiond.domain.ids import ProjectId, SessionId, instant_of, lowest_id
+from sessiond.domain.records import Kind
 from sessiond.domain.session_filters import Filter, State
 from sessiond.domain.sessions import Session
-from sessiond.services.ports import Clock, Store
+from sessiond.services.ports import Clock, Place, Selection, Store
 from sessiond.services.sessions import Sessions
 
 _LOOKED_AT = 200
@@ -24,34 +25,44 @@ class Listing:
         self._sessions = sessions
 
     async def page(
-        self,
-        project: ProjectId,
-        subject: SubjectId,
-        wanted: Filter,
-        *,
-        limit: int,
-        before: SessionId | None = None,
+        self, project: ProjectId, wanted: Filter, *, limit: int, before: SessionId | None = None
     ) -> tuple[Sequence[tuple[Session, Ended | None]], SessionId | None]:
-        """Return a page of the subject's sessions with why each ended, newest first, and the next page's *before*.
+        """Return a page of the project's sessions with how each ended, newest first, and the next page's *before*.
 
-        At most *limit*, of ids below *before*; fewer where few of many are wanted. None for the next page's says that
-        this was the last.
+        At most *limit*, of ids below *before*; fewer, or none, where few of many are wanted. None for the next page's
+        says that this was the last.
         """
         now = self._clock.now()
-        rows = await self._store.list_by_subject(
-            project,
-            subject,
-            live_at=now if wanted.state is State.LIVE else None,
-            limit=_LOOKED_AT,
-            before=before,
-        )
+        rows = await self._rows(project, wanted, before, now)
         found: list[tuple[Session, Ended | None]] = []
         seen: SessionId | None = None
         for standing in await self._sessions.standings(rows):
             row, why = standing.session, ending(standing, now)
+            if wanted.created.start is not None and instant_of(row.id) < wanted.created.start:
+                return found, None
             if wanted.holds(row, why):
                 if len(found) == limit:
                     return found, seen
                 found.append((row, None if why is None else how_ended(standing, why)))
             seen = row.id
         return found, seen if len(rows) == _LOOKED_AT else None
+
+    async def _rows(
+        self, project: ProjectId, wanted: Filter, before: SessionId | None, now: int
+    ) -> Sequence[Session]:
+        """Return what is to be looked at: a subject's have an index of their own, a project's are in one order."""
+        if wanted.created.end is not None:
+            bound = lowest_id(wanted.created.end)
+            before = bound if before is None else min(before, bound)
+        if wanted.subject is not None:
+            return await self._store.list_by_subject(
+                project,
+                wanted.subject,
+                live_at=now if wanted.state is State.LIVE else None,
+                limit=_LOOKED_AT,
+                before=before,
+            )
+        selection = Selection(kind=Kind.SESSION, project=project)
+        after = None if before is None else Place(instant_of(before), before)
+        rows = await self._store.scan(selection, limit=_LOOKED_AT, after=after)
+        return [row for row in rows if isinstance(row, Session)]

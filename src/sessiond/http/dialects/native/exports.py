@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from sessiond.domain.endings import ending, how_ended
 from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.events import Event
 from sessiond.domain.ids import id_text
 from sessiond.domain.instants import Instant, rfc3339
+from sessiond.domain.sessions import Standing
 from sessiond.domain.vault import VaultEntry, is_valid
 from sessiond.http.answer import Answer
 from sessiond.http.credentials import Credentials
-from sessiond.http.dialects.native.listed import EndedView, looked_up
+from sessiond.http.dialects.native.listed import EndedView, view_ended
 from sessiond.http.dialects.native.sessions import manager
-from sessiond.http.dialects.native.shapes import SessionView
+from sessiond.http.dialects.native.shapes import SessionView, view
 from sessiond.http.dialects.native.subject_shapes import SubjectView, view_subject
 from sessiond.http.dialects.native.subjects import SUBJECT_UNKNOWN, named_subject
 from sessiond.http.endpoint import Endpoint
@@ -107,15 +109,16 @@ def _shown(export: Export) -> ExportAnswer:
         exported_at=rfc3339(export.at),
         subject=view_subject(export.subject),
         pin=None if export.pin is None else ExportedPin(set_at=rfc3339(export.pin.set_at)),
-        sessions=[_session(looked_up(standing, None, export.at).session) for standing in export.sessions],
+        sessions=[_session(standing, export.at) for standing in export.sessions],
         vault_entries=[_entry(entry, export.at) for entry in export.entries],
         events=[_event(event) for event in export.events],
     )
 
 
-def _session(shown: SessionView) -> ExportedSession:
-    members = msgspec.structs.asdict(shown)
-    return ExportedSession(**{name: members[name] for name in ExportedSession.__struct_fields__})
+def _session(standing: Standing, now: Instant) -> ExportedSession:
+    why = ending(standing, now)
+    ended = None if why is None else view_ended(how_ended(standing, why))
+    return ExportedSession(**msgspec.structs.asdict(view(standing.session)), ended=ended)
 
 
 def _entry(entry: VaultEntry, now: Instant) -> ExportedEntry:

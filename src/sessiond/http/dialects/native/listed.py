@@ -15,7 +15,8 @@ from sessiond.domain.ids import SessionId, id_text, parse_id
 from sessiond.domain.instants import Instant, rfc3339
 from sessiond.domain.sessions import Session, Standing
 from sessiond.domain.texts import Name, Reason, text_fault
-from sessiond.http.dialects.native.shapes import SessionView, view
+from sessiond.domain.user_agents import DeviceClass, Software, software
+from sessiond.http.dialects.native.shapes import ClientView, SessionView, view
 from sessiond.http.refusals import Fault, InvalidMembers
 from sessiond.services.sessions import SESSION_UNKNOWN
 
@@ -30,9 +31,18 @@ class EndedView(msgspec.Struct, frozen=True, kw_only=True):
     at: str | None
 
 
+class ListedClient(ClientView, frozen=True, kw_only=True):
+    """The software that holds the tokens. `app`, `os`, `device`: what its user agent says, for people to know it by."""
+
+    app: str | None
+    os: str | None
+    device: DeviceClass | None
+
+
 class ListedSession(SessionView, frozen=True, kw_only=True):
     """A session; `is_current` says that it is the asker's own, `ended` is null while it lives."""
 
+    client: ListedClient
     is_current: bool
     ended: EndedView | None
 
@@ -78,8 +88,13 @@ class RenameSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 def listed(session: Session, caller: Caller | None, ended: Ended | None = None) -> ListedSession:
     """Return the session as *caller* sees it; *ended* says how it ended, if it did."""
     standing = getattr(caller, "standing", None)
+    shown = view(session)
+    said = Software() if session.client.user_agent is None else software(session.client.user_agent)
+    client = ListedClient(
+        **msgspec.structs.asdict(shown.client), app=said.app, os=said.os, device=said.device
+    )
     return ListedSession(
-        **msgspec.structs.asdict(view(session)),
+        **(msgspec.structs.asdict(shown) | {"client": client}),
         is_current=standing is not None and standing.session.id == session.id,
         ended=None if ended is None else view_ended(ended),
     )

@@ -74,7 +74,7 @@ class ManagedSessions:
                 "GET",
                 "/v1/sessions",
                 self.list_page,
-                summary="List a subject's sessions",
+                summary="List sessions: a subject's, or everybody's",
                 tags=tags,
                 credential=server,
                 query=ListQuery,
@@ -132,8 +132,7 @@ class ManagedSessions:
         query, caller = request.query_as(ListQuery), manager(request)
         found, following = await self._services.listing.page(
             caller.project,
-            subject_id(query.subject),
-            filter_of(query),
+            filter_of(query, None if query.subject is None else subject_id(query.subject)),
             limit=query.limit,
             before=cursor(query.after),
         )
