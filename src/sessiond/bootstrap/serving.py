@@ -67,6 +67,7 @@ def build_app(opened: Opened, sockets: Sequence[socket.socket]) -> App:
         trusted_proxies=settings.trusted_proxies,
         public_access=settings.public_access,
         login_url=settings.login_url,
+        return_to=settings.return_to,
         session_cookie=settings.session_cookie,
     )
     access_log = AccessLog(write_to(_STANDARD_ERROR) if settings.access_log else None)

@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 from sessiond.config.settings import Settings
 from sessiond.domain.errors import Misconfigured
 from sessiond.domain.policies import check
+from sessiond.http.login_page import LoginPage
 from sessiond.storage.open import known_engines
 
 
@@ -18,7 +19,7 @@ def check_settings(settings: Settings) -> None:
     _check_host(settings.host)
     _check_database(settings.database)
     _check_public_url(settings.public_url)
-    _check_login_url(settings.login_url)
+    _check_login_url(settings)
     for network in settings.trusted_proxies:
         _check_proxy(network)
     _check_lifetimes(settings)
@@ -61,9 +62,15 @@ def _check_public_url(url: str | None) -> None:
         )
 
 
-def _check_login_url(url: str | None) -> None:
-    if url is not None and _split(url) is None:
+def _check_login_url(settings: Settings) -> None:
+    url = settings.login_url
+    if url is None:
+        if settings.return_to:
+            raise Misconfigured("return_to names pages to return to from login_url: set that, too")
+        return
+    if _split(url) is None:
         raise Misconfigured("login_url must be an http or https URL, such as https://app.example.org/login")
+    LoginPage(url, settings.return_to)
 
 
 def _split(url: str) -> SplitResult | None:

@@ -93,6 +93,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     login_url: Annotated[
         str | None, Described(text="Where /v1/verify sends a browser without a session; none answers 401.")
     ] = None
+    return_to: Annotated[
+        tuple[str, ...],
+        Described(
+            text="Origins and whole URLs that /v1/verify may name to login_url as the page to return to; what was "
+            "asked for is believed from trusted_proxies only."
+        ),
+    ] = ()
     session_cookie: Annotated[
         SessionCookie,
         Described(

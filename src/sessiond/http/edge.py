@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from sessiond.domain.errors import Misconfigured
 from sessiond.http.cookies import LOOPBACK_COOKIE, SessionCookie
 from sessiond.http.forwarding import Network, forwarded_chain, forwarded_scheme, is_within
+from sessiond.http.login_page import LoginPage
 
 if TYPE_CHECKING:
     from sessiond.http.request import Request
@@ -41,9 +42,9 @@ class Edge:
     """What the server knows about its own outside.
 
     *listeners* are the addresses that are listened on. *public_url* is what browsers see (`https://host[:port]`).
-    *trusted_proxies* are addresses or networks (CIDR). *login_url* is where a browser without a session
-    signs in. *session_cookie* is what the session cookie is called on https. Raises `Misconfigured` for values that
-    mean nothing.
+    *trusted_proxies* are addresses or networks (CIDR). *login_url* is where a browser without a session signs in, and
+    *return_to* where it may come back to. *session_cookie* is what the session cookie is called on https. Raises
+    `Misconfigured` for values that mean nothing.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Edge:
         trusted_proxies: Sequence[str] = (),
         public_access: PublicAccess = PublicAccess.AUTO,
         login_url: str | None = None,
+        return_to: Sequence[str] = (),
         session_cookie: SessionCookie = SessionCookie.HOST,
     ) -> None:
         self.listeners = tuple(listeners)
@@ -61,7 +63,7 @@ class Edge:
         self.public_origin = _public_origin(self.public_url) if self.public_url else None
         self.trusted_proxies: tuple[Network, ...] = tuple(_network(text) for text in trusted_proxies)
         self.public_access = public_access
-        self.login_url = login_url
+        self.login_page = LoginPage(login_url, return_to) if login_url is not None else None
         self.session_cookie = session_cookie
         self.local_only = (
             all(is_loopback(address) for address in self.listeners)

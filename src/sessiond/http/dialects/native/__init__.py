@@ -8,6 +8,7 @@ from sessiond.http.dialects.native.browser import BrowserAccounts
 from sessiond.http.dialects.native.changing import ChangedSessions
 from sessiond.http.dialects.native.ending import EndedSessions
 from sessiond.http.dialects.native.exports import SubjectExports
+from sessiond.http.dialects.native.forward_auth import ForwardAuth
 from sessiond.http.dialects.native.health import Health
 from sessiond.http.dialects.native.jwks import KeySet
 from sessiond.http.dialects.native.keys import ManagedKeys
@@ -37,6 +38,7 @@ def dialect(services: Services, _edge: Edge) -> Dialect:
             *SubjectExports(services, credentials).endpoints(),
             *DeviceLinks(services, credentials).endpoints(),
             *OwnSession(services, credentials).endpoints(),
+            *ForwardAuth(services, credentials).endpoints(),
             *MySessions(services, credentials).endpoints(),
             *BrowserAccounts(services, credentials).endpoints(),
             *ManagedKeys(services, credentials).endpoints(),

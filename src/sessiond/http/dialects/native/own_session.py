@@ -1,15 +1,12 @@
-"""A session's own paths: show it, refresh it, end it; and the answer for proxies that ask before they forward."""
+"""A session's own paths: show it, refresh it, end it."""
 
 from __future__ import annotations
-
-import dataclasses
-from urllib.parse import quote
 
 import msgspec
 
 from sessiond.domain.callers import Caller, OperatorCaller, SubjectCaller
 from sessiond.domain.errors import Unauthenticated
-from sessiond.domain.ids import ProjectId, SessionId, id_text
+from sessiond.domain.ids import ProjectId, SessionId
 from sessiond.domain.sessions import INVALID, Session
 from sessiond.http.answer import Answer
 from sessiond.http.counting import by_address
@@ -79,19 +76,6 @@ class OwnSession:
                 refusals=(INVALID, SUPERSEDED_REFRESH),
                 counting=by_address(self._refreshed_in),
             ),
-            Endpoint(
-                "GET",
-                "/v1/verify",
-                self.verify,
-                summary="Verify for a reverse proxy: identity in headers, no body",
-                description="A browser that asks for a page without a session is sent to `login_url` where one is set.",
-                tags=tags,
-                credential=dataclasses.replace(own, resolve=self._own_or_nobody),
-                query=RequireQuery,
-                answers={200: None, 302: None},
-                refusals=(SAMPLE_SHORTFALL,),
-                instant=self.verify_at_once,
-            ),
         )
 
     async def show(self, request: Request) -> Answer:
@@ -102,29 +86,8 @@ class OwnSession:
 
     def show_at_once(self, request: Request) -> bytes | None:
         """Answer from memory where that is as strict as a read."""
-        session = self._peek(request)
+        session = peeked(self._services, request)
         return None if session is None else self._body(session)
-
-    def verify_at_once(self, request: Request) -> Answer | None:
-        """Tell a proxy from memory where that is as strict as a read."""
-        session = self._peek(request)
-        return None if session is None else _identity(session)
-
-    def _peek(self, request: Request) -> Session | None:
-        """Return the session of a bearer access token; None where there is a cookie to compare with, or any doubt."""
-        text = None
-        for name, value in request.raw_headers:
-            if name == b"authorization":
-                if text is not None or value[:7] != b"Bearer ":
-                    return None
-                text = value[7:].decode("latin-1")
-            elif name == b"cookie":
-                return None
-        verified = None if text is None else self._services.sessions.peek(text)
-        if verified is None:
-            return None
-        request.caller = caller_of(verified, by_cookie=False)
-        return verified.standing.session
 
     def _body(self, session: Session) -> bytes:
         kept = self._bodies.get(session.id)
@@ -154,37 +117,22 @@ class OwnSession:
         policy = self._services.sessions.policy_of(standing)
         return Answer(200, tokens_of(self._services, standing.session, policy, now=request.now))
 
-    async def _own_or_nobody(self, request: Request) -> Caller | None:
-        """Return who asks; None for a browser that is to sign in."""
-        try:
-            return await self._credentials.session.resolve(request)
-        except Unauthenticated as refusal:
-            if request.edge.login_url is None or not _wants_page(request):
-                raise
-            refusal.forget_where()
+
+def peeked(services: Services, request: Request) -> Session | None:
+    """Return the session of a bearer access token; None where there is a cookie to compare with, or any doubt."""
+    text = None
+    for name, value in request.raw_headers:
+        if name == b"authorization":
+            if text is not None or value[:7] != b"Bearer ":
+                return None
+            text = value[7:].decode("latin-1")
+        elif name == b"cookie":
             return None
-
-    async def verify(self, request: Request) -> Answer:
-        """Tell a proxy who asks, or send a browser to sign in."""
-        if request.caller is None and request.edge.login_url is not None:
-            return Answer(302, headers=(("Location", request.edge.login_url),))
-        session = session_of(request.caller)
-        require(session, request)
-        return _identity(session)
-
-
-def _identity(session: Session) -> Answer:
-    return Answer(
-        200,
-        headers=(
-            ("X-Session-Id", id_text(session.id)),
-            ("X-Session-Subject", quote(session.subject, safe="")),
-        ),
-    )
-
-
-def _wants_page(request: Request) -> bool:
-    return any("text/html" in accept for accept in request.headers("accept"))
+    verified = None if text is None else services.sessions.peek(text)
+    if verified is None:
+        return None
+    request.caller = caller_of(verified, by_cookie=False)
+    return verified.standing.session
 
 
 def session_of(caller: Caller | None) -> Session:
