@@ -16,8 +16,8 @@ from sessiond.domain.rules import Rules
 from sessiond.domain.sessions import Session, SessionKind
 from sessiond.domain.subjects import SubjectKind
 from sessiond.services.bundle import Services
-from sessiond.services.issuing import Order
 from sessiond.services.keys import Keys
+from sessiond.services.orders import Order
 from sessiond.services.ports import Store
 from sessiond.services.recovery import Birth, make_deployment
 from sessiond.storage.engine import Role

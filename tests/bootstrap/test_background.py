@@ -18,7 +18,7 @@ from sessiond.domain.records import Kind
 from sessiond.domain.rules import PurgeRules
 from sessiond.domain.sessions import SessionKind
 from sessiond.domain.subjects import SubjectKind
-from sessiond.services.issuing import Order
+from sessiond.services.orders import Order
 from sessiond.services.ports import Selection
 from sessiond.storage.engine import Role
 

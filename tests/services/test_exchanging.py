@@ -12,7 +12,7 @@ from sessiond.domain.instants import unix_seconds
 from sessiond.domain.sessions import Actor, Session, SessionKind
 from sessiond.domain.subjects import SubjectKind
 from sessiond.services.exchanging import Exchanged
-from sessiond.services.issuing import Order
+from sessiond.services.orders import Order
 from sessiond.services.token_forms import Form
 from tests.deployment import ALICE, TestDeployment
 

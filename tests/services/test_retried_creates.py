@@ -13,7 +13,7 @@ from sessiond.domain.records import Kind
 from sessiond.domain.replays import Replay
 from sessiond.domain.sessions import SessionKind
 from sessiond.domain.subjects import SubjectKind
-from sessiond.services.issuing import Order
+from sessiond.services.orders import Order
 from sessiond.services.ports import Selection
 from sessiond.services.token_forms import Form
 from tests.deployment import ALICE, TestDeployment

@@ -17,7 +17,7 @@ from sessiond.domain.replays import IdempotencyKeyReused
 from sessiond.domain.rules import Rules, VaultRules
 from sessiond.domain.sessions import Actor
 from sessiond.domain.vault import VaultEntry, entry_key, parse_entry_id
-from sessiond.services.issuing import Order
+from sessiond.services.orders import Order
 from sessiond.services.ports import Change, Selection
 from sessiond.services.vault import TOLD_AT_ONCE, Vault
 from sessiond.services.vault.answers import NewToken, Shown

@@ -24,14 +24,15 @@ from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import ProjectId, SessionId, id_text, mint_id, partition_of
 from sessiond.domain.records import Record
+from sessiond.domain.session_events import session_event
 from sessiond.domain.sessions import Browser, Session, Standing, session_key
 from sessiond.services.contention import Contention
-from sessiond.services.issuing import Issued, Issuing, Order
+from sessiond.services.issuing import Issuing
 from sessiond.services.keys import Keys
+from sessiond.services.orders import Issued, Order
 from sessiond.services.ports import Change, Clock, Entropy, Store
 from sessiond.services.sessions import Sessions
 from sessiond.services.token_forms import Form
-from sessiond.services.verifying import session_event
 
 _LEFT = "left"
 

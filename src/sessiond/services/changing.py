@@ -11,11 +11,11 @@ from sessiond.domain.errors import StateConflict
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import SessionId
 from sessiond.domain.instants import Instant
+from sessiond.domain.session_events import session_event
 from sessiond.domain.sessions import Session, Standing
 from sessiond.services.contention import Contention
 from sessiond.services.ports import Change, Clock, Store
 from sessiond.services.sessions import Sessions
-from sessiond.services.verifying import session_event
 
 SESSION_ENDED = StateConflict("session_ended", "The session has ended; it does not change any more.")
 

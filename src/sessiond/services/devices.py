@@ -28,9 +28,10 @@ from sessiond.domain.rules import DeviceRules
 from sessiond.domain.sessions import Client, Session, SessionKind
 from sessiond.domain.subjects import SubjectKind
 from sessiond.services.contention import Contention
-from sessiond.services.issuing import Issuing, Order
+from sessiond.services.issuing import Issuing
 from sessiond.services.keys import Keys
 from sessiond.services.linking import Linking
+from sessiond.services.orders import Order
 from sessiond.services.ports import Change, Clock, Store
 from sessiond.services.sessions import Sessions
 from sessiond.services.subjects import Subjects

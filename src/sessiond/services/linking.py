@@ -23,7 +23,8 @@ from sessiond.domain.rules import DeviceRules
 from sessiond.domain.sessions import Session, SessionKind, Standing
 from sessiond.domain.subjects import Subject, SubjectKind, is_operator
 from sessiond.services.contention import Contention
-from sessiond.services.issuing import Issuing, Order
+from sessiond.services.issuing import Issuing
+from sessiond.services.orders import Order
 from sessiond.services.ports import Change, Clock, Store
 from sessiond.services.sessions import Sessions
 from sessiond.services.subjects import Subjects

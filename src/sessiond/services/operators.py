@@ -15,8 +15,9 @@ from sessiond.domain.rules import OperatorRules
 from sessiond.domain.sessions import Client, Session, SessionKind
 from sessiond.domain.subjects import OPERATOR, SubjectKind
 from sessiond.services.contention import Contention
-from sessiond.services.issuing import Issuing, Order
+from sessiond.services.issuing import Issuing
 from sessiond.services.keys import Keys
+from sessiond.services.orders import Order
 from sessiond.services.ports import Change, Clock, Entropy, MasterTokenKeeper, Store
 from sessiond.services.subjects import Subjects
 from sessiond.services.tokens import Tokens

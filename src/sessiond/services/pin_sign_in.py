@@ -17,8 +17,9 @@ from sessiond.domain.instants import Instant, millis
 from sessiond.domain.pins import check_pin, fold_name
 from sessiond.domain.rules import PinRules
 from sessiond.domain.sessions import Client, Session, SessionKind
-from sessiond.services.issuing import Issuing, Order
+from sessiond.services.issuing import Issuing
 from sessiond.services.known_clients import KnownClients
+from sessiond.services.orders import Order
 from sessiond.services.pin_attempts import Claim, PinAttempts
 from sessiond.services.pin_hashing import PinHashing
 from sessiond.services.pins import Pins, PinUser

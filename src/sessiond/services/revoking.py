@@ -8,12 +8,12 @@ from sessiond.domain.endings import ending
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import ProjectId, SessionId, SubjectId
+from sessiond.domain.session_events import session_event
 from sessiond.domain.sessions import Session, session_key
 from sessiond.services.changing import SESSION_ENDED
 from sessiond.services.own_sessions import OwnSessions
 from sessiond.services.ports import Clock, Revocation, Store
 from sessiond.services.sessions import SESSION_UNKNOWN, Sessions
-from sessiond.services.verifying import session_event
 
 
 class Revoking:

@@ -15,12 +15,13 @@ from sessiond.domain.ids import ProjectId, SessionId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.projects import Deployment, Project, deployment_key, project_key
 from sessiond.domain.refresh import Verdict, decide
+from sessiond.domain.session_events import session_event
 from sessiond.domain.sessions import INVALID, Session, Standing
 from sessiond.domain.subjects import Subject, subject_key
 from sessiond.services.ports import Change, Revocation
 from sessiond.services.token_forms import Form
 from sessiond.services.tokens import WRONG_KIND, Presented
-from sessiond.services.verifying import ROLLBACK, Verifying, session_event
+from sessiond.services.verifying import ROLLBACK, Verifying
 
 SUPERSEDED_REFRESH = Unauthenticated(
     "refresh_token_superseded", "The refresh token had been replaced; the session was ended. Sign in again."

@@ -11,9 +11,10 @@ import msgspec
 
 from sessiond.domain.admission import Admission, Claim, admit_access, admitted_until, recent
 from sessiond.domain.errors import Unauthenticated
-from sessiond.domain.events import Event, EventType
+from sessiond.domain.events import EventType
 from sessiond.domain.instants import Instant
 from sessiond.domain.policies import Policy
+from sessiond.domain.session_events import session_event
 from sessiond.domain.sessions import INVALID, Session, Standing
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Change, Clock, Observer, Store
@@ -201,19 +202,3 @@ class Verifying:
         session = standing.session
         event = session_event(session, EventType.STORE_ROLLBACK, by="sessiond", now=now)
         await self._store.apply(Change(partition=session.key.partition, expects={}, events=[event]))
-
-
-def session_event(
-    session: Session, what: EventType, *, by: str, now: Instant, reason: str | None = None
-) -> Event:
-    """Return the event that something happened to *session*."""
-    return Event(
-        type=what,
-        at=now,
-        partition=session.key.partition,
-        project=session.project,
-        session=session.id,
-        subject=session.subject,
-        by=by,
-        data={} if reason is None else {"reason": reason},
-    )

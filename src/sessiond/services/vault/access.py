@@ -9,6 +9,7 @@ from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import Partition, SessionId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Kind
+from sessiond.domain.session_events import acting_facts
 from sessiond.domain.vault import VaultEntry
 from sessiond.services.ports import Selection
 
@@ -37,10 +38,7 @@ def told(
     data: Mapping[str, str | int | None],
 ) -> Event:
     """Return the event that *caller* did *what* to entries of *user*, in which session and for whom it acted."""
-    facts = dict(data)
-    actor = caller.standing.session.actor if isinstance(caller, SubjectCaller) else None
-    if actor is not None:
-        facts["actor"] = actor.name
+    acting = acting_facts(caller.standing.session) if isinstance(caller, SubjectCaller) else {}
     return Event(
         type=what,
         at=now,
@@ -49,7 +47,7 @@ def told(
         session=_session_of(caller),
         subject=user,
         by=caller.label,
-        data=facts,
+        data={**acting, **data},
     )
 
 

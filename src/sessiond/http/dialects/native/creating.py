@@ -20,7 +20,7 @@ from sessiond.domain.subjects import SubjectKind
 from sessiond.domain.texts import ContextClass, Method, Name, shown_user_agent, text_fault
 from sessiond.http.dialects.native.listed import require_sound
 from sessiond.http.request import Request
-from sessiond.services.issuing import Order
+from sessiond.services.orders import Order
 
 IDEMPOTENCY = {
     "Idempotency-Key": "1 to 255 visible ASCII characters, remembered for 24 hours: a retry gets the same session."

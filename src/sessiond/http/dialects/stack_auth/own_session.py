@@ -20,7 +20,7 @@ from sessiond.http.endpoint import Endpoint
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
 from sessiond.services.credentials import acceptable
-from sessiond.services.issuing import Order
+from sessiond.services.orders import Order
 from sessiond.services.token_forms import Form
 
 

@@ -46,7 +46,7 @@ from sessiond.http.dialects.stack_auth.shapes import (
 from sessiond.http.endpoint import Endpoint
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
-from sessiond.services.issuing import Order
+from sessiond.services.orders import Order
 
 IMPERSONATION_REASON = "Stack Auth API"
 OWN = "me"
