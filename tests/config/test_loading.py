@@ -115,7 +115,7 @@ def test_a_custom_policy_with_a_justification_goes_beyond_nist() -> None:
             "policy.grace must lie between 0s and 300s (from environment SESSIOND_POLICY_GRACE)",
         ),
         ("POLICY_PRESET", "aal4", "one of aal1, aal2, aal3, custom"),
-        ("POLICY_PRESET", "custom", "needs policy.justification"),
+        ("POLICY_PRESET", "custom", "policy.justification is needed"),
         ("POLICY_ABSOLUTE_TIMEOUT", "31d", "above what preset aal1 allows"),
         ("POLICY_MAX_SESSIONS", "0", "must be at least 1"),
         ("POCKETPAW_SESSION_TTL", "90min", "in whole steps of 1h"),

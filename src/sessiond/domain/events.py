@@ -35,6 +35,8 @@ class EventType(enum.StrEnum):
     PIN_REFUSED = "pin.refused"
     PIN_UNLOCKED = "pin.unlocked"
     PROJECT_CREATED = "project.created"
+    POLICY_CHANGED = "policy.changed"
+    CLAIMS_CHANGED = "claims.changed"
     PROJECT_SESSIONS_REVOKED = "project.sessions_revoked"
     SERVER_KEY_ADDED = "server_key.added"
     SERVER_KEY_REVOKED = "server_key.revoked"

@@ -7,13 +7,16 @@ and 15 minutes idle. Anything above a preset's limits is `custom` and needs a ju
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 
 from sessiond.domain.described import Described
 from sessiond.domain.errors import Misconfigured
+from sessiond.domain.keys import LONGEST_JWT
+from sessiond.domain.texts import text_fault
 
 
 class OnLimit(enum.StrEnum):
@@ -50,6 +53,7 @@ LONGEST_TIMEOUT = timedelta(days=3660)
 """Far within what a token's 32 bits of seconds can say (until 2106)."""
 
 LONGEST_GRACE = timedelta(seconds=300)
+LONGEST_JUSTIFICATION = 1000
 OVERLAP = timedelta(seconds=10)
 
 
@@ -107,48 +111,70 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """How long two holders of one token may both be answered: 10 seconds, never more than the grace."""
         return min(OVERLAP, self.grace)
 
+    @property
+    def jwt_lifetime(self) -> timedelta:
+        """How long an access token lives that is a JWT: never longer than a retired signing key is kept."""
+        return min(LONGEST_JWT, self.access_token_lifetime)
+
 
 def preset_policy(preset: Preset) -> Policy:
-    """Return the policy at the upper limits of *preset* (`custom` has none: use `Policy` and `check`)."""
-    ceiling = CEILINGS[preset]
+    """Return the policy at the upper limits of *preset*; `custom` has none, and begins with aal1's."""
+    ceiling = CEILINGS.get(preset, CEILINGS[Preset.AAL1])
     return Policy(preset=preset, absolute_timeout=ceiling.absolute_timeout, idle_timeout=ceiling.idle_timeout)
 
 
-def check(policy: Policy) -> Policy:
-    """Return *policy*, or raise `Misconfigured` with the member at fault."""
-    positive = {
-        "absolute_timeout": policy.absolute_timeout,
-        "access_token_lifetime": policy.access_token_lifetime,
-    }
-    if policy.idle_timeout is not None:
-        positive["idle_timeout"] = policy.idle_timeout
-    for name, duration in positive.items():
-        if duration < timedelta(seconds=1):
-            raise Misconfigured(f"policy.{name} must be at least 1s")
+class PolicyFault(NamedTuple):
+    """A member of a policy and what is wrong with it."""
+
+    member: str
+    detail: str
+
+
+def policy_faults(policy: Policy) -> Sequence[PolicyFault]:
+    """Return everything that is wrong with *policy*."""
+    faults = [
+        PolicyFault(name, "must be at least 1s")
+        for name in ("absolute_timeout", "idle_timeout", "access_token_lifetime")
+        if (duration := getattr(policy, name)) is not None and duration < timedelta(seconds=1)
+    ]
     if policy.absolute_timeout > LONGEST_TIMEOUT:
-        raise Misconfigured(f"policy.absolute_timeout must be at most {LONGEST_TIMEOUT.days}d")
+        faults.append(PolicyFault("absolute_timeout", f"must be at most {LONGEST_TIMEOUT.days}d"))
+    if policy.access_token_lifetime > policy.absolute_timeout:
+        faults.append(PolicyFault("access_token_lifetime", "must not be above policy.absolute_timeout"))
     if not timedelta(0) <= policy.grace <= LONGEST_GRACE:
-        raise Misconfigured("policy.grace must lie between 0s and 300s")
+        faults.append(PolicyFault("grace", "must lie between 0s and 300s"))
     if policy.max_sessions is not None and policy.max_sessions < 1:
-        raise Misconfigured("policy.max_sessions must be at least 1")
-    if policy.preset is Preset.CUSTOM:
-        if not (policy.justification or "").strip():
-            raise Misconfigured(
-                "policy.preset custom needs policy.justification: say why NIST's limits do not apply"
-            )
-        return policy
-    return _within(policy, CEILINGS[policy.preset])
+        faults.append(PolicyFault("max_sessions", "must be at least 1"))
+    return faults + _unjustified(policy)
 
 
-def _within(policy: Policy, ceiling: Ceiling) -> Policy:
-    too_long = policy.absolute_timeout > ceiling.absolute_timeout
-    too_idle = ceiling.idle_timeout is not None and (
-        policy.idle_timeout is None or policy.idle_timeout > ceiling.idle_timeout
-    )
-    if too_long or too_idle:
-        name = "absolute_timeout" if too_long else "idle_timeout"
-        raise Misconfigured(
-            f"policy.{name} is above what preset {policy.preset} allows; "
-            "shorten it, or choose preset custom with policy.justification"
-        )
+def check(policy: Policy) -> Policy:
+    """Return *policy*, or raise `Misconfigured` with the first member at fault."""
+    for fault in policy_faults(policy):
+        raise Misconfigured(f"policy.{fault.member} {fault.detail}")
     return policy
+
+
+def _unjustified(policy: Policy) -> list[PolicyFault]:
+    """Return where *policy* goes beyond what its preset allows without saying why."""
+    text = policy.justification
+    if text is not None and (len(text) > LONGEST_JUSTIFICATION or text_fault(text) is not None):
+        return [PolicyFault("justification", f"is at most {LONGEST_JUSTIFICATION} printable characters")]
+    if policy.preset is Preset.CUSTOM:
+        told = bool((text or "").strip())
+        why = "is needed by preset custom: say why NIST's limits do not apply"
+        return [] if told else [PolicyFault("justification", why)]
+    ceiling, beyond = CEILINGS[policy.preset], []
+    if policy.absolute_timeout > ceiling.absolute_timeout:
+        beyond.append("absolute_timeout")
+    if ceiling.idle_timeout is not None and (
+        policy.idle_timeout is None or policy.idle_timeout > ceiling.idle_timeout
+    ):
+        beyond.append("idle_timeout")
+    return [
+        PolicyFault(
+            name,
+            f"is above what preset {policy.preset} allows; shorten it, or choose preset custom with a justification",
+        )
+        for name in beyond
+    ]

@@ -13,6 +13,8 @@
     └── CrossSite                 403; a browser sent it from another site
     NotFound
     └── UnknownPath               404
+    StateConflict
+    └── PreconditionFailed        412; `If-Match` names another state than the present one
     Refusal
     └── Defect                    500; a fault of ours that nobody foresaw
 
@@ -129,6 +131,13 @@ class UnknownPath(NotFound):
         super().__init__("unknown_path", "There is no such path.")
 
 
+class PreconditionFailed(StateConflict):
+    """`If-Match` names another state than the present one."""
+
+    def __init__(self) -> None:
+        super().__init__("precondition_failed", "It was changed meanwhile: read it again, and decide again.")
+
+
 class Defect(Refusal):
     """A fault of ours that nobody foresaw; the log has it under the request's id."""
 
@@ -148,6 +157,7 @@ _STATUSES: dict[type[Refusal], int] = {
     Unauthenticated: 401,
     Forbidden: 403,
     NotFound: 404,
+    PreconditionFailed: 412,
     StateConflict: 409,
     Throttled: 429,
     Unavailable: 503,

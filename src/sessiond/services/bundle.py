@@ -23,6 +23,7 @@ from sessiond.services.pin_attempts import PinAttempts
 from sessiond.services.pin_hashing import PinHashing
 from sessiond.services.pin_sign_in import PinSignIn
 from sessiond.services.pins import Pins
+from sessiond.services.policies import Policies
 from sessiond.services.ports import Clock, Entropy, MasterTokenKeeper, Observer, Store
 from sessiond.services.projects import Projects, ServerKeys
 from sessiond.services.rate_limits import RateLimits
@@ -91,6 +92,9 @@ class Services:
         self.subjects = Subjects(store, keys, clock, entropy, contention=contention)
         self.exports = Exports(store, clock, subjects=self.subjects)
         self.projects = Projects(store, keys, clock, entropy, contention=contention)
+        self.policies = Policies(
+            store, clock, projects=self.projects, contention=contention, configured=rules.policy
+        )
         self.server_keys = ServerKeys(store, keys, clock, entropy, contention=contention)
         self.credentials = Credentials(keys, self.sessions, self.projects, self.server_keys)
         self.recovery = Recovery(store, keys, clock, entropy, contention=contention)

@@ -15,6 +15,7 @@ from sessiond.http.dialects.native.keys import ManagedKeys
 from sessiond.http.dialects.native.linking import DeviceLinks
 from sessiond.http.dialects.native.my_sessions import MySessions
 from sessiond.http.dialects.native.own_session import OwnSession
+from sessiond.http.dialects.native.policy import ProjectPolicy
 from sessiond.http.dialects.native.requirements import refuse
 from sessiond.http.dialects.native.sessions import ManagedSessions
 from sessiond.http.dialects.native.subjects import ManagedSubjects
@@ -42,6 +43,7 @@ def dialect(services: Services, _edge: Edge) -> Dialect:
             *MySessions(services, credentials).endpoints(),
             *BrowserAccounts(services, credentials).endpoints(),
             *ManagedKeys(services, credentials).endpoints(),
+            *ProjectPolicy(services, credentials).endpoints(),
             *KeySet(services).endpoints(),
             *Health(services).endpoints(),
         ),
