@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.server_process import ServerProcess
 from tests.servers.postgresql import PostgresqlServer
+from tests.servers.redis import RedisCluster, RedisServer
 
 _PATIENCE_SECONDS = 120.0
 _MILLISECOND_NS = 1_000_000
@@ -52,6 +53,7 @@ def _send_in_the_next_millisecond(transport: httpx.HTTPTransport, request: httpx
 httpx.HTTPTransport.handle_request = _send_in_the_next_millisecond  # type: ignore[method-assign, assignment]
 
 _FAST_DIALECT = "test_native.py"
+_ON_A_SERVER = frozenset({"postgresql", "redis_server", "redis_cluster"})
 _LONG_MACHINES = ("test_lineage.py", "test_engines_agree.py")
 
 
@@ -59,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave to `make test` engines that need a server, dialects over TCP but the native one, and long machines."""
     for item in items:
         over_tcp = item.path.parent.name == "dialects" and item.path.name != _FAST_DIALECT
-        on_a_server = "postgresql" in getattr(item, "fixturenames", ())
+        on_a_server = _ON_A_SERVER.intersection(getattr(item, "fixturenames", ()))
         if over_tcp or on_a_server or item.path.name in _LONG_MACHINES:
             item.add_marker(pytest.mark.slow)
 
@@ -83,3 +85,17 @@ def postgresql() -> Iterator[PostgresqlServer]:
     """A PostgreSQL server for all tests; each asks it for a URL, whose namespace is its own."""
     with PostgresqlServer.started() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis server for all tests; each asks it for a URL, whose namespace is its own."""
+    with RedisServer.started() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisCluster]:
+    """A Redis Cluster for all tests that do it no harm."""
+    with RedisCluster.started() as cluster:
+        yield cluster

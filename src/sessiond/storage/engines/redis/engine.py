@@ -1,0 +1,148 @@
+"""The Redis store: everything is asked of the servers, nothing is kept that could be stale."""
+
+# ruff: noqa: D102  what each method does is said by the port, sessiond.services.ports.Store
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import cast
+
+from sessiond.domain.events import Event
+from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId
+from sessiond.domain.instants import Instant
+from sessiond.domain.records import Key, Kind, Record
+from sessiond.domain.sessions import Session, Standing
+from sessiond.services.ports import Change, Place, Revocation, Selection, Touch
+from sessiond.storage.engine import check_shape, unavailable
+from sessiond.storage.engines.redis.calls import Caller
+from sessiond.storage.engines.redis.directory import Directory
+from sessiond.storage.engines.redis.layout import Layout
+from sessiond.storage.engines.redis.listing import Listing
+from sessiond.storage.engines.redis.nodes import Nodes
+from sessiond.storage.engines.redis.operations import Apply, Operation, Revoke, TouchOne
+from sessiond.storage.engines.redis.outbox import Outbox
+from sessiond.storage.engines.redis.purging import Purging
+from sessiond.storage.engines.redis.reading import Reading
+from sessiond.storage.engines.redis.writing import Writing
+
+
+class RedisStore:
+    """Records in a single Redis or a Redis Cluster."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        layout = Layout(nodes.target.namespace)
+        caller = Caller(nodes)
+        directory = Directory(layout, caller)
+        self._nodes = nodes
+        self._reading = Reading(layout, nodes, caller)
+        self._writing = Writing(layout, nodes, caller, directory)
+        self._listing = Listing(layout, caller, directory, self._reading)
+        self._outbox = Outbox(layout, caller, directory)
+        self._purging = Purging(layout, caller, directory)
+        self._closing: asyncio.Future[None] | None = None
+
+    async def get(self, key: Key) -> Record | None:
+        return (await self.get_many([key]))[0]
+
+    async def get_many(self, keys: Sequence[Key]) -> Sequence[Record | None]:
+        self.check()
+        return await self._reading.records(keys)
+
+    async def find_session(self, project: ProjectId, session: SessionId) -> Standing | None:
+        self.check()
+        return await self._reading.standing(project, session)
+
+    def peek_session(self, project: ProjectId, session: SessionId) -> Standing | None:  # noqa: ARG002  memory knows nothing
+        self.check()
+        return None
+
+    async def list_by_subject(
+        self,
+        project: ProjectId,
+        subject: SubjectId,
+        *,
+        live_at: Instant | None = None,
+        limit: int | None = None,
+        before: SessionId | None = None,
+    ) -> Sequence[Session]:
+        self.check()
+        selection = Selection(kind=Kind.SESSION, project=project, owner=subject)
+        return await self._listing.list_by_subject(selection, live_at=live_at, limit=limit, before=before)
+
+    async def scan(
+        self, selection: Selection, *, limit: int, offset: int = 0, after: Place | None = None
+    ) -> Sequence[Record]:
+        self.check()
+        return await self._listing.scan(selection, limit=limit, offset=offset, after=after)
+
+    async def count(self, selection: Selection) -> int:
+        self.check()
+        return await self._listing.count(selection)
+
+    async def apply(self, change: Change) -> None:
+        self.check()
+        check_shape(change)
+        await self._write(Apply(change))
+
+    async def revoke(self, revocations: Sequence[Revocation]) -> Sequence[Session | None]:
+        self.check()
+        waiting = [self._write(Revoke(revocation)) for revocation in revocations]
+        return cast("list[Session | None]", await _all(waiting))
+
+    async def touch(self, touches: Sequence[Touch]) -> None:
+        self.check()
+        await _all([self._write(TouchOne(touch)) for touch in touches])
+
+    async def events(
+        self,
+        *,
+        after: int,
+        limit: int,
+        project: ProjectId | None = None,
+        partition: Partition | None = None,
+    ) -> Sequence[tuple[int, Event]]:
+        self.check()
+        return await self._outbox.read(after=after, limit=limit, project=project, partition=partition)
+
+    async def rewrite_events(self, rewritten: Sequence[tuple[int, Event]]) -> None:
+        self.check()
+        await self._outbox.rewrite(rewritten)
+
+    async def newest_event(self) -> int:
+        self.check()
+        return await self._outbox.newest(self._writing.newest)
+
+    async def purge(self, *, ended_before: Instant, due_before: Instant, limit: int) -> int:
+        self.check()
+        return await self._purging.purge(ended_before=ended_before, due_before=due_before, limit=limit)
+
+    async def purge_events(self, *, before: Instant, limit: int) -> int:
+        self.check()
+        return await self._outbox.purge(before=before, limit=limit)
+
+    def check(self) -> None:
+        if self._closing is not None:
+            raise unavailable("it was closed")
+
+    async def close(self) -> None:
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        await self._writing.close()
+        await self._reading.close()
+        await self._nodes.close()
+
+    def _write(self, operation: Operation) -> asyncio.Future[object]:
+        return self._writing.submit(operation)
+
+
+async def _all(waiting: Sequence[asyncio.Future[object]]) -> Sequence[object]:
+    """Return what each came to, once all have; raise the first refusal among them."""
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return outcomes

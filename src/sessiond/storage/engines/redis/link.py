@@ -1,0 +1,154 @@
+"""One connection to one server: commands go out together, answers come back in order.
+
+The parser and the packer are hiredis'. A link is broken as soon as anything on it is unclear, and never mended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import ssl
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import hiredis
+
+from sessiond.storage.engines.redis.address import Address, Target
+
+Command = tuple[bytes | str | int, ...]
+Answer = object
+"""What a server answers: bytes, an integer, a list of answers, None, or a `hiredis.ReplyError` that it refused with."""
+
+CONNECT_SECONDS = 2.0
+ANSWER_SECONDS = 3.0
+
+
+_packed = cast("Callable[[Command], bytes]", hiredis.pack_command)
+
+
+class LinkLost(Exception):
+    """There is no answer. *sent* tells whether the commands may have reached the server."""
+
+    def __init__(self, why: str, *, sent: bool) -> None:
+        super().__init__(why)
+        self.sent = sent
+
+
+class _Pending:
+    """Commands that were sent together, and the answers that came so far."""
+
+    __slots__ = ("answers", "count", "timer", "waiter")
+
+    def __init__(self, waiter: asyncio.Future[list[Answer]], count: int, timer: asyncio.TimerHandle) -> None:
+        self.waiter = waiter
+        self.count = count
+        self.timer = timer
+        self.answers: list[Answer] = []
+
+
+class Link(asyncio.Protocol):
+    """A connection that is open, or lost for good."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._reader = hiredis.Reader()
+        self._pending: collections.deque[_Pending] = collections.deque()
+        self._transport: asyncio.WriteTransport | None = None
+        self._lost: str | None = "it is not connected yet"
+
+    @property
+    def is_lost(self) -> bool:
+        """Tell whether nothing can be sent any more."""
+        return self._lost is not None
+
+    def send(
+        self, commands: Sequence[Command], *, seconds: float = ANSWER_SECONDS
+    ) -> asyncio.Future[list[Answer]]:
+        """Send *commands* at once; the future holds their answers in order, or `LinkLost`.
+
+        A server that has not answered all of them after *seconds* is not waited for: the link is lost.
+        """
+        if self._lost is not None or self._transport is None:
+            raise LinkLost(self._lost or "it is not connected", sent=False)
+        waiter: asyncio.Future[list[Answer]] = self._loop.create_future()
+        timer = self._loop.call_later(seconds, self._give_up)
+        self._pending.append(_Pending(waiter, len(commands), timer))
+        self._transport.write(b"".join([_packed(command) for command in commands]))
+        return waiter
+
+    def close(self) -> None:
+        """Let go of the connection; whoever still waits is told that it is lost."""
+        self._lose("the connection was closed")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection."""
+        self._transport = cast("asyncio.WriteTransport", transport)
+        self._lost = None
+
+    def data_received(self, data: bytes) -> None:
+        """Hand answers to whoever waits for them."""
+        try:
+            self._reader.feed(data)
+            while (answer := self._reader.gets()) is not False:
+                self._settle(answer)
+        except hiredis.ProtocolError:
+            self._lose("the server does not speak Redis' protocol")
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002  the waiting need no more than that
+        """Tell everyone who waits."""
+        self._lose("the connection was lost")
+
+    def _settle(self, answer: Answer) -> None:
+        if not self._pending:
+            self._lose("the server answered what was not asked")
+            return
+        pending = self._pending[0]
+        pending.answers.append(answer)
+        if len(pending.answers) == pending.count:
+            self._pending.popleft()
+            pending.timer.cancel()
+            if not pending.waiter.done():
+                pending.waiter.set_result(pending.answers)
+
+    def _give_up(self) -> None:
+        self._lose("the server does not answer in time")
+
+    def _lose(self, why: str) -> None:
+        if self._lost is None:
+            self._lost = why
+        if self._transport is not None:
+            self._transport.abort()
+        while self._pending:
+            pending = self._pending.popleft()
+            pending.timer.cancel()
+            if not pending.waiter.done():
+                pending.waiter.set_exception(LinkLost(why, sent=True))
+
+
+async def connect(address: Address, target: Target, context: ssl.SSLContext | None) -> Link:
+    """Return a link to the server at *address*, signed in. Raises `LinkLost`."""
+    loop = asyncio.get_running_loop()
+    link: Link | None = None
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            _, link = await loop.create_connection(Link, address.host, address.port, ssl=context)
+    except (OSError, TimeoutError) as error:
+        raise LinkLost(f"the server at {address} cannot be reached", sent=False) from error
+    greetings: list[Command] = []
+    if target.password is not None:
+        user = () if target.user is None else (target.user,)
+        greetings.append(("AUTH", *user, target.password))
+    if target.number:
+        greetings.append(("SELECT", target.number))
+    greetings.append(("CLIENT", "SETNAME", "sessiond"))
+    try:
+        answers = await link.send(greetings)
+    except LinkLost as lost:
+        raise LinkLost(str(lost), sent=False) from None
+    for answer in answers[:-1]:
+        if isinstance(answer, hiredis.ReplyError):
+            with contextlib.suppress(LinkLost):
+                link.close()
+            raise LinkLost("the server refuses the credentials or the database number of the URL", sent=False)
+    return link

@@ -1,0 +1,185 @@
+"""What is written: each operation names its records, and turns itself into the arguments of `scripts/write.lua`.
+
+All values are prepared when it is made, where a value that cannot be stored is its caller's error alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, cast
+
+from sessiond.domain.errors import Conflict
+from sessiond.domain.ids import Partition, SessionId, partition_of
+from sessiond.domain.instants import Instant
+from sessiond.domain.records import Key, Kind, Record
+from sessiond.domain.sessions import Session, session_key
+from sessiond.services.ports import Change, Revocation, Touch
+from sessiond.storage.engines.redis.layout import (
+    Layout,
+    event_value,
+    field,
+    record_value,
+    session_from,
+    session_value,
+)
+from sessiond.storage.engines.redis.link import Answer
+
+Argument = bytes | str | int
+
+RETENTION_MS = 400 * 86_400_000
+"""How long after its absolute limit a session leaves by itself, where no purge has taken it; purges come sooner."""
+
+
+class SessionKeys:
+    """The session keys that a script declares, each once, and their numbers in it."""
+
+    def __init__(self, layout: Layout, first: int) -> None:
+        self._layout = layout
+        self._first = first
+        self._numbers: dict[bytes, int] = {}
+
+    @property
+    def keys(self) -> list[bytes]:
+        """The keys, in the order of their numbers."""
+        return list(self._numbers)
+
+    def number(self, key: Key) -> int:
+        """Return the number of the key in which the record at *key* lies: 0 for one in the hash of records."""
+        if key.kind is not Kind.SESSION:
+            return 0
+        if partition_of(key.id) != key.partition:
+            return -1
+        name = self._layout.session(key.partition, key.project, SessionId(key.id))
+        return self._numbers.setdefault(name, self._first + len(self._numbers))
+
+
+class Operation(Protocol):
+    """One intent in one partition."""
+
+    @property
+    def keys(self) -> Sequence[Key]:
+        """The records that this writes."""
+        ...
+
+    @property
+    def partition(self) -> Partition:
+        """Where it writes."""
+        ...
+
+    @property
+    def adds(self) -> Sequence[Key]:
+        """The records that may be new, so that the directory must know of them."""
+        ...
+
+    def arguments(self, numbers: SessionKeys) -> Sequence[Argument]:
+        """Return its arguments to the script."""
+        ...
+
+    def outcome(self, answer: Answer) -> object:
+        """Return what the script's answer means: a value, or an exception for the caller."""
+        ...
+
+
+class _Put(NamedTuple):
+    key: Key
+    field: bytes
+    value: bytes
+    purge: Argument
+    ttl: Argument
+
+
+class Apply:
+    """A change."""
+
+    def __init__(self, change: Change) -> None:
+        self.partition = change.partition
+        self.keys = [record.key for record in change.puts]
+        self.adds = list(self.keys)
+        self.keys.extend(change.deletes)
+        self._expects = [(key, field(key), version) for key, version in change.expects.items()]
+        self._puts = [_put(record) for record in change.puts]
+        self._deletes = [(key, field(key)) for key in change.deletes]
+        self._events = [event_value(event) for event in change.events]
+        for key in change.expects:
+            if key.partition != self.partition or (
+                key.kind is Kind.SESSION and partition_of(key.id) != key.partition
+            ):
+                raise ValueError(f"a {key.kind} is expected in another partition than the change's")
+
+    def arguments(self, numbers: SessionKeys) -> Sequence[Argument]:
+        """Return its arguments to the script."""
+        number = numbers.number
+        flat: list[Argument] = ["a", len(self._expects)]
+        for key, name, version in self._expects:
+            flat += (number(key), name, version)
+        flat.append(len(self._puts))
+        for put in self._puts:
+            flat += (number(put.key), *put[1:])
+        flat.append(len(self._deletes))
+        for key, name in self._deletes:
+            flat += (number(key), name)
+        flat += (len(self._events), *self._events)
+        return flat
+
+    def outcome(self, answer: Answer) -> object:
+        """Return nothing, or the conflict."""
+        return None if answer == 0 else Conflict(f"{cast('bytes', answer).decode()} is not as expected")
+
+
+def _put(record: Record) -> _Put:
+    key = record.key
+    name = field(key)
+    if isinstance(record, Session):
+        ends = record.expires_at if record.revoked_at is None else min(record.expires_at, record.revoked_at)
+        return _Put(key, name, session_value(record), ends, _ttl(record))
+    purge = record.purge_at
+    return _Put(key, name, record_value(record), "" if purge is None else purge, "")
+
+
+def _ttl(session: Session) -> int:
+    """Return after how long, counted from now, a session may leave by itself.
+
+    What the session has seen is in the past by every clock, so that this is never too short.
+    """
+    known: Instant = max(
+        session.created_at, session.authenticated_at, session.last_seen_at, session.rotated_at
+    )
+    return max(0, session.expires_at - known) + RETENTION_MS
+
+
+class Revoke:
+    """The revocation of one session; the answer is the session afterwards."""
+
+    def __init__(self, revocation: Revocation) -> None:
+        self._key = session_key(revocation.project, revocation.session)
+        self.partition = self._key.partition
+        self.keys = [self._key]
+        self.adds: Sequence[Key] = ()
+        self._arguments = (field(self._key), revocation.at, revocation.reason, event_value(revocation.event))
+
+    def arguments(self, numbers: SessionKeys) -> Sequence[Argument]:
+        """Return its arguments to the script."""
+        return ("v", numbers.number(self._key), *self._arguments)
+
+    def outcome(self, answer: Answer) -> object:
+        """Return the session, None where absent."""
+        return session_from(cast("list[bytes]", answer)[1]) if isinstance(answer, list) else None
+
+
+class TouchOne:
+    """One touch."""
+
+    def __init__(self, touch: Touch) -> None:
+        self._key = session_key(touch.project, touch.session)
+        self.partition = self._key.partition
+        self.keys = [self._key]
+        self.adds: Sequence[Key] = ()
+        self._arguments = (touch.seen_at, touch.generation)
+
+    def arguments(self, numbers: SessionKeys) -> Sequence[Argument]:
+        """Return its arguments to the script."""
+        return ("t", numbers.number(self._key), *self._arguments)
+
+    def outcome(self, answer: Answer) -> object:  # noqa: ARG002  there is only one
+        """Return nothing."""
+        return None

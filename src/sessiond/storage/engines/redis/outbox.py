@@ -1,0 +1,120 @@
+"""Events: each partition numbers its own, by the server's time; lists of all partitions merge them.
+
+The highest sequence ever written is not looked for in 4,096 places: each node raises one number in the control
+partition to the highest that was acknowledged to it, when it is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from sessiond.domain.events import Event
+from sessiond.domain.ids import Partition, ProjectId
+from sessiond.domain.instants import Instant
+from sessiond.domain.projects import CONTROL_PARTITION
+from sessiond.storage.engines.redis.calls import Call, Caller, answer_of, script_call, values_of
+from sessiond.storage.engines.redis.directory import Directory
+from sessiond.storage.engines.redis.layout import Layout, event_from, event_value
+from sessiond.storage.engines.redis.merging import merged
+from sessiond.storage.engines.redis.nodes import Lane
+
+_CALLS_AT_ONCE = 256
+_LARGEST_PORTION = 100
+
+Told = tuple[int, Event]
+
+
+class Outbox:
+    """Every read of events, and their rewriting and removal."""
+
+    def __init__(self, layout: Layout, caller: Caller, directory: Directory) -> None:
+        self._layout = layout
+        self._caller = caller
+        self._directory = directory
+        self._highest = layout.of_control(b"newest")
+
+    async def newest(self, known: int) -> int:
+        """Return the highest sequence that any node acknowledged, *known* here."""
+        slot = self._layout[CONTROL_PARTITION].slot
+        (outcome,) = await self._caller.call(
+            [script_call("raise", slot, [self._highest], [known])], Lane.WRITE
+        )
+        return int(cast("bytes", answer_of(outcome)))
+
+    async def read(
+        self, *, after: int, limit: int, project: ProjectId | None, partition: Partition | None
+    ) -> Sequence[Told]:
+        """Return events above a sequence, lowest first."""
+        found: list[Told] = []
+        if limit <= 0:
+            return found
+        everywhere = await self._directory.holding_anything() if partition is None else [partition]
+
+        async def fetch(
+            wanted: Sequence[tuple[Partition, Told | None]], portion: int
+        ) -> Sequence[Sequence[Told]]:
+            fetched: list[Sequence[Told]] = []
+            for start in range(0, len(wanted), _CALLS_AT_ONCE):
+                some = wanted[start : start + _CALLS_AT_ONCE]
+                calls = [
+                    self._range(each, after if last is None else last[0], portion) for each, last in some
+                ]
+                outcomes = await self._caller.call(calls, Lane.READ)
+                fetched += [
+                    [event_from(member) for member in values_of(outcome) if member is not None]
+                    for outcome in outcomes
+                ]
+            return fetched
+
+        async for told in merged(everywhere, fetch, expected=limit, order=lambda told: told[0]):
+            if project in {None, told[1].project}:
+                found.append(told)
+                if len(found) == limit:
+                    break
+        return found
+
+    def _range(self, partition: Partition, after: int, portion: int) -> Call:
+        keys = self._layout[partition]
+        return Call(keys.slot, ("ZRANGEBYSCORE", keys.events, f"({after}", "+inf", "LIMIT", 0, portion))
+
+    async def rewrite(self, rewritten: Sequence[Told]) -> None:
+        """Replace what is told at each sequence, durably."""
+        together: dict[Partition, list[bytes | int]] = {}
+        for sequence, event in rewritten:
+            together.setdefault(event.partition, []).extend((sequence, event_value(event)))
+        calls = []
+        for partition, arguments in together.items():
+            keys = self._layout[partition]
+            calls.append(script_call("rewrite_events", keys.slot, [keys.events], arguments))
+        for outcome in await self._caller.call(calls, Lane.WRITE):
+            answer_of(outcome)
+
+    async def purge(self, *, before: Instant, limit: int) -> int:
+        """Remove at most *limit* of the oldest events of before an instant, partition by partition."""
+        gone = 0
+        partitions = await self._directory.holding_anything()
+        for start in range(0, len(partitions), _CALLS_AT_ONCE):
+            some = partitions[start : start + _CALLS_AT_ONCE]
+            firsts = await self._caller.call([self._range(each, 0, 1) for each in some], Lane.READ)
+            for partition, first in zip(some, firsts, strict=True):
+                members = [member for member in values_of(first) if member is not None]
+                if not members or int.from_bytes(members[0][8:16]) >= before:
+                    continue
+                gone += await self._purge_one(partition, before, limit - gone)
+                if gone >= limit:
+                    return gone
+        return gone
+
+    async def _purge_one(self, partition: Partition, before: Instant, limit: int) -> int:
+        keys = self._layout[partition]
+        gone = 0
+        while gone < limit:
+            portion = min(_LARGEST_PORTION, limit - gone)
+            call = script_call("purge_events", keys.slot, [keys.events], [before, portion])
+            (outcome,) = await self._caller.call([call], Lane.WRITE)
+            went = cast("int", answer_of(outcome))
+            gone += went
+            if went < portion:
+                break
+        return gone

@@ -1,0 +1,215 @@
+"""Reading: what arrives together is read together, by one script for each partition, in batches for each server.
+
+The control records lie in a partition of their own. Each batch of standings reads them after its operations arrived, at
+the same time as the sessions, so that a change there counts for whatever is asked after it was acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, cast
+
+from sessiond.domain.errors import Unavailable
+from sessiond.domain.ids import Partition, ProjectId, SessionId, partition_of
+from sessiond.domain.projects import CONTROL_PARTITION, Deployment, Project, deployment_key, project_key
+from sessiond.domain.records import Key, Kind, Record
+from sessiond.domain.sessions import Session, Standing, session_key
+from sessiond.domain.subjects import Subject, subject_key
+from sessiond.storage.batching import Batcher, Outcome
+from sessiond.storage.cache import Recent
+from sessiond.storage.engine import unavailable
+from sessiond.storage.engines.redis.address import Address
+from sessiond.storage.engines.redis.calls import Call, Caller, answer_of, script_call, values_of
+from sessiond.storage.engines.redis.layout import (
+    Layout,
+    field,
+    prefix,
+    record_from,
+    session_from,
+    stamp_of,
+)
+from sessiond.storage.engines.redis.nodes import Lane, Nodes
+from sessiond.storage.engines.redis.operations import Argument, SessionKeys
+
+_MOST_CONTROL_RECORDS = 1000
+_UNKNOWN = b""
+
+Controls = Mapping[Key, Record | None]
+
+
+class _Lookup(NamedTuple):
+    """A session that is asked for, with what its life depends on in its own partition."""
+
+    project: ProjectId
+    session: SessionId
+
+    @property
+    def keys(self) -> Sequence[Key]:
+        """Nothing is written."""
+        return ()
+
+
+class _Known(NamedTuple):
+    """A control record that was read, and its stamp."""
+
+    stamp: bytes
+    record: Record
+
+
+class Reading:
+    """Every read by key."""
+
+    def __init__(self, layout: Layout, nodes: Nodes, caller: Caller) -> None:
+        self._layout = layout
+        self._nodes = nodes
+        self._caller = caller
+        self._batchers: dict[Address, Batcher[_Lookup]] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._controls: dict[Key, _Known] = {}
+        self._subjects: Recent[bytes, Subject] = Recent(_MOST_CONTROL_RECORDS * 10)
+        self._closed = False
+
+    async def close(self) -> None:
+        """Accept nothing more and wait until all that was accepted is settled."""
+        self._closed = True
+        await asyncio.gather(*(batcher.close() for batcher in self._batchers.values()))
+
+    async def standing(self, project: ProjectId, session: SessionId) -> Standing | None:
+        """Return the session with everything its life depends on."""
+        if self._closed:
+            raise unavailable("it was closed")
+        address = self._nodes.address_of(self._layout[partition_of(session)].slot)
+        batcher = self._batchers.get(address)
+        if batcher is None:
+            batcher = self._batchers[address] = Batcher(self._start)
+        standing = cast("Standing | None", await batcher.submit(_Lookup(project, session)))
+        if standing is None or standing.session.actor is None:
+            return standing
+        return await self._with_actor(standing)
+
+    async def records(self, keys: Sequence[Key]) -> list[Record | None]:
+        """Return the records at *keys*: those of one partition as of one instant, all as of now."""
+        together: dict[Partition, list[int]] = {}
+        for n, key in enumerate(keys):
+            together.setdefault(key.partition, []).append(n)
+        calls = [
+            self._records_call(partition, [keys[n] for n in members])
+            for partition, members in together.items()
+        ]
+        found: list[Record | None] = [None] * len(keys)
+        outcomes = await self._caller.call(calls, Lane.READ)
+        for members, outcome in zip(together.values(), outcomes, strict=True):
+            for n, value in zip(members, values_of(outcome), strict=True):
+                found[n] = None if value is None else record_from(keys[n].kind, value)
+        return found
+
+    def _records_call(self, partition: Partition, keys: Sequence[Key]) -> Call:
+        mine = self._layout[partition]
+        numbers = SessionKeys(self._layout, 2)
+        arguments: list[Argument] = []
+        for key in keys:
+            arguments += (numbers.number(key), field(key))
+        return script_call("records", mine.slot, [mine.records, *numbers.keys], arguments)
+
+    async def _with_actor(self, standing: Standing) -> Standing:
+        """Return the standing with whoever acts, who lies in another partition and is read after it."""
+        session, actor = standing.session, standing.session.actor
+        if actor is None or actor.subject is None or actor.partition is None:
+            return standing
+        keys = [subject_key(session.project, actor.subject, actor.partition)]
+        if actor.session is not None:
+            keys.append(session_key(session.project, actor.session))
+        acting_subject, *acting = await self.records(keys)
+        return Standing(
+            session=session,
+            subject=standing.subject,
+            project=standing.project,
+            deployment=standing.deployment,
+            actor=cast("Subject | None", acting_subject),
+            acting=cast("Session | None", acting[0]) if acting else None,
+        )
+
+    def _start(self, lookups: Sequence[_Lookup], done: Callable[[Sequence[Outcome]], None]) -> None:
+        task = asyncio.create_task(self._run(lookups, done))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _run(self, lookups: Sequence[_Lookup], done: Callable[[Sequence[Outcome]], None]) -> None:
+        try:
+            outcomes = await self._look_up(lookups)
+        except BaseException as error:  # noqa: BLE001  each waiter must hear of it
+            outcomes = [error if isinstance(error, Exception) else unavailable("it was closed")] * len(
+                lookups
+            )
+        done(outcomes)
+
+    async def _look_up(self, lookups: Sequence[_Lookup]) -> Sequence[Outcome]:
+        together: dict[Partition, list[int]] = {}
+        for n, lookup in enumerate(lookups):
+            together.setdefault(partition_of(lookup.session), []).append(n)
+        control_keys = [deployment_key(), *{project_key(lookup.project) for lookup in lookups}]
+        known = {key: self._controls.get(key) for key in control_keys}
+        calls = [self._control_call(known)]
+        calls += [
+            self._standings_call(partition, [lookups[n] for n in members])
+            for partition, members in together.items()
+        ]
+        told, *answers = await self._caller.call(calls, Lane.READ)
+        controls = self._learn(known, answer_of(told))
+        outcomes: list[Outcome] = [None] * len(lookups)
+        for members, answer in zip(together.values(), answers, strict=True):
+            if isinstance(answer, Unavailable):
+                for n in members:
+                    outcomes[n] = answer
+                continue
+            values = cast("list[bytes | None]", answer)
+            for n, value, subject in zip(members, values[::2], values[1::2], strict=True):
+                if value is not None:
+                    outcomes[n] = self._assembled(value, subject, lookups[n].project, controls)
+        return outcomes
+
+    def _standings_call(self, partition: Partition, lookups: Sequence[_Lookup]) -> Call:
+        mine = self._layout[partition]
+        keys = [mine.records]
+        keys += [self._layout.session(partition, lookup.project, lookup.session) for lookup in lookups]
+        return script_call(
+            "standings", mine.slot, keys, [prefix(Kind.SUBJECT, lookup.project) for lookup in lookups]
+        )
+
+    def _control_call(self, known: Mapping[Key, _Known | None]) -> Call:
+        mine = self._layout[CONTROL_PARTITION]
+        arguments: list[Argument] = []
+        for key, record in known.items():
+            arguments += (field(key), _UNKNOWN if record is None else record.stamp)
+        return script_call("control", mine.slot, [mine.records], arguments)
+
+    def _learn(self, known: Mapping[Key, _Known | None], answer: object) -> Controls:
+        """Return the control records that a batch stands on, decoding those that changed."""
+        found: dict[Key, Record | None] = {}
+        for (key, former), value in zip(known.items(), cast("list[bytes | int | None]", answer), strict=True):
+            if isinstance(value, bytes):
+                if len(self._controls) >= _MOST_CONTROL_RECORDS:
+                    self._controls.clear()
+                former = _Known(stamp_of(value), record_from(key.kind, value))  # noqa: PLW2901
+                self._controls[key] = former
+            found[key] = None if value is None or former is None else former.record
+        return found
+
+    def _assembled(
+        self, value: bytes, subject: bytes | None, project: ProjectId, controls: Controls
+    ) -> Standing:
+        return Standing(
+            session=session_from(value),
+            subject=None if subject is None else self._subject(subject),
+            project=cast("Project | None", controls[project_key(project)]),
+            deployment=cast("Deployment | None", controls[deployment_key()]),
+        )
+
+    def _subject(self, value: bytes) -> Subject:
+        """Decode a subject, once for each writing of it."""
+        known = self._subjects.get(value)
+        if known is None:
+            known = cast("Subject", record_from(Kind.SUBJECT, value))
+            self._subjects.put(value, known)
+        return known

@@ -1,0 +1,241 @@
+"""Throw-away Redis servers on free ports of loopback: a single one, and a cluster of six, each ended by its own id."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import redis
+
+from tests.server_process import WITHIN_SECONDS, free_port
+
+INSTALL = "apt-get install --no-install-recommends redis-server"
+NODE_TIMEOUT_MS = 1000
+SLOTS = 16384
+
+_numbers = itertools.count(1)
+
+
+def program() -> str:
+    """Return the path of the server."""
+    found = shutil.which("redis-server") or shutil.which("valkey-server")
+    if found is None:
+        raise AssertionError(f"Redis is not on this machine: {INSTALL}")
+    return found
+
+
+class RedisServer:
+    """One server with an append-only file."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.log_path = folder / f"{self.port}.log"
+        self._settings = {"appendonly": "yes", "appendfsync": "everysec", "save": ""} | settings
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    @contextlib.contextmanager
+    def started(cls, **settings: str) -> Iterator[RedisServer]:
+        """Start a server, and remove it in the end."""
+        with tempfile.TemporaryDirectory(prefix="sessiond-redis-", ignore_cleanup_errors=True) as name:
+            server = cls(Path(name), **settings)
+            server.start()
+            try:
+                yield server
+            finally:
+                server.kill()
+
+    @property
+    def client(self) -> redis.Redis:
+        """A client of another make, to look at the server and to change it."""
+        return redis.Redis(port=self.port, socket_timeout=WITHIN_SECONDS)
+
+    def ask(self, *words: str | int | bytes) -> Any:  # noqa: ANN401  whatever Redis answers
+        """Return the answer to a command."""
+        with self.client as client:
+            return client.execute_command(*words)  # type: ignore[no-untyped-call]
+
+    def start(self) -> None:
+        """Start it and wait until it has loaded its data."""
+        self.spawn()
+        self.wait_until_ready()
+
+    def spawn(self) -> None:
+        """Start it."""
+        data = self.folder / str(self.port)
+        data.mkdir(exist_ok=True)
+        settings = {"bind": "127.0.0.1", "port": str(self.port), "dir": str(data)} | self._settings
+        options = [part for name, value in settings.items() for part in (f"--{name}", value)]
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen([program(), *options], stdout=log, stderr=log)
+
+    def wait_until_ready(self) -> None:
+        """Return once it answers and has loaded its data."""
+        deadline = time.monotonic() + WITHIN_SECONDS
+        while time.monotonic() < deadline:
+            with contextlib.suppress(redis.RedisError), self.client as client:
+                if client.ping():
+                    return
+            time.sleep(0.02)
+        raise AssertionError(f"Redis did not start:\n{self.log_path.read_text()}")
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        if self.process is not None:
+            self.resume()
+            self.process.kill()
+            self.process.wait(timeout=WITHIN_SECONDS)
+
+    def pause(self) -> None:
+        """Let it hang, as behind a broken network."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def url(self, namespace: str | None = None, **parameters: str) -> str:
+        """Return the URL of a namespace, one of its own where none is named."""
+        return f"redis://127.0.0.1:{self.port}?{_query(namespace, parameters)}"
+
+    def _signal(self, what: signal.Signals) -> None:
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(what)
+
+
+class RedisCluster:
+    """Three masters, each with a replica."""
+
+    def __init__(self, folder: Path) -> None:
+        self.nodes = [
+            RedisServer(
+                folder,
+                **{
+                    "cluster-enabled": "yes",
+                    "cluster-port": str(free_port()),
+                    "cluster-node-timeout": str(NODE_TIMEOUT_MS),
+                    "repl-diskless-sync-delay": "0",
+                },
+            )
+            for _ in range(6)
+        ]
+
+    @classmethod
+    @contextlib.contextmanager
+    def started(cls) -> Iterator[RedisCluster]:
+        """Start a cluster, and remove it in the end."""
+        with tempfile.TemporaryDirectory(prefix="sessiond-redis-", ignore_cleanup_errors=True) as name:
+            cluster = cls(Path(name))
+            try:
+                for node in cluster.nodes:
+                    node.spawn()
+                for node in cluster.nodes:
+                    node.wait_until_ready()
+                cluster._join()
+                yield cluster
+            finally:
+                for node in cluster.nodes:
+                    node.kill()
+
+    def url(self, namespace: str | None = None, **parameters: str) -> str:
+        """Return the URL of a namespace, one of its own where none is named."""
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+        return f"redis+cluster://{hosts}?{_query(namespace, parameters)}"
+
+    def masters(self) -> list[RedisServer]:
+        """Return the nodes that have slots now."""
+        return [node for node in self.nodes if _role(node) == "master" and self._slots_of(node)]
+
+    def master_of(self, slot: int) -> RedisServer:
+        """Return the node that has *slot* now."""
+        return next(node for node in self.masters() if any(a <= slot <= b for a, b in self._slots_of(node)))
+
+    def wait_until_whole(self) -> None:
+        """Return once every slot has a master and every master a replica that follows."""
+        deadline = time.monotonic() + WITHIN_SECONDS
+        while time.monotonic() < deadline:
+            with contextlib.suppress(redis.RedisError):
+                if all(self._is_whole(node) for node in self.nodes):
+                    return
+            time.sleep(0.05)
+        raise AssertionError("the cluster did not become whole")
+
+    def move(self, slot: int, target: RedisServer, *, between_keys: Sequence[float] = ()) -> None:
+        """Move *slot* to *target*, key by key, as `redis-cli --cluster reshard` does."""
+        source = self.master_of(slot)
+        here, there = source, target
+        names = {node.port: node.ask("CLUSTER", "MYID").decode() for node in self.nodes}
+        there.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", names[source.port])
+        here.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", names[target.port])
+        pauses = iter(between_keys)
+        while keys := here.ask("CLUSTER", "GETKEYSINSLOT", slot, 1):
+            time.sleep(next(pauses, 0.0))
+            here.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+        for node in (target, source, *self.masters()):
+            node.ask("CLUSTER", "SETSLOT", slot, "NODE", names[target.port])
+
+    def _join(self) -> None:
+        masters, replicas = self.nodes[:3], self.nodes[3:]
+        for n, node in enumerate(masters):
+            slots = n * SLOTS // 3, (n + 1) * SLOTS // 3 - 1
+            node.ask("CLUSTER", "ADDSLOTSRANGE", *slots)
+        for n, node in enumerate(self.nodes):
+            node.ask("CLUSTER", "SET-CONFIG-EPOCH", n + 1)
+        for node in self.nodes[1:]:
+            first = self.nodes[0]
+            bus = first._settings["cluster-port"]  # noqa: SLF001  its own
+            node.ask("CLUSTER", "MEET", "127.0.0.1", first.port, bus)
+        for master, replica in zip(masters, replicas, strict=True):
+            name = master.ask("CLUSTER", "MYID").decode()
+            self._until_known(replica, name)
+            replica.ask("CLUSTER", "REPLICATE", name)
+        self.wait_until_whole()
+
+    def _until_known(self, node: RedisServer, name: str) -> None:
+        deadline = time.monotonic() + WITHIN_SECONDS
+        while name not in _text(node.ask("CLUSTER", "NODES")):
+            assert time.monotonic() < deadline, "a node did not join the cluster"
+            time.sleep(0.02)
+
+    def _is_whole(self, node: RedisServer) -> bool:
+        state = _text(node.ask("CLUSTER", "INFO"))
+        if "cluster_state:ok" not in state or "cluster_slots_ok:16384" not in state:
+            return False
+        if len(_text(node.ask("CLUSTER", "NODES")).splitlines()) < len(self.nodes):
+            return False
+        role = node.ask("ROLE")
+        if role[0] == b"master":
+            return bool(role[2]) or not self._slots_of(node)
+        return role[3] == b"connected"
+
+    def _slots_of(self, node: RedisServer) -> list[tuple[int, int]]:
+        lines = _text(node.ask("CLUSTER", "NODES")).splitlines()
+        mine = next(line for line in lines if "myself" in line).split(" ")[8:]
+        ranges = [part.split("-") for part in mine if not part.startswith("[")]
+        return [(int(each[0]), int(each[-1])) for each in ranges]
+
+
+def _role(node: RedisServer) -> str:
+    with contextlib.suppress(redis.RedisError):
+        return _text(node.ask("ROLE")[0])
+    return "none"
+
+
+def _text(answer: object) -> str:
+    return cast("bytes", answer).decode()
+
+
+def _query(namespace: str | None, parameters: dict[str, str]) -> str:
+    chosen = {"namespace": namespace or f"n{os.getpid()}-{next(_numbers)}", **parameters}
+    return "&".join(f"{name}={value}" for name, value in chosen.items())
