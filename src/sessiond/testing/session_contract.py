@@ -195,7 +195,7 @@ class SessionContract:
             None,
             first.revoked(now=NOW + HOUR, reason="operator"),
         ]
-        assert await store.newest_event() == 2
+        assert len(await store.events(after=0, limit=9)) == 2
         assert list(await store.revoke([])) == []
 
     async def test_revoke_reaches_sessions_of_any_partition(self, store: Store) -> None:
@@ -211,7 +211,7 @@ class SessionContract:
         revocations = [samples.revocation(session, at=NOW + n, reason=f"r{n}") for n in range(6)]
         answers = await asyncio.gather(*(store.revoke([revocation]) for revocation in revocations))
         assert len({answer.revoked_reason for (answer,) in answers if answer is not None}) == 1
-        assert await store.newest_event() == 1
+        assert len(await store.events(after=0, limit=9)) == 1
 
     async def test_touch_raises_what_is_lower_and_not_the_version(self, store: Store) -> None:
         session = samples.session(generation=3)
