@@ -7,7 +7,7 @@ BIN := .venv/bin
 ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: help env run bench check test needs lint types imports format lock
+.PHONY: help env run bench audit sbom check test needs lint types imports format lock
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -37,6 +37,13 @@ format: env ## format the code and apply the safe fixes
 
 lock: ## write uv.lock anew from pyproject.toml
 	uv lock
+
+audit: ## ask PyPI whether a pinned dependency has a known vulnerability (needs uv and the network)
+	@uv export --frozen --quiet --no-dev --all-extras --no-emit-project --output-file .audit.txt
+	uv tool run pip-audit==2.10.1 --requirement .audit.txt --require-hashes --disable-pip
+
+sbom: ## write sbom.json: what is installed with sessiond, as CycloneDX (needs uv)
+	uv export --frozen --quiet --no-dev --all-extras --format cyclonedx1.5 --output-file sbom.json
 
 # The parts of `check` and `test`, each of which can also be made alone.
 
