@@ -42,7 +42,8 @@ REPLAY_SUPERSEDED = StateConflict(
 class Replay(Record, frozen=True, kw_only=True, gc=False):
     """One remembered create: *name* is the keyed hash of who used which key, *request* that of what was asked.
 
-    *created* is the id of what it made; None in a claim, which only ties the key to the request.
+    *created* is the id of what it made and *about* the keyed hash, in hexadecimal digits, of the subject it was made
+    for, by which it is found to be forgotten; None in a claim, which only ties the key to the request.
     """
 
     kind: ClassVar[Kind] = Kind.REPLAY
@@ -51,11 +52,20 @@ class Replay(Record, frozen=True, kw_only=True, gc=False):
     name: bytes
     request: bytes
     created: str | None
+    about: str | None = None
     created_at: Instant
 
     @property
     def key(self) -> Key:
         return replay_key(self.project, self.partition, self.name)
+
+    @property
+    def owner(self) -> str | None:
+        return self.about
+
+    @property
+    def sorted_at(self) -> Instant:
+        return self.created_at
 
     @property
     def purge_at(self) -> Instant | None:

@@ -26,7 +26,7 @@ from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys
 from sessiond.services.orders import Ground, Issued, Order, absolute_limit, birth, counted, idle_limit
 from sessiond.services.ports import Clock, Entropy, Store
-from sessiond.services.replays import Memory, Replays, Ticket, remembering
+from sessiond.services.replays import Memory, Replays, Ticket
 
 
 class Issuing:
@@ -110,7 +110,9 @@ class Issuing:
                 return Issued(existing, subject, ground.policy, fresh=False)
         change = birth(order, ground, session, make_room(live, ground.policy))
         if retry is not None:
-            change = remembering(change, *retry, created=id_text(session.id), now=ground.now)
+            change = self._replays.remembering(
+                change, *retry, subject=session.subject, created=id_text(session.id), now=ground.now
+            )
         await self._store.apply(change)
         return Issued(session, subject, ground.policy)
 

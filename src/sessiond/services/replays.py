@@ -65,6 +65,10 @@ class Replays:
             claim=claim,
         )
 
+    def about(self, project: ProjectId, subject: SubjectId) -> str:
+        """Return by what is found which creates for *subject* are remembered."""
+        return self._hash(project, ("about", subject)).hex()
+
     def _hash(self, project: ProjectId, parts: tuple[object, ...]) -> bytes:
         return self._keys.lookup(Purpose.LOOKUP_COUNTER, msgspec.json.encode(parts).decode(), project)
 
@@ -97,26 +101,44 @@ class Replays:
             Change(
                 partition=ticket.claim.partition,
                 expects={ticket.claim: memory.claim_expects},
-                puts=[_record(ticket.claim, ticket.request, None, memory.claim_expects, now)],
+                puts=[_record(ticket.claim, ticket.request, memory.claim_expects, now)],
             )
         )
 
+    def remembering(
+        self,
+        change: Change,
+        ticket: Ticket,
+        memory: Memory,
+        *,
+        subject: SubjectId,
+        created: str,
+        now: Instant,
+    ) -> Change:
+        """Return *change*, which creates for *subject*, with the memory that it did."""
+        about = self.about(ticket.key.project, subject)
+        first = _record(ticket.key, ticket.request, memory.expects, now, created=created, about=about)
+        return msgspec.structs.replace(
+            change, expects={**change.expects, ticket.key: memory.expects}, puts=[*change.puts, first]
+        )
 
-def remembering(change: Change, ticket: Ticket, memory: Memory, *, created: str, now: Instant) -> Change:
-    """Return *change*, which creates, with the memory that it did."""
-    first = _record(ticket.key, ticket.request, created, memory.expects, now)
-    return msgspec.structs.replace(
-        change, expects={**change.expects, ticket.key: memory.expects}, puts=[*change.puts, first]
-    )
 
-
-def _record(key: Key, request: bytes, created: str | None, expected: int, now: Instant) -> Replay:
+def _record(
+    key: Key,
+    request: bytes,
+    expected: int,
+    now: Instant,
+    *,
+    created: str | None = None,
+    about: str | None = None,
+) -> Replay:
     return Replay(
         project=key.project,
         partition=key.partition,
         name=key.id,
         request=request,
         created=created,
+        about=about,
         created_at=now,
         version=expected + 1,
     )

@@ -21,7 +21,7 @@ from sessiond.domain.vault import (
 from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Change, Clock, Entropy, Store
-from sessiond.services.replays import Replays, Ticket, remembering
+from sessiond.services.replays import Replays, Ticket
 from sessiond.services.vault.access import reaches, told_of, within_reach
 from sessiond.services.vault.answers import NewToken, Shown, as_saved
 from sessiond.services.vault.boxes import VaultBoxes
@@ -90,7 +90,9 @@ class Saving:
         entry = self._sealed(caller, new, now)
         change = await self._room_for(caller, entry, now)
         if ticket is not None and memory is not None:
-            change = remembering(change, ticket, memory, created=entry.id, now=now)
+            change = self._replays.remembering(
+                change, ticket, memory, subject=entry.user, created=entry.id, now=now
+            )
         await self._store.apply(change)
         return as_saved(new, entry.id, now)
 
