@@ -55,27 +55,33 @@ def nginx_before(upstream: str, folder: Path, *lines: str, own_user: bool = Fals
     """
     folder.mkdir()
     port = free_port()
-    configuration = folder / "nginx.conf"
-    configuration.write_text(
-        _CONFIGURATION.format(
-            user=_user_line(own_user=own_user),
-            folder=folder,
-            port=port,
-            upstream=upstream,
-            more="\n            ".join(lines),
-        )
+    configuration = _CONFIGURATION.format(
+        user=user_line(own_user=own_user),
+        folder=folder,
+        port=port,
+        upstream=upstream,
+        more="\n            ".join(lines),
     )
-    log = folder / "nginx.log"
-    command = [nginx_command(), "-p", str(folder), "-c", str(configuration), "-g", "daemon off;"]
+    with nginx_running(folder, port, configuration):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def nginx_running(folder: Path, port: int, configuration: str) -> Iterator[None]:
+    """Run nginx with this *configuration*, which listens on *port*, its files in *folder*."""
+    file, log = folder / "nginx.conf", folder / "nginx.log"
+    file.write_text(configuration)
+    command = [nginx_command(), "-p", str(folder), "-c", str(file), "-g", "daemon off;"]
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
         try:
             _wait_until_open(process, port, log)
-            yield f"http://127.0.0.1:{port}"
+            yield
         finally:
             process.terminate()
 
 
-def _user_line(*, own_user: bool) -> str:
+def user_line(*, own_user: bool) -> str:
+    """Return which user nginx' workers are to be, started by root."""
     if os.geteuid() != 0:
         return ""  # nginx knows no other user then than the one that starts it
     return "user root root;" if own_user else "user nobody nogroup;"

@@ -21,7 +21,7 @@ from sessiond.domain.accounts import (
     switched,
 )
 from sessiond.domain.errors import Unauthenticated
-from sessiond.domain.events import Event, EventType
+from sessiond.domain.events import EventType
 from sessiond.domain.ids import ProjectId, SessionId, id_text, mint_id, partition_of
 from sessiond.domain.records import Record
 from sessiond.domain.session_events import session_event
@@ -161,18 +161,25 @@ class Accounts:
             now=now,
         )
         puts: list[Record] = [ended, successor]
-        left = session_event(former, EventType.SESSION_SWITCHED, by=by, now=now)
         await self._store.apply(
             Change(
                 partition=partition,
                 expects={former.key: former.version, successor.key: 0},
                 puts=puts,
                 events=[
-                    _naming(left, "successor", successor.id),
-                    _naming(
-                        session_event(successor, EventType.SESSION_ISSUED, by=by, now=now),
-                        "former",
-                        former.id,
+                    session_event(
+                        former,
+                        EventType.SESSION_SWITCHED,
+                        by=by,
+                        now=now,
+                        data={"successor": id_text(successor.id)},
+                    ),
+                    session_event(
+                        successor,
+                        EventType.SESSION_ISSUED,
+                        by=by,
+                        now=now,
+                        data={"kind": successor.session_kind.value, "former": id_text(former.id)},
                     ),
                 ],
             )
@@ -191,7 +198,3 @@ class Accounts:
             following = (
                 None if successor is None else await self._store.get(session_key(session.project, successor))
             )
-
-
-def _naming(event: Event, member: str, session: SessionId) -> Event:
-    return msgspec.structs.replace(event, data={**event.data, member: id_text(session)})
