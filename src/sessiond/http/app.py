@@ -204,22 +204,17 @@ def survey(headers: Headers) -> tuple[Refusal | None, bytes | None]:
 
     There must be exactly one sound `Host`, and no second one of each header that may stand once.
     """
-    seen: list[bytes] = []
-    host = b""
-    incoming = None
-    problem: Refusal | None = None
-    for name, value in headers:
-        if name in _SINGLE:
-            if name in seen:
-                problem = problem or _repeated(name)
-            seen.append(name)
-            if name == b"host":
-                host = value
-        elif name == b"x-request-id":
-            incoming = value
-    if not _sound_host(host):
+    values = dict(headers)
+    problem = None if len(values) == len(headers) else _repetition(headers)
+    if not _sound_host(values.get(b"host", b"")):
         problem = BAD_HOST
-    return problem, incoming
+    return problem, values.get(b"x-request-id")
+
+
+def _repetition(headers: Headers) -> Refusal | None:
+    names = [name for name, _ in headers if name in _SINGLE]
+    repeated = next((name for number, name in enumerate(names) if name in names[:number]), None)
+    return None if repeated is None else _repeated(repeated)
 
 
 def log_defect(error: Exception, request: Request) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -48,12 +49,18 @@ async def read_body(request: Request, receive: Receive, limit: int) -> bytes:
 def media_type_of(request: Request, endpoint: Endpoint) -> str:
     """Return the body's content type without parameters, or raise `UnsupportedMediaType`."""
     sent = request.header("content-type")
-    name, _, parameters = (sent or "").partition(";")
-    name = name.strip().lower()
+    name = _in_utf8(sent or "")
     encoded = (request.header("content-encoding") or "identity").strip().lower() != "identity"
-    if encoded or name not in endpoint.content_types or not _is_utf8(parameters):
+    if encoded or name is None or name not in endpoint.content_types:
         raise UnsupportedMediaType(sent, endpoint.content_types)
     return name
+
+
+@functools.lru_cache(maxsize=64)
+def _in_utf8(content_type: str) -> str | None:
+    """Return the type without its parameters, or None where they name another charset."""
+    name, _, parameters = content_type.partition(";")
+    return name.strip().lower() if _is_utf8(parameters) else None
 
 
 def _is_utf8(parameters: str) -> bool:

@@ -93,6 +93,10 @@ def decode_query(items: Sequence[tuple[str, str]], kind: type) -> object:
 
 
 def _refuse_duplicates(body: bytes) -> None:
+    # What its own value encodes to has no second member of a name: decoding would have lost it. Most clients send
+    # such texts, and it costs a tenth of looking at each object.
+    if msgspec.json.encode(msgspec.json.decode(body)) == body:
+        return
     try:
         _OF_UNIQUE_MEMBERS.decode(body.decode())
     except _DuplicateMemberError:

@@ -47,6 +47,7 @@ class Request:
     http_version = "1.1"
     transport_scheme = "http"
     _now: Instant | None = None
+    _values: dict[bytes, bytes] | None = None
     _address: str | None = None
     _scheme: str | None = None
 
@@ -84,13 +85,15 @@ class Request:
 
     def header(self, name: str) -> str | None:
         """Return the value of the header *name* (lower case), or None. Raises `InvalidRequest` when it stands twice."""
-        wanted, found = name.encode(), None
-        for other, value in self.raw_headers:
-            if other == wanted:
-                if found is not None:
-                    raise InvalidRequest("repeated_header", f"The header {name} stands more than once.")
-                found = value
-        return None if found is None else found.decode("latin-1")
+        values = self._values
+        if values is None:
+            values = self._values = dict(self.raw_headers)
+        found = values.get(name.encode())
+        if found is None:
+            return None
+        if len(values) != len(self.raw_headers) and len(self.headers(name)) > 1:
+            raise InvalidRequest("repeated_header", f"The header {name} stands more than once.")
+        return found.decode("latin-1")
 
     def headers(self, name: str) -> tuple[str, ...]:
         """Return every value of the header *name* (lower case), in order."""
