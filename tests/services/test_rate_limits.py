@@ -77,6 +77,11 @@ async def taken(limits: RateLimits, key: str = HOME, project: ProjectId = DEFAUL
     return True
 
 
+async def used_up(limits: RateLimits) -> None:
+    allowed = [await taken(limits) for _ in range(LIMIT + 1)]
+    assert allowed == [True] * LIMIT + [False]
+
+
 async def test_nodes_together_allow_no_more_than_the_limit(nodes: Nodes) -> None:
     first, second = nodes.node(), nodes.node()
 
@@ -104,8 +109,7 @@ async def test_many_at_once_reserve_once(nodes: Nodes) -> None:
 
 async def test_whoever_is_refused_costs_no_read(nodes: Nodes) -> None:
     node = nodes.node()
-    while await taken(node):
-        pass
+    await used_up(node)
     before = nodes.store.asked
 
     for _ in range(50):
@@ -116,8 +120,7 @@ async def test_whoever_is_refused_costs_no_read(nodes: Nodes) -> None:
 
 async def test_who_waits_as_long_as_was_said_is_served(nodes: Nodes) -> None:
     node = nodes.node()
-    while await taken(node):
-        pass
+    await used_up(node)
     with pytest.raises(RateLimited) as refused:
         await node.take("address", DEFAULT_PROJECT, HOME)
 
@@ -129,8 +132,7 @@ async def test_who_waits_as_long_as_was_said_is_served(nodes: Nodes) -> None:
 async def test_another_address_and_another_project_are_not_concerned(nodes: Nodes) -> None:
     node = nodes.node()
     other = await nodes.deployment.services.projects.add("other", by="test")
-    while await taken(node):
-        pass
+    await used_up(node)
 
     assert await taken(node, "203.0.113.8")
     assert await taken(node, project=other.id)
@@ -163,7 +165,6 @@ async def test_what_is_stored_names_no_address_and_is_purged_when_its_window_end
 
 async def test_a_node_whose_clock_is_behind_adds_nothing(nodes: Nodes) -> None:
     ahead, behind = nodes.node(), nodes.node(clock=SetClock(nodes.deployment.clock.now() - 90_000))
-    while await taken(ahead):
-        pass
+    await used_up(ahead)
 
     assert not await taken(behind)
