@@ -94,17 +94,7 @@ def switched(
     """Return *former* ended, and the session that takes its place: under a new id, of the same sign-in and limits."""
     remember = former.browser is None or former.browser.remember
     successor = msgspec.structs.replace(
-        former,
-        version=1,
-        id=id,
-        created_at=now,
-        last_seen_at=now,
-        nonce=nonce,
-        kid=kid,
-        prev_kid=None,
-        generation=0,
-        rotated_at=now,
-        seen_generation=0,
+        former.reborn(id=id, nonce=nonce, kid=kid, now=now),
         browser=Browser(remember=remember, accounts=accounts),
     )
     return ended_for(former, successor, reason=SWITCHED, now=now), successor

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
-from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId
+from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId, parse_id
 from sessiond.domain.instants import Instant
 
 
@@ -18,6 +18,8 @@ class EventType(enum.StrEnum):
     SESSION_CHANGED = "session.changed"
     SESSION_REVOKED = "session.revoked"
     SESSION_EVICTED = "session.evicted"
+    SESSION_STEPPED_UP = "session.stepped_up"
+    SESSION_IMPERSONATED = "session.impersonated"
     SESSION_SWITCHED = "session.switched"
     REFRESH_REUSED = "session.refresh_reused"
     ROTATION_LOST = "session.rotation_lost"
@@ -29,6 +31,7 @@ class EventType(enum.StrEnum):
     SUBJECT_DISABLED = "subject.disabled"
     SUBJECT_ENABLED = "subject.enabled"
     SUBJECT_DELETED = "subject.deleted"
+    SUBJECT_ERASED = "subject.erased"
     SUBJECT_LINKED = "subject.linked"
     SUBJECT_EXPORTED = "subject.exported"
     PIN_SET = "pin.set"
@@ -68,6 +71,53 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     data: Mapping[str, str | int | None] = {}
 
 
-def concerns(event: Event, subject: SubjectId) -> bool:
-    """Tell whether the event is about *subject*, or of its own doing."""
-    return event.subject == subject or event.by == f"subject:{subject}"
+_NAMING = ("user", "linked_from", "actor")
+"""Members of an event's data that name a subject by its id."""
+
+_IMPERSONAL = frozenset(
+    {*_NAMING, "actor_session", "kind", "kept", "opened", "former", "successor", "entry", "count"}
+)
+"""Members that say nothing of whom the event is about, once the id is gone. All others may: addresses, reasons."""
+
+
+def concerns(event: Event, subject: SubjectId, sessions: Collection[SessionId] = ()) -> bool:
+    """Tell whether the event is about *subject*, of its own doing, or names it; *sessions* are the subject's own."""
+    return (
+        event.subject == subject
+        or event.by == _label(subject)
+        or any(event.data.get(member) == subject for member in _NAMING)
+        or acting_session(event) in sessions
+    )
+
+
+def acting_session(event: Event) -> SessionId | None:
+    """Return the session by which its subject acts in the event's, where someone does."""
+    text = event.data.get("actor_session")
+    return parse_id(text) if isinstance(text, str) else None
+
+
+def forgotten(
+    event: Event, subject: SubjectId, pseudonym: SubjectId, sessions: Collection[SessionId]
+) -> Event:
+    """Return the event with *pseudonym* where it names *subject*, whose own *sessions* are.
+
+    Where it is about the subject, of its data stays only what is known to be impersonal.
+    """
+    about = event.subject == subject
+    data = {
+        member: pseudonym if member in _NAMING and value == subject else value
+        for member, value in event.data.items()
+        if not about or member in _IMPERSONAL
+    }
+    if acting_session(event) in sessions:
+        data["actor"] = pseudonym
+    return msgspec.structs.replace(
+        event,
+        subject=pseudonym if about else event.subject,
+        by=_label(pseudonym) if event.by == _label(subject) else event.by,
+        data=data,
+    )
+
+
+def _label(subject: SubjectId) -> str:
+    return f"subject:{subject}"

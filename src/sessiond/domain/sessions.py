@@ -151,6 +151,29 @@ class Session(Record, frozen=True, kw_only=True, gc=False):
             return self
         return msgspec.structs.replace(self, revoked_at=now, revoked_reason=reason, version=self.version + 1)
 
+    def reborn(
+        self,
+        *,
+        id: SessionId,  # noqa: A002  the member's name
+        nonce: bytes,
+        kid: int,
+        now: Instant,
+    ) -> Session:
+        """Return the session that takes this one's place: of the same sign-in and limits, under a new id."""
+        return msgspec.structs.replace(
+            self,
+            version=1,
+            id=id,
+            created_at=now,
+            last_seen_at=now,
+            nonce=nonce,
+            kid=kid,
+            prev_kid=None,
+            generation=0,
+            rotated_at=now,
+            seen_generation=0,
+        )
+
     def renamed(self, name: str | None) -> Session:
         """Return the session whose client is called *name*, or nothing."""
         return msgspec.structs.replace(self, client=msgspec.structs.replace(self.client, name=name))

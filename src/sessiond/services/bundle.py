@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from sessiond.domain.rules import Rules
 from sessiond.services.accounts import Accounts
+from sessiond.services.belongings import Belongings
 from sessiond.services.changing import Changing
 from sessiond.services.contention import Contention
 from sessiond.services.credentials import Credentials
 from sessiond.services.devices import Devices
+from sessiond.services.erasing import Erasing
 from sessiond.services.exchanging import Exchanging
 from sessiond.services.exports import Exports
 from sessiond.services.introspecting import Introspecting
@@ -32,6 +34,7 @@ from sessiond.services.revoking import Revoking
 from sessiond.services.ring_writing import RingWriting
 from sessiond.services.rotating import Rotating
 from sessiond.services.sessions import Sessions
+from sessiond.services.stepping_up import SteppingUp
 from sessiond.services.subjects import Subjects
 from sessiond.services.tokens import Tokens
 from sessiond.services.touches import Touches
@@ -73,6 +76,9 @@ class Services:
             observer=observer,
             policy=rules.policy,
         )
+        self.stepping_up = SteppingUp(
+            store, keys, clock, entropy, sessions=self.sessions, contention=contention
+        )
         self.introspecting = Introspecting(self.sessions)
         self.accounts = Accounts(
             store, keys, clock, entropy, issuing=self.issuing, sessions=self.sessions, contention=contention
@@ -90,7 +96,8 @@ class Services:
         self.listing = Listing(store, clock, sessions=self.sessions)
         self.revoking = Revoking(store, clock, sessions=self.sessions, own=self.own_sessions)
         self.subjects = Subjects(store, keys, clock, entropy, contention=contention)
-        self.exports = Exports(store, clock, subjects=self.subjects)
+        self.belongings = Belongings(store, keys)
+        self.exports = Exports(store, clock, belongings=self.belongings)
         self.projects = Projects(store, keys, clock, entropy, contention=contention)
         self.policies = Policies(
             store, clock, projects=self.projects, contention=contention, configured=rules.policy
@@ -143,6 +150,16 @@ class Services:
     def _wire_pins(self, observer: Observer) -> None:
         store, keys, clock, entropy, rules = self.store, self.keys, self.clock, self.entropy, self.rules.pin
         attempts = PinAttempts(store, keys, clock, observer, contention=self.contention, rules=rules)
+        self.erasing = Erasing(
+            store,
+            keys,
+            clock,
+            belongings=self.belongings,
+            subjects=self.subjects,
+            devices=self.devices,
+            attempts=attempts,
+            contention=self.contention,
+        )
         self.pin_hashing = PinHashing(keys, entropy, threads=rules.hashing_threads)
         self.pins = Pins(
             store,

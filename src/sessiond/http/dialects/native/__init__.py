@@ -18,6 +18,7 @@ from sessiond.http.dialects.native.own_session import OwnSession
 from sessiond.http.dialects.native.policy import ProjectPolicy
 from sessiond.http.dialects.native.requirements import refuse
 from sessiond.http.dialects.native.sessions import ManagedSessions
+from sessiond.http.dialects.native.stepping_up import SteppedUpSessions
 from sessiond.http.dialects.native.subjects import ManagedSubjects
 from sessiond.http.edge import Edge
 from sessiond.http.problems import PROBLEM_MEDIA
@@ -34,6 +35,7 @@ def dialect(services: Services, _edge: Edge) -> Dialect:
         endpoints=(
             *ManagedSessions(services, credentials).endpoints(),
             *ChangedSessions(services, credentials).endpoints(),
+            *SteppedUpSessions(services, credentials).endpoints(),
             *EndedSessions(services, credentials).endpoints(),
             *ManagedSubjects(services, credentials).endpoints(),
             *SubjectExports(services, credentials).endpoints(),

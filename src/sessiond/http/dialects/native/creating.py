@@ -86,8 +86,7 @@ class CreateSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 def order_of(request: Request, caller: ServerCaller | OperatorCaller, subject: SubjectId) -> Order:
     """Return the order that a create is, or refuse with every fault that no shape can tell."""
     asked = request.body_as(CreateSession)
-    at = None if asked.authenticated_at is None else parse_rfc3339(asked.authenticated_at)
-    require_sound(_faults(asked, at, request.now))
+    require_sound(_faults(asked, request.now))
     cookie = asked.delivery == "cookie"
     return Order(
         project=caller.project,
@@ -98,11 +97,11 @@ def order_of(request: Request, caller: ServerCaller | OperatorCaller, subject: S
         create=SubjectKind.USER,
         rotates=not cookie,
         client=_client(request, asked.client),
-        absolute_timeout=_duration(asked.absolute_timeout_seconds),
-        idle_timeout=_duration(asked.idle_timeout_seconds),
+        absolute_timeout=duration(asked.absolute_timeout_seconds),
+        idle_timeout=duration(asked.idle_timeout_seconds),
         acr=asked.acr,
         amr=tuple(asked.amr),
-        authenticated_at=None if at is None else min(at, request.now),
+        authenticated_at=authenticated_at(asked.authenticated_at, request.now),
         metadata=asked.metadata,
         browser=Browser(remember=asked.remember is not False) if cookie else None,
         idempotency_key=request.header("idempotency-key"),
@@ -110,11 +109,24 @@ def order_of(request: Request, caller: ServerCaller | OperatorCaller, subject: S
     )
 
 
-def _faults(asked: CreateSession, at: Instant | None, now: Instant) -> dict[str, str | None]:
-    faults = {"/metadata": metadata_fault(asked.metadata), "/acr": text_fault(asked.acr)}
-    faults |= {f"/amr/{index}": text_fault(method) for index, method in enumerate(asked.amr)}
-    if asked.authenticated_at is not None:
-        faults["/authenticated_at"] = authentication_fault(at, now)
+def authenticated_at(text: str | None, now: Instant) -> Instant | None:
+    """Return when the subject authenticated, as a sound body says; None where it says nothing."""
+    at = None if text is None else parse_rfc3339(text)
+    return None if at is None else min(at, now)
+
+
+def assurance_faults(
+    acr: str | None, amr: Sequence[str], at: str | None, now: Instant
+) -> dict[str, str | None]:
+    """Return what is wrong with the assurance that a body tells, by pointer."""
+    faults = {f"/amr/{index}": text_fault(method) for index, method in enumerate(amr)}
+    fault = None if at is None else authentication_fault(parse_rfc3339(at), now)
+    return faults | {"/acr": text_fault(acr), "/authenticated_at": fault}
+
+
+def _faults(asked: CreateSession, now: Instant) -> dict[str, str | None]:
+    faults = {"/metadata": metadata_fault(asked.metadata)}
+    faults |= assurance_faults(asked.acr, asked.amr, asked.authenticated_at, now)
     if asked.delivery != "cookie":
         given = {"/remember": asked.remember, "/browser": asked.browser}
         faults |= {name: "goes with delivery cookie" for name, value in given.items() if value is not None}
@@ -136,5 +148,6 @@ def _client(request: Request, asked: ClientMembers | None) -> Client:
     )
 
 
-def _duration(seconds: int | None) -> timedelta | None:
+def duration(seconds: int | None) -> timedelta | None:
+    """Return *seconds* as a duration."""
     return None if seconds is None else timedelta(seconds=seconds)

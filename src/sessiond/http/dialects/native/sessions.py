@@ -5,7 +5,7 @@ from __future__ import annotations
 from sessiond.domain.accounts import TOO_MANY_ACCOUNTS
 from sessiond.domain.callers import OperatorCaller, ServerCaller
 from sessiond.domain.errors import Forbidden, InvalidRequest, StateConflict
-from sessiond.domain.ids import SubjectId, acceptable_subject_id, id_text
+from sessiond.domain.ids import SubjectId, acceptable_subject_id
 from sessiond.domain.replays import REPLAY_SUPERSEDED, IdempotencyKeyReused
 from sessiond.domain.subjects import SUBJECT_RESERVED
 from sessiond.http.answer import Answer
@@ -22,11 +22,8 @@ from sessiond.http.dialects.native.listed import (
     session_id,
 )
 from sessiond.http.dialects.native.listing import ListQuery, filter_of
-from sessiond.http.dialects.native.shapes import (
-    CreatedAnswer,
-    view,
-)
-from sessiond.http.dialects.native.token_answers import cookie_name, session_cookie, tokens_of
+from sessiond.http.dialects.native.shapes import CreatedAnswer
+from sessiond.http.dialects.native.token_answers import cookie_name, created
 from sessiond.http.endpoint import Endpoint
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
@@ -106,26 +103,7 @@ class ManagedSessions:
             issued = await self._services.accounts.sign_in(order, asked.browser)
         else:
             issued = await self._services.issuing.issue(order)
-        session = issued.session
-        location = ("Location", f"/v1/sessions/{id_text(session.id)}")
-        if cookie:
-            body = CreatedAnswer(session=view(session))
-            return Answer(
-                201, body, headers=(location,), cookies=(session_cookie(self._services, request, session),)
-            )
-        tokens = tokens_of(self._services, session, issued.policy, now=request.now)
-        return Answer(
-            201,
-            CreatedAnswer(
-                session=view(session),
-                token_type=tokens.token_type,
-                access_token=tokens.access_token,
-                expires_in=tokens.expires_in,
-                refresh_token=tokens.refresh_token,
-                refresh_after=tokens.refresh_after,
-            ),
-            headers=(location,),
-        )
+        return created(self._services, request, issued.session, issued.policy)
 
     async def list_page(self, request: Request) -> Answer:
         """List what is asked for, newest first."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from sessiond.crypto.tokens import TokenKind
 from sessiond.domain.callers import SubjectCaller
 from sessiond.domain.errors import InvalidRequest
+from sessiond.domain.ids import id_text
 from sessiond.domain.instants import Instant, unix_seconds
 from sessiond.domain.policies import Policy
-from sessiond.domain.sessions import Session
+from sessiond.domain.sessions import Session, SessionKind
 from sessiond.http.answer import NO_CONTENT, Answer
 from sessiond.http.cookies import LOOPBACK_COOKIE, SetCookie
-from sessiond.http.dialects.native.shapes import TokensAnswer
+from sessiond.http.dialects.native.shapes import CreatedAnswer, TokensAnswer, view
 from sessiond.http.edge import host_name, is_loopback
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
@@ -33,6 +36,17 @@ def tokens_of(services: Services, session: Session, policy: Policy, *, now: Inst
         refresh_token=minted.refresh_token,
         refresh_after=minted.refresh_after,
     )
+
+
+def created(services: Services, request: Request, session: Session, policy: Policy) -> Answer:
+    """Return the answer to whoever made *session*: its tokens, or the one cookie of a browser's."""
+    location = ("Location", f"/v1/sessions/{id_text(session.id)}")
+    if session.session_kind is SessionKind.BROWSER:
+        cookie = session_cookie(services, request, session)
+        return Answer(201, CreatedAnswer(session=view(session)), headers=(location,), cookies=(cookie,))
+    tokens = tokens_of(services, session, policy, now=request.now)
+    body = CreatedAnswer(session=view(session), **msgspec.structs.asdict(tokens))
+    return Answer(201, body, headers=(location,))
 
 
 def session_cookie(services: Services, request: Request, session: Session) -> SetCookie:
