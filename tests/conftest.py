@@ -11,7 +11,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.server_process import ServerProcess
+from tests.server_process import ServerProcess, databases
 from tests.servers.postgresql import PostgresqlServer
 from tests.servers.redis import RedisCluster, RedisServer
 
@@ -55,6 +55,23 @@ httpx.HTTPTransport.handle_request = _send_in_the_next_millisecond  # type: igno
 _FAST_DIALECT = "test_native.py"
 _ON_A_SERVER = frozenset({"postgresql", "redis_server", "redis_cluster"})
 _LONG_MACHINES = ("test_lineage.py", "test_engines_agree.py")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `pytest --engine=postgresql tests/dialects` run servers on another engine than SQLite."""
+    parser.addoption(
+        "--engine", choices=("sqlite", "postgresql"), default="sqlite", help=pytest_addoption.__doc__
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engine(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Give every server of this run a database of its own on the engine that `--engine` names."""
+    name = request.config.getoption("--engine")
+    if name != "sqlite":
+        databases.append(request.getfixturevalue(name).url)
+    yield
+    databases.clear()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

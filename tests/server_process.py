@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,6 +26,9 @@ WITHIN_SECONDS = 120
 _PORTS = range(20_000, 30_000)
 _PORT_LOCKS = Path(tempfile.gettempdir()) / f"sessiond-test-ports-{os.getuid()}"
 _held: list[BinaryIO] = []
+
+databases: list[Callable[[], str]] = []
+"""Where `--engine` names another engine than SQLite: what returns the URL of a database of its own for each server."""
 
 
 def free_port() -> int:
@@ -72,7 +75,8 @@ class ServerProcess:
         cls, folder: Path, *arguments: str, settings: Mapping[str, str] | None = None, port: int | None = None
     ) -> Iterator[ServerProcess]:
         """Start a server with its data below *folder*, wait until it is ready, and stop it in the end."""
-        server = cls(folder / "data", port or free_port(), arguments, settings or {})
+        database = {"SESSIOND_DATABASE": databases[-1]()} if databases else {}
+        server = cls(folder / "data", port or free_port(), arguments, database | dict(settings or {}))
         try:
             server.wait_until_ready()
             yield server

@@ -1,4 +1,4 @@
-"""A small pool: a bounded number of connections, each used for one statement at a time and never inside a transaction.
+"""A small pool of connections, each used for one statement at a time and never inside a transaction.
 
 Every call is a single statement, which is a transaction of its own. So nothing holds a lock while it waits for us, and
 a pooler between us and the database may hand each statement to another of its connections.
@@ -23,9 +23,9 @@ from sessiond.storage.engines.postgresql.failures import (
 )
 from sessiond.storage.engines.postgresql.url import Address
 
-MOST = 8
+MOST_ALONE = 6
 CONNECT_SECONDS = 5.0
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = 10.0
 STATEMENT_SECONDS = 10.0
 ATTEMPTS = 3
 
@@ -57,15 +57,33 @@ async def connect(address: Address) -> asyncpg.Connection:
 
 
 class Connections:
-    """At most *most* connections, made when they are needed. *welcome* looks at each new one before it is used."""
+    """Connections, made when they are needed. *welcome* looks at each new one before it is used.
 
-    def __init__(self, address: Address, *, welcome: Welcome, most: int = MOST) -> None:
+    Batches, of which there is one at a time of each kind, never wait for one; `MOST_ALONE` others share the rest.
+    """
+
+    def __init__(self, address: Address, *, welcome: Welcome) -> None:
         self._address = address
         self._welcome = welcome
-        self._places = asyncio.Semaphore(most)
+        self._alone = asyncio.Semaphore(MOST_ALONE)
         self._idle: list[asyncpg.Connection] = []
         self._warned: set[asyncpg.Connection] = set()
         self._closed = False
+
+    async def fetch_alone(self, sql: str, *values: object) -> Rows:
+        """Return the rows of one statement that may be run twice, once a place is free for it.
+
+        Raises `Unavailable`, also when none is free for long.
+        """
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self._alone.acquire()
+        except TimeoutError as error:
+            raise unavailable("all its connections are in use") from error
+        try:
+            return await self.fetch(sql, *values, repeatable=True)
+        finally:
+            self._alone.release()
 
     async def fetch(self, sql: str, *values: object, repeatable: bool) -> Rows:
         """Return the rows of one statement.
@@ -95,26 +113,16 @@ class Connections:
 
     async def _take(self) -> asyncpg.Connection:
         """Return a connection that is open, a new one where none is idle. Raises `Unavailable`."""
-        try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                await self._places.acquire()
-        except TimeoutError as error:
-            raise unavailable("all its connections are in use") from error
         if self._closed:
-            self._places.release()
             raise unavailable("it was closed")
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
         try:
-            while self._idle:
-                connection = self._idle.pop()
-                if not connection.is_closed():
-                    return connection
             return await self._connect()
         except FAILURES as error:
-            self._places.release()
             raise refused(error) from error
-        except BaseException:
-            self._places.release()
-            raise
 
     async def _connect(self) -> asyncpg.Connection:
         connection = await connect(self._address)
@@ -150,7 +158,6 @@ class Connections:
         else:
             self._warned.discard(connection)
             connection.terminate()
-        self._places.release()
 
     def _note(self, connection: Any, message: Any) -> None:  # noqa: ANN401  the driver's types are not known
         if message.severity_en == "WARNING":

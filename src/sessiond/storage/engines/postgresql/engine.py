@@ -142,7 +142,7 @@ class PostgresqlStore:
         rows = [told_row(sequence, event) for sequence, event in rewritten]
         if rows:
             sql = f"SELECT {self._schema}.rewrite_events($1)"
-            await self._connections.fetch(sql, rows, repeatable=True)
+            await self._connections.fetch_alone(sql, rows)
 
     async def purge(self, *, ended_before: Instant, due_before: Instant, limit: int) -> int:
         self.check()
@@ -197,7 +197,7 @@ class PostgresqlStore:
         gone = 0
         while gone < limit:
             portion = min(PURGED_AT_ONCE, limit - gone)
-            went = int((await self._connections.fetch(sql, *values, portion, repeatable=True))[0][0])
+            went = int((await self._connections.fetch_alone(sql, *values, portion))[0][0])
             gone += went
             if went < portion:
                 break

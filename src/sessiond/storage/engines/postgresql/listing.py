@@ -111,10 +111,7 @@ class Listing:
 
     async def newest_event(self) -> int:
         """Return the highest sequence ever written, also if its event was purged."""
-        rows = await self._connections.fetch(
-            f"SELECT {self._schema}.newest_event()",
-            repeatable=True,
-        )
+        rows = await self._connections.fetch_alone(f"SELECT {self._schema}.newest_event()")
         return int(rows[0][0])
 
     def _selecting(self, selection: Selection) -> _Where:
@@ -133,4 +130,4 @@ class Listing:
 
     async def _rows(self, what: str, table: str, where: _Where, end: str = "") -> Rows:
         sql = f"SELECT {what} {self._schema}.{table} {where} {end}"
-        return await self._connections.fetch(sql, *where.values, repeatable=True)
+        return await self._connections.fetch_alone(sql, *where.values)
