@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.real("chromium"), pytest.mark.real("
 
 
 def test_chromium_keeps_one_cookie_with_every_protection(visitor: Visitor) -> None:
-    visitor.sign_in(visitor.open())
+    visitor.fill_in_form(visitor.open())
 
     (kept,) = visitor.cookies
     assert {name: kept[name] for name in ("name", "domain", "path", "secure", "httpOnly", "sameSite")} == {
