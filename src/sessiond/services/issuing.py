@@ -156,7 +156,10 @@ class Issuing:
         if not counted(order, ground.policy):
             return ()
         standing = Standing(newborn, ground.subject, ground.project, ground.deployment)
-        rows = await self._store.list_by_subject(order.project, order.subject, live_at=ground.now)
+        partition = self._keys.partition(order.project, order.subject)
+        rows = await self._store.list_by_subject(
+            order.project, order.subject, live_at=ground.now, partition=partition
+        )
         return [
             row for row in rows if ending(msgspec.structs.replace(standing, session=row), ground.now) is None
         ]

@@ -55,7 +55,7 @@ class Listing:
             bound = lowest_id(wanted.created.end)
             before = bound if before is None else min(before, bound)
         if wanted.subject is not None:
-            return await self._store.list_by_subject(
+            return await self._sessions.rows(
                 project,
                 wanted.subject,
                 live_at=now if wanted.state is State.LIVE else None,

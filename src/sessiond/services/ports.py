@@ -53,7 +53,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """Which records a scan is about; None means any.
 
     *owner* compares with the record's `owner`. *expired_at* with *expired* selects by whether the record's
-    `expires_at_or_none` has been reached at that instant.
+    `expires_at_or_none` has been reached at that instant. *partition* is where all of them lie, where the caller knows
+    it: an engine that keeps partitions apart looks nowhere else.
     """
 
     kind: Kind
@@ -61,6 +62,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None = None
     expired_at: Instant | None = None
     expired: bool = False
+    partition: Partition | None = None
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -108,11 +110,13 @@ class Store(Protocol):
         live_at: Instant | None = None,
         limit: int | None = None,
         before: SessionId | None = None,
+        partition: Partition | None = None,
     ) -> Sequence[Session]:
         """Return a subject's sessions, newest id first.
 
         With *live_at* only those that are not revoked and whose absolute and idle limits lie after it (epochs are
-        not looked at). At most *limit*, and only ids below *before*.
+        not looked at). At most *limit*, and only ids below *before*. *partition* is the subject's, where the caller
+        knows it, as in a `Selection`.
         """
         ...
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 import msgspec
 
 from sessiond.domain.admission import Admission, recognise
+from sessiond.domain.callers import holder_label
 from sessiond.domain.endings import Ending, ending, refuse_ended
 from sessiond.domain.errors import Conflict, NotFound, Unauthenticated, Unavailable
 from sessiond.domain.events import EventType
@@ -135,7 +136,7 @@ class Sessions(Verifying):
     async def list_live(self, project: ProjectId, subject: SubjectId) -> Sequence[Session]:
         """Return all of the subject's live sessions, newest first."""
         now = self._clock.now()
-        return await self._living(await self._store.list_by_subject(project, subject, live_at=now), now)
+        return await self._living(await self.rows(project, subject, live_at=now), now)
 
     async def list_page(
         self, project: ProjectId, subject: SubjectId, *, limit: int, before: SessionId | None = None
@@ -145,8 +146,23 @@ class Sessions(Verifying):
         A page holds at most *limit*, of ids below *before*; None for the next page's says that this was the last.
         """
         now = self._clock.now()
-        rows = await self._store.list_by_subject(project, subject, live_at=now, limit=limit, before=before)
+        rows = await self.rows(project, subject, live_at=now, limit=limit, before=before)
         return await self._living(rows, now), rows[-1].id if len(rows) == limit else None
+
+    async def rows(
+        self,
+        project: ProjectId,
+        subject: SubjectId,
+        *,
+        live_at: Instant | None = None,
+        limit: int | None = None,
+        before: SessionId | None = None,
+    ) -> Sequence[Session]:
+        """Return the subject's sessions as `Store.list_by_subject` does, which is told where they lie."""
+        partition = self._keys.partition(project, subject)
+        return await self._store.list_by_subject(
+            project, subject, live_at=live_at, limit=limit, before=before, partition=partition
+        )
 
     async def standings(self, rows: Sequence[Session]) -> Sequence[Standing]:
         """Return *rows*, all of one project, each with what its life depends on.
@@ -193,7 +209,7 @@ class Sessions(Verifying):
             refusal.forget_where()
             return
         if session is not None:
-            reason, label = ("signed_out", f"subject:{session.subject}") if by is None else ("revoked", by)
+            reason, label = ("signed_out", holder_label(session)) if by is None else ("revoked", by)
             await self.revoke(session, reason=reason, by=label)
 
     async def _presented_session(self, text: str, project: ProjectId | None) -> Session | None:

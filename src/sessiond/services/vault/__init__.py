@@ -69,6 +69,7 @@ class Vault:
         rules: VaultRules,
     ) -> None:
         self._store = store
+        self._keys = keys
         self._clock = clock
         self._contention = contention
         self._rules = rules
@@ -82,7 +83,7 @@ class Vault:
         self, caller: Caller, *, user: SubjectId | None, valid: bool | None, page: int, limit: int
     ) -> Page:
         """Return the entries of one page, newest first, without their tokens; past the end there are none."""
-        selection = within_reach(caller, user)
+        selection = within_reach(caller, user, self._keys)
         if selection is None:
             return Page()
         now = self._clock.now()
@@ -128,7 +129,7 @@ class Vault:
     async def _newest(
         self, caller: Caller, user: SubjectId | None, *, valid_at: Instant | None = None
     ) -> VaultEntry | None:
-        selection = within_reach(caller, user)
+        selection = within_reach(caller, user, self._keys)
         if selection is None:
             return None
         selection = msgspec.structs.replace(selection, expired_at=valid_at, expired=False)
@@ -231,7 +232,7 @@ class Vault:
 
     async def clear(self, caller: Caller, *, user: SubjectId | None) -> None:
         """Delete all entries of *user* that the caller reaches, of everybody for None, until none is left."""
-        selection = within_reach(caller, user)
+        selection = within_reach(caller, user, self._keys)
         if selection is None:
             return
         while rows := await self._store.scan(selection, limit=_BITE):

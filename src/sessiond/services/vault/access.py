@@ -11,6 +11,7 @@ from sessiond.domain.instants import Instant
 from sessiond.domain.records import Kind
 from sessiond.domain.session_events import acting_facts
 from sessiond.domain.vault import VaultEntry
+from sessiond.services.keys import Keys
 from sessiond.services.ports import Selection
 
 
@@ -19,13 +20,17 @@ def reaches(caller: Caller, user: SubjectId) -> bool:
     return not isinstance(caller, SubjectCaller) or caller.subject == user
 
 
-def within_reach(caller: Caller, user: SubjectId | None) -> Selection | None:
-    """Return the entries of *user* that *caller* reaches, of all its users for None; None when there are none."""
+def within_reach(caller: Caller, user: SubjectId | None, keys: Keys) -> Selection | None:
+    """Return the entries of *user* that *caller* reaches, of all its users for None; None when there are none.
+
+    *keys* tell where a user's entries lie.
+    """
     if isinstance(caller, SubjectCaller):
         if user not in {None, caller.subject}:
             return None
         user = caller.subject
-    return Selection(kind=Kind.VAULT_ENTRY, project=caller.project, owner=user)
+    partition = None if user is None else keys.partition(caller.project, user)
+    return Selection(kind=Kind.VAULT_ENTRY, project=caller.project, owner=user, partition=partition)
 
 
 def told(

@@ -117,7 +117,7 @@ class Saving:
         find room.
         """
         guard = await self._guard(entry)
-        selection = within_reach(caller, entry.user)
+        selection = within_reach(caller, entry.user, self._keys)
         assert selection is not None  # noqa: S101  the caller reaches the user, or could not save for it
         going = [
             row

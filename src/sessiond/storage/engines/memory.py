@@ -71,6 +71,7 @@ class MemoryStore:
         live_at: Instant | None = None,
         limit: int | None = None,
         before: SessionId | None = None,
+        partition: Partition | None = None,  # noqa: ARG002  sessions of all partitions lie together
     ) -> Sequence[Session]:
         self.check()
         found = [

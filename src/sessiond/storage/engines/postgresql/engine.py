@@ -87,6 +87,7 @@ class PostgresqlStore:
         live_at: Instant | None = None,
         limit: int | None = None,
         before: SessionId | None = None,
+        partition: Partition | None = None,  # noqa: ARG002  sessions of all partitions lie together
     ) -> Sequence[Session]:
         self.check()
         return await self._listing.list_by_subject(

@@ -65,9 +65,10 @@ class RedisStore:
         live_at: Instant | None = None,
         limit: int | None = None,
         before: SessionId | None = None,
+        partition: Partition | None = None,
     ) -> Sequence[Session]:
         self.check()
-        selection = Selection(kind=Kind.SESSION, project=project, owner=subject)
+        selection = Selection(kind=Kind.SESSION, project=project, owner=subject, partition=partition)
         return await self._listing.list_by_subject(selection, live_at=live_at, limit=limit, before=before)
 
     async def scan(

@@ -44,9 +44,9 @@ _SESSION_HEAD = struct.Struct(">QQQQQQQ")
 _RECORD_HEAD = struct.Struct(">QQQ8s")
 _SHORT = struct.Struct(">H")
 _STAMP = slice(24, 32)
-_encode = msgspec.msgpack.Encoder().encode
-_decode_session = msgspec.msgpack.Decoder(Session).decode
-_decode_event = msgspec.msgpack.Decoder(Event).decode
+_encode = msgspec.json.Encoder().encode  # as an application's metadata may hold any number that JSON can
+_decode_session = msgspec.json.Decoder(Session).decode
+_decode_event = msgspec.json.Decoder(Event).decode
 
 
 class Keys(NamedTuple):
@@ -177,8 +177,8 @@ def stamp_of(value: bytes) -> bytes:
 
 
 @functools.cache
-def _decoder(kind: Kind) -> msgspec.msgpack.Decoder[Record]:
-    return msgspec.msgpack.Decoder(record_types()[kind])
+def _decoder(kind: Kind) -> msgspec.json.Decoder[Record]:
+    return msgspec.json.Decoder(record_types()[kind])
 
 
 def record_from(kind: Kind, value: bytes) -> Record:

@@ -125,7 +125,11 @@ class Listing:
         return total
 
     async def _sources(self, selection: Selection, before: bytes) -> list[_Source]:
-        places = await self._directory.holding(selection.kind, selection.project)
+        project, partition = selection.project, selection.partition
+        if project is not None and partition is not None:
+            places = [(project, partition)]
+        else:
+            places = await self._directory.holding(selection.kind, project)
         return [
             _Source(partition, project, listed(selection.kind, project, selection.owner), before)
             for project, partition in places

@@ -125,6 +125,7 @@ class SqliteStore:
         live_at: Instant | None = None,
         limit: int | None = None,
         before: SessionId | None = None,
+        partition: Partition | None = None,  # noqa: ARG002  sessions of all partitions lie together
     ) -> Sequence[Session]:
         self._ready()
         with answering():
