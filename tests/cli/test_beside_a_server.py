@@ -202,7 +202,7 @@ def test_a_server_key_works_until_it_is_revoked(server: ServerProcess) -> None:
 def test_the_keys_are_listed_without_any_secret(server: ServerProcess) -> None:
     keys = answer(server, "keys", "list")["items"]
 
-    assert {key["kind"] for key in keys} == {"root", "signing", "data"}
+    assert {key["kind"] for key in keys} == {"root", "signing", "vault"}
     assert not any("secret" in key for key in keys)
 
 

@@ -78,6 +78,19 @@ def test_a_patch_changes_what_it_names(http: httpx.Client, operator: dict[str, s
     assert shown["policy"] == CONFIGURED["policy"] | {"access_token_lifetime_seconds": 60}  # type: ignore[operator]
 
 
+def test_another_preset_brings_its_timeouts_along(http: httpx.Client, operator: dict[str, str]) -> None:
+    changed(http, operator, "PATCH", {"absolute_timeout_seconds": 2_000_000, "grace_seconds": 7})
+
+    shown = changed(http, operator, "PATCH", {"preset": "aal3", "idle_timeout_seconds": 60})
+
+    assert shown["policy"] == CONFIGURED["policy"] | {  # type: ignore[operator]
+        "preset": "aal3",
+        "absolute_timeout_seconds": 43_200,
+        "idle_timeout_seconds": 60,
+        "grace_seconds": 7,
+    }
+
+
 def test_without_its_own_the_project_returns_to_the_configured_policy(
     http: httpx.Client, operator: dict[str, str]
 ) -> None:

@@ -20,7 +20,6 @@ _SECOND = 1.0
 _PURGE_EVERY_SECONDS = 60.0
 _BITE = 200
 _REST_SECONDS = 0.05
-_KEYS_BITE = 500
 _PAUSE_AFTER_STEP_MS = 3_600_000
 
 _logger = logging.getLogger("sessiond")
@@ -76,9 +75,11 @@ class Background:
         await opened.services.rotating.activate_due()
 
     async def keep_keys(self) -> None:
-        """Look at one bite of what retired keys hold, and destroy the keys that nothing needs."""
-        if not self._opened.clock.leads_wall:
-            await self._opened.services.key_keeping.bite(limit=_KEYS_BITE)
+        """Look at what retired keys hold, bite by bite, and destroy the keys that nothing needs."""
+        while not self._opened.clock.leads_wall:
+            if not await self._opened.services.key_keeping.bite(limit=_BITE):
+                return
+            await asyncio.sleep(_REST_SECONDS)
 
     async def purge(self) -> None:
         """Remove what has been over for long enough, bite by bite; not while the clock cannot be trusted."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from sessiond.bootstrap.machine import Counters, SystemClock, SystemEntropy
+from sessiond.bootstrap.wrapping_keys import WrappingKeys
 from sessiond.config.loading import Loaded
 from sessiond.config.secret_files import (
     KEY_NAME,
@@ -77,13 +78,16 @@ async def open_deployment(loaded: Loaded, role: Role, *, begin: bool = True) -> 
     files.make()
     witnessed = not settings.database_url.startswith("memory:")
     witness = files.read_witness() if witnessed else None
-    wrapping_key = _find_key(loaded, files)
+    wrapping_keys = WrappingKeys(loaded, files)
     store = await open_store(settings.database_url, role=role, cache_records=settings.cache.records)
     try:
-        start = await _decide(store, witness, wrapping_key, settings)
+        start, wrapping_key = await _decide(store, witness, wrapping_keys.found(), settings)
         if start is Start.FIRST:
             _require_beginning(settings, begin=begin)
-        return await _assemble(loaded, files, store, wrapping_key, start=start, witnessed=witnessed)
+            wrapping_key = wrapping_keys.present()  # a next one is for later
+        return await _assemble(
+            loaded, files, store, wrapping_key, wrapping_keys=wrapping_keys, start=start, witnessed=witnessed
+        )
     except BaseException:
         await store.close()
         raise
@@ -102,27 +106,22 @@ def _require_beginning(settings: Settings, *, begin: bool) -> None:
         )
 
 
-def _find_key(loaded: Loaded, files: SecretFiles) -> bytes | None:
-    given = loaded.secrets.key
-    if given is not None:
-        return decode_key(given.secret.reveal(), where=str(given.origin))
-    kept = files.read(KEY_NAME)
-    return decode_key(kept.reveal(), where=str(files.path(KEY_NAME))) if kept is not None else None
-
-
-async def _decide(store: Store, witness: Witness | None, key: bytes | None, settings: Settings) -> Start:
+async def _decide(
+    store: Store, witness: Witness | None, keys: Sequence[bytes], settings: Settings
+) -> tuple[Start, bytes | None]:
+    """Return what the start means, and the wrapping key to go on with: the one that opens the ring, else the first."""
     deployment = await find_deployment(store)
     recorded = None
     if deployment is not None:
         recorded = Witness(
             install_id=deployment.install_id, epoch=deployment.epoch, newest_event=await store.newest_event()
         )
-    opens = deployment is not None and key is not None and _opens(deployment, key)
-    start = decide(Found(recorded=recorded, witness=witness, has_key=key is not None, opens=opens))
+    opening = [key for key in keys if deployment is not None and _opens(deployment, key)]
+    start = decide(Found(recorded=recorded, witness=witness, has_key=bool(keys), opens=bool(opening)))
     require_startable(
         start, database=without_password(settings.database_url), secrets=str(settings.secrets_directory)
     )
-    return start
+    return start, next(iter((*opening, *keys)), None)
 
 
 def _opens(deployment: Deployment, key: bytes) -> bool:
@@ -134,7 +133,14 @@ def _opens(deployment: Deployment, key: bytes) -> bool:
 
 
 async def _assemble(
-    loaded: Loaded, files: SecretFiles, store: Store, key: bytes | None, *, start: Start, witnessed: bool
+    loaded: Loaded,
+    files: SecretFiles,
+    store: Store,
+    key: bytes | None,
+    *,
+    wrapping_keys: WrappingKeys,
+    start: Start,
+    witnessed: bool,
 ) -> Opened:
     clock, entropy, counters = SystemClock(), SystemEntropy(), Counters()
     if start is Start.FIRST:
@@ -145,7 +151,7 @@ async def _assemble(
         deployment = await find_deployment(store)
     if deployment is None or key is None:
         raise Misconfigured("The deployment record vanished while the server was starting: start again")
-    keys = Keys(store, clock, wrapping_key=key, deployment=deployment)
+    keys = Keys(store, clock, wrapping_key=key, deployment=deployment, others=wrapping_keys.others)
     services = Services(
         store=store,
         keys=keys,

@@ -19,6 +19,7 @@ VERBS = {
     "master-token": "The operator's master token.",
     "projects": "Projects: tenants that never see each other.",
     "keys": "The keys that tokens are made with.",
+    "policy": "A project's policy: how long its sessions live.",
     "recover": "End every session after a restore.",
     "purge": "Remove what ended long enough ago.",
     "config": "The settings, and where each came from.",

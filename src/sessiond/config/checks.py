@@ -105,5 +105,3 @@ def _check_lifetimes(settings: Settings) -> None:
             raise Misconfigured(f"stack_auth.{name} must not be above stack_auth.max_lifetime")
     if pin.access_token_lifetime > pin.session_ttl:
         raise Misconfigured("pin.access_token_lifetime must not be above pin.session_ttl")
-    if settings.policy.access_token_lifetime > settings.policy.absolute_timeout:
-        raise Misconfigured("policy.access_token_lifetime must not be above policy.absolute_timeout")

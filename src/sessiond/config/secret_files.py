@@ -16,6 +16,8 @@ from sessiond.domain.errors import Misconfigured, Unavailable
 from sessiond.domain.startup import Witness
 
 KEY_NAME = "key"
+NEXT_KEY_NAME = "next-key"
+FORMER_KEY_NAME = "former-key-{fingerprint}"
 SERVER_KEY_NAME = "server-key"
 MASTER_TOKEN_NAME = "master-token"
 WITNESS_NAME = "witness"
@@ -81,6 +83,26 @@ class SecretFiles:
             new.unlink(missing_ok=True)
             self._sync_directory()
         return secret
+
+    def promote_key(self, *, former: str) -> Path | None:
+        """Put the next wrapping key in the place of the present one, durably; where it is there already, do nothing.
+
+        The present one is kept beside it, named after its fingerprint *former*: backups made until now need it.
+        Returns where that is.
+        """
+        path, kept = self.path(KEY_NAME), self.path(FORMER_KEY_NAME.format(fingerprint=former))
+        new = self.path(NEXT_KEY_NAME)
+        if not new.exists():
+            return None
+        try:
+            with contextlib.suppress(FileExistsError):
+                kept.hardlink_to(path)
+            self._sync_directory()
+            new.replace(path)  # and left where it is when that fails: the key ring is sealed under it
+            self._sync_directory()
+        except OSError as error:
+            raise _unwritable(path, error) from None
+        return kept
 
     @contextlib.contextmanager
     def replacing(self, token: Secret) -> Iterator[None]:

@@ -16,6 +16,7 @@ import msgspec
 from sessiond.config.settings import (
     KEY,
     MASTER_TOKEN,
+    NEXT_KEY,
     PUBLISHABLE_CLIENT_KEY,
     SECRETS,
     SERVER_KEY,
@@ -43,6 +44,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     """The secrets that were given; None where none was."""
 
     key: GivenSecret | None = None
+    next_key: GivenSecret | None = None
     server_key: GivenSecret | None = None
     master_token: GivenSecret | None = None
     publishable_client_key: GivenSecret | None = None
@@ -62,6 +64,7 @@ def read_secrets(environ: MutableMapping[str, str], given: Mapping[str, Given]) 
     _check_different([secret for secret in found.values() if secret is not None])
     return Secrets(
         key=found[KEY.name],
+        next_key=found[NEXT_KEY.name],
         server_key=found[SERVER_KEY.name],
         master_token=found[MASTER_TOKEN.name],
         publishable_client_key=found[PUBLISHABLE_CLIENT_KEY.name],
@@ -80,7 +83,7 @@ def _read(secret: SecretSetting, environ: MutableMapping[str, str], file: Given 
         origin, label, text = file.origin, str(path), read_secret_file(path)
     else:
         return None
-    if secret is KEY:
+    if secret in {KEY, NEXT_KEY}:
         decode_key(text, where=label)
     else:
         check_strength(text, where=label)

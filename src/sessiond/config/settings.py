@@ -208,6 +208,10 @@ KEY = SecretSetting(
     name="key",
     about="The wrapping key, 32 bytes in base64url, in place of the file key in the secrets directory.",
 )
+NEXT_KEY = SecretSetting(
+    name="next_key",
+    about="The wrapping key that `sessiond keys rewrap` moves to; until then, and after, this or `key` opens the keys.",
+)
 SERVER_KEY = SecretSetting(
     name="server_key",
     about="The first server key, in place of one that is made. Another value at a later start retires the former one.",
@@ -220,7 +224,7 @@ PUBLISHABLE_CLIENT_KEY = SecretSetting(
     name="stack_auth.publishable_client_key",
     about="The key that Stack Auth clients of the default project must present; without it they need none.",
 )
-SECRETS = (KEY, SERVER_KEY, MASTER_TOKEN, PUBLISHABLE_CLIENT_KEY)
+SECRETS = (KEY, NEXT_KEY, SERVER_KEY, MASTER_TOKEN, PUBLISHABLE_CLIENT_KEY)
 
 RELOADED = ("log_level", "purge")
 """Settings and sections that SIGHUP reads anew; the others need a restart."""

@@ -123,6 +123,14 @@ def preset_policy(preset: Preset) -> Policy:
     return Policy(preset=preset, absolute_timeout=ceiling.absolute_timeout, idle_timeout=ceiling.idle_timeout)
 
 
+def under(policy: Policy, preset: Preset) -> Policy:
+    """Return *policy* at the upper limits of *preset*; what the preset says nothing about stays."""
+    bound = preset_policy(preset)
+    return msgspec.structs.replace(
+        policy, preset=preset, absolute_timeout=bound.absolute_timeout, idle_timeout=bound.idle_timeout
+    )
+
+
 class PolicyFault(NamedTuple):
     """A member of a policy and what is wrong with it."""
 

@@ -6,7 +6,7 @@ proves, once it has come to the end, that none is left, however long it took.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -19,7 +19,7 @@ from sessiond.domain.records import Kind, Record
 from sessiond.domain.rules import PinRules
 from sessiond.domain.sessions import Session
 from sessiond.domain.vault import VaultEntry
-from sessiond.services.key_use import KeyUse, place_of
+from sessiond.services.key_use import KeyUse, pages, place_of
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Change, Clock, Entropy, Place, Selection, Store
 from sessiond.services.ring_writing import RingWriting
@@ -64,12 +64,12 @@ class KeyKeeping:
         self._known_client_ms = millis(rules.known_client_for)
         self._walks: dict[tuple[str, Kind], _Walk] = {}
 
-    async def bite(self, *, limit: int) -> int:
-        """Look at no more than about *limit* rows of each retired key; return how many were looked at.
+    async def bite(self, *, limit: int) -> bool:
+        """Look at no more than *limit* rows for each retired key; tell whether more rows wait to be looked at.
 
         Keys that nothing needs are destroyed in the end.
         """
-        now, looked_at, unneeded = self._clock.now(), 0, set[str]()
+        now, more, unneeded = self._clock.now(), False, set[str]()
         for key in self._keys.ring.held():
             if overdue(key, now):
                 unneeded.add(key.name)
@@ -78,11 +78,28 @@ class KeyKeeping:
                 continue
             walks = self._walks_of(key, now)
             for walk in walks:
-                looked_at += await self._step(key, walk, now, limit)
+                more = await self._step(key, walk, now, limit) or more
             if walks and all(walk.done for walk in walks) and settled(key, now):
                 unneeded.add(key.name)
         await self._destroy(unneeded)
-        return looked_at
+        return more
+
+    async def reseal(self, progress: Callable[[int, int], None]) -> tuple[int, int]:
+        """Seal every vault entry under its project's active key, page by page; what is done already is passed over.
+
+        *progress* is told after each page how many were sealed anew and how many do not open; so is the caller.
+        """
+        done, unreadable = 0, 0
+        for key in self._keys.ring.held():
+            if not isinstance(key, DataKey) or key.state is not KeyState.RETIRED:
+                continue
+            async for page in pages(self._store, Selection(kind=Kind.VAULT_ENTRY, project=key.project)):
+                for row in page:
+                    if isinstance(row, VaultEntry) and row.boxes.key_id == key.id:
+                        sealed = await self._sealed_anew(row)
+                        done, unreadable = done + sealed, unreadable + (not sealed)
+                progress(done, unreadable)
+        return done, unreadable
 
     def _walks_of(self, key: HeldKey, now: Instant) -> Sequence[_Walk]:
         """Return the walks that prove that nothing names *key*; none while it is too early to prove it."""
@@ -100,22 +117,25 @@ class KeyKeeping:
         selection = Selection(kind=kind, project=key.project)
         return self._walks.setdefault((key.name, kind), _Walk(selection, after, after))
 
-    async def _step(self, key: HeldKey, walk: _Walk, now: Instant, limit: int) -> int:
-        """Go on until a live session names *key*, the rows end, or *limit* is reached; the next step begins there."""
+    async def _step(self, key: HeldKey, walk: _Walk, now: Instant, limit: int) -> bool:
+        """Go on until a live session names *key*, the rows end, or *limit* is reached; the next step begins there.
+
+        Tell whether it makes sense to go on at once.
+        """
         if walk.done:
-            return 0
+            return False
         page = await self._store.scan(walk.selection, limit=limit, after=walk.after)
-        for count, row in enumerate(page, 1):
+        for row in page:
             if await self._is_named(key, row, now):
                 if isinstance(row, Session):
-                    return count
+                    return False
                 walk.held = True
             walk.after = place_of(row)
         if len(page) < limit:
             # Before it is settled, a node with the former ring may have sealed one more behind us.
             walk.done = not walk.held and settled(key, now)
             walk.after, walk.held = walk.begin, False
-        return len(page)
+        return len(page) == limit
 
     async def _is_named(self, key: HeldKey, row: Record, now: Instant) -> bool:
         match row:

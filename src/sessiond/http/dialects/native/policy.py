@@ -15,7 +15,7 @@ from sessiond.domain.policies import (
     OnLimit,
     Policy,
     Preset,
-    preset_policy,
+    under,
 )
 from sessiond.http.answer import JSON, Answer
 from sessiond.http.credentials import Credentials
@@ -115,8 +115,8 @@ class ProjectPolicy:
                 _PATH,
                 self.patch,
                 summary="Change members of the project's policy",
-                description="The others stay as they are; a project without a policy of its own begins with the "
-                "configured one.",
+                description="The others stay as they are, but another preset brings its own timeouts along. A project "
+                "without a policy of its own begins with the configured one.",
                 tags=("policy",),
                 credential=self._credential,
                 headers=_IF_MATCH,
@@ -145,8 +145,7 @@ class ProjectPolicy:
     async def put(self, request: Request) -> Answer:
         """Replace the policy."""
         members = request.body_as(PolicyMembers)
-        preset = members.preset if isinstance(members.preset, Preset) else Preset.AAL1
-        return await self._change(request, lambda _: applied(preset_policy(preset), members))
+        return await self._change(request, lambda _: applied(Policy(), members))
 
     async def patch(self, request: Request) -> Answer:
         """Change the members that the request names."""
@@ -174,7 +173,9 @@ class ProjectPolicy:
 
 
 def applied(base: Policy, members: PolicyMembers) -> Policy:
-    """Return *base* with the members that are given."""
+    """Return *base* with the members that are given; another preset brings its own timeouts along."""
+    if isinstance(members.preset, Preset):
+        base = under(base, members.preset)
     given = {}
     for name in Policy.__struct_fields__:
         value = getattr(members, _on_the_wire(name))
