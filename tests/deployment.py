@@ -107,10 +107,18 @@ class TestDeployment:
 
     @classmethod
     async def born(
-        cls, rules: Rules | None = None, *, store: Store | None = None, clock: SetClock | None = None
+        cls,
+        rules: Rules | None = None,
+        *,
+        store: Store | None = None,
+        clock: SetClock | None = None,
+        seed: str = "sessiond",
     ) -> TestDeployment:
-        """Make a deployment over *store* (a fresh memory engine if none is given)."""
-        clock, entropy, observer = clock or SetClock(), CountedEntropy(), CountingObserver()
+        """Make a deployment over *store* (a fresh memory engine if none is given), or join the one that is there.
+
+        Nodes of one deployment need seeds of their own.
+        """
+        clock, entropy, observer = clock or SetClock(), CountedEntropy(seed), CountingObserver()
         store = store or await open_store("memory://", role=Role.SERVER)
         birth = Birth(
             wrapping_key=WRAPPING_KEY,
