@@ -59,9 +59,8 @@ _LONG_MACHINES = ("test_lineage.py", "test_engines_agree.py")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let `pytest --engine=postgresql tests/dialects` run servers on another engine than SQLite."""
-    parser.addoption(
-        "--engine", choices=("sqlite", "postgresql"), default="sqlite", help=pytest_addoption.__doc__
-    )
+    choices = ("sqlite", "postgresql", "redis_server", "redis_cluster")
+    parser.addoption("--engine", choices=choices, default="sqlite", help=pytest_addoption.__doc__)
 
 
 @pytest.fixture(scope="session", autouse=True)

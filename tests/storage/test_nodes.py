@@ -1,4 +1,4 @@
-"""Two nodes on one PostgreSQL database promise what one does."""
+"""Two nodes on one database promise what one does, on every engine that nodes can share."""
 
 from __future__ import annotations
 
@@ -23,13 +23,17 @@ from sessiond.testing import samples
 from tests.deployment import ALICE, TestDeployment
 from tests.server_process import ServerProcess
 from tests.servers.postgresql import PostgresqlServer
+from tests.servers.redis import RedisCluster, RedisServer
+
+pytestmark = pytest.mark.slow
 
 Nodes = tuple[TestDeployment, TestDeployment]
 
 
-@pytest.fixture
-def url(postgresql: PostgresqlServer) -> str:
-    return postgresql.url()
+@pytest.fixture(params=("postgresql", "redis_server", "redis_cluster"))
+def url(request: pytest.FixtureRequest) -> str:
+    server: PostgresqlServer | RedisServer | RedisCluster = request.getfixturevalue(request.param)
+    return server.url()
 
 
 @pytest.fixture
