@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 
@@ -12,44 +11,15 @@ from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, SessionId, SubjectId, id_text
 from sessiond.domain.sessions import Client, Session, SessionKind
 from sessiond.domain.subjects import OPERATOR
-from sessiond.services.ports import Store
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.memory import open_store
+from tests.crashing import Crashing
 from tests.deployment import ALICE, TestDeployment
 
 APP = ServerCaller(project=DEFAULT_PROJECT, name="app", key_id="key")
 BOB = SubjectId("bob")
 DEVICE = "device-identifier-42"
 HOME = Client(address="192.0.2.1", user_agent="phone")
-
-
-class Crashing:
-    """A store that fails instead of the *crash_at*-th write that follows `arm`."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._left = -1
-
-    def arm(self, crash_at: int) -> None:
-        """Let *crash_at* writes pass, and fail at the next."""
-        self._left = crash_at
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the store has
-        return getattr(self._store, name)
-
-    async def apply(self, change: Any) -> None:  # noqa: ANN401
-        self._count()
-        await self._store.apply(change)
-
-    async def revoke(self, revocations: Any) -> Sequence[Session | None]:  # noqa: ANN401
-        self._count()
-        return await self._store.revoke(revocations)
-
-    def _count(self) -> None:
-        if self._left == 0:
-            self._left = -1
-            raise Unavailable("store_unavailable", "crashed")
-        self._left -= 1
 
 
 async def opened(deployment: TestDeployment, identifier: str = DEVICE) -> Session:

@@ -36,6 +36,7 @@ class Purpose(enum.StrEnum):
     LOOKUP_DEVICE = "lookup.device"
     LOOKUP_COUNTER = "lookup.counter"
     LOOKUP_PUBLISHABLE_KEY = "lookup.publishable_key"
+    LOOKUP_PSEUDONYM = "lookup.pseudonym"
     PIN_PEPPER = "pin.pepper"
     VAULT_KEK = "vault.kek"
     AUDIT = "audit"

@@ -25,6 +25,7 @@ COUNTED_FOR = timedelta(hours=1)
 SETTLING = timedelta(minutes=1)
 """How long a place that was taken for a session waits for it; only then may it be found empty."""
 
+_PREFIX = "device_"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -49,7 +50,12 @@ def _refused(why: str) -> InvalidRequest:
 
 def device_subject(digest: bytes) -> SubjectId:
     """Return the subject id of the device whose identifier has this keyed hash."""
-    return SubjectId(f"device_{digest.hex()}")
+    return SubjectId(f"{_PREFIX}{digest.hex()}")
+
+
+def may_be_device(subject: SubjectId) -> bool:
+    """Tell whether the id could be that of a device."""
+    return subject.startswith(_PREFIX)
 
 
 def hint_of(identifier: str) -> str | None:

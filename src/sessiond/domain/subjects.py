@@ -95,6 +95,10 @@ class Subject(Record, frozen=True, kw_only=True, gc=False):
         """Return the device linked to a session of *user*."""
         return msgspec.structs.replace(self, link=Link(user, session), version=self.version + 1)
 
+    def unlinked(self) -> Subject:
+        """Return the subject linked to nobody."""
+        return msgspec.structs.replace(self, link=None, version=self.version + 1)
+
     def described(
         self,
         *,

@@ -24,6 +24,7 @@ ENTRY_ENTROPY = 16
 LONGEST_TOKEN = 16 * 1024
 """Bytes of UTF-8 that a token may have."""
 
+_CAP = b"vault|"
 _ENTRY_ID = re.compile(r"store_([0-9a-f]{3})[0-9a-f]{32}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -91,6 +92,11 @@ def parse_entry_id(text: str) -> EntryId | None:
 def entry_key(project: ProjectId, entry: EntryId) -> Key:
     """Return the key of an entry; its partition is in its id."""
     return Key(Kind.VAULT_ENTRY, Partition(int(entry[6:9], 16)), project, entry.encode())
+
+
+def cap_key(project: ProjectId, user: SubjectId, partition: Partition) -> Key:
+    """Return the key of the record that guards how many entries *user* may have; it lies with them."""
+    return Key(Kind.TALLY, partition, project, _CAP + user.encode())
 
 
 def is_valid(expires_at: Instant, now: Instant) -> bool:

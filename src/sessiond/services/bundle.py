@@ -97,7 +97,7 @@ class Services:
         self.revoking = Revoking(store, clock, sessions=self.sessions, own=self.own_sessions)
         self.subjects = Subjects(store, keys, clock, entropy, contention=contention)
         self.belongings = Belongings(store, keys)
-        self.exports = Exports(store, clock, belongings=self.belongings)
+        self.exports = Exports(store, keys, clock, belongings=self.belongings, sessions=self.sessions)
         self.projects = Projects(store, keys, clock, entropy, contention=contention)
         self.policies = Policies(
             store, clock, projects=self.projects, contention=contention, configured=rules.policy

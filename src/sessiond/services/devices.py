@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -17,6 +18,7 @@ from sessiond.domain.devices import (
     counting,
     device_subject,
     hint_of,
+    may_be_device,
     settled,
     with_place,
 )
@@ -92,6 +94,29 @@ class Devices:
             session = (await self._issuing.issue(order)).session
         return session, self._token(session)
 
+    async def forget(self, project: ProjectId, device: SubjectId, addresses: Sequence[str]) -> None:
+        """Take the device off the counts of *addresses*, where it may have come from."""
+        if not may_be_device(device):
+            return
+        for network in sorted({network_of(address) for address in addresses}):
+            for tally in self._tallies(project, network):
+                await self._contention.settle(
+                    (project, tally.name.hex()), partial(self._take_off, tally, device)
+                )
+
+    async def _take_off(self, empty: Tally, device: SubjectId) -> None:
+        tally = await self._store.get(empty.key)
+        if not isinstance(tally, Tally) or device not in tally.members:
+            return
+        rest = {name: until for name, until in tally.members.items() if name != device}
+        await self._store.apply(
+            Change(
+                partition=tally.partition,
+                expects={tally.key: tally.version},
+                puts=[_renewed(tally, rest)],
+            )
+        )
+
     def _order(
         self, project: ProjectId, device: SubjectId, identifier: str, client: Client, by: str
     ) -> Order:
@@ -132,14 +157,16 @@ class Devices:
         known = await self._subjects.get(project, device)
         if known is not None and known.disabled_at is not None:
             raise DEVICE_DISABLED
-        name = self._keys.lookup(
-            Purpose.LOOKUP_COUNTER, f"device|{network_of(client.address or '')}", project
-        )
-        partition = self._keys.partition(project, SubjectId(f"device|{name.hex()}"))
-        new, live = (_tally(project, partition, prefix + name) for prefix in (_NEW, _LIVE))
+        new, live = self._tallies(project, network_of(client.address or ""))
         await self._contention.settle(
-            (project, name.hex()), lambda: self._count(device, new, live, is_new=known is None)
+            (project, live.name.hex()), lambda: self._count(device, new, live, is_new=known is None)
         )
+
+    def _tallies(self, project: ProjectId, network: str) -> tuple[Tally, Tally]:
+        """Return the counts of a network, empty: of new devices, and of those with a live session."""
+        name = self._keys.lookup(Purpose.LOOKUP_COUNTER, f"device|{network}", project)
+        partition = self._keys.partition(project, SubjectId(f"device|{name.hex()}"))
+        return _tally(project, partition, _NEW + name), _tally(project, partition, _LIVE + name)
 
     async def _count(self, device: SubjectId, new: Tally, live: Tally, *, is_new: bool) -> None:
         now = self._clock.now()

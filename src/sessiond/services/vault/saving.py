@@ -14,6 +14,7 @@ from sessiond.domain.rules import VaultRules
 from sessiond.domain.vault import (
     ENTRY_ENTROPY,
     VaultEntry,
+    cap_key,
     mint_entry_id,
     require_future,
     stay_beside_one_more,
@@ -27,7 +28,6 @@ from sessiond.services.vault.answers import NewToken, Shown, as_saved
 from sessiond.services.vault.boxes import VaultBoxes
 
 _BITE = 100
-_GUARD = b"vault|"
 _LATEST = "latest"
 
 NOT_YOURS = Forbidden("not_your_user", "A user's session saves tokens for that user only.")
@@ -139,8 +139,8 @@ class Saving:
 
     async def _guard(self, entry: VaultEntry) -> Tally:
         """Return the record that every create of this user replaces; it outlives the entries."""
-        partition = entry.key.partition
-        born = Tally(project=entry.project, partition=partition, name=_GUARD + entry.user.encode(), version=0)
+        key = cap_key(entry.project, entry.user, entry.key.partition)
+        born = Tally(project=key.project, partition=key.partition, name=key.id, version=0)
         found = await self._store.get(born.key)
         former = found if isinstance(found, Tally) else born
         latest = max(entry.kept_until, former.members.get(_LATEST, 0))

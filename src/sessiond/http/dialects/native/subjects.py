@@ -1,4 +1,4 @@
-"""Subjects as an application manages them: create, show, list, change, disable, enable."""
+"""Subjects as an application manages them: create, show, list, change, disable, enable, erase."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from sessiond.domain.errors import InvalidRequest, NotFound, StateConflict
 from sessiond.domain.profiles import check_name, check_profile
-from sessiond.domain.subjects import Subject, SubjectKind, is_operator
-from sessiond.http.answer import Answer
+from sessiond.domain.subjects import SUBJECT_RESERVED, Subject, SubjectKind, is_operator
+from sessiond.http.answer import NO_CONTENT, Answer
 from sessiond.http.credentials import Credentials
 from sessiond.http.dialects.native.sessions import manager, subject_id
 from sessiond.http.dialects.native.subject_shapes import (
@@ -101,6 +101,16 @@ class ManagedSubjects:
                 refusals=named,
                 **one,
             ),
+            Endpoint(
+                "DELETE",
+                f"{_PATH}/{{id}}",
+                self.erase,
+                summary="Erase a subject with all that is kept of it; the audit keeps a pseudonym",
+                params={"id": "The subject's id, percent-encoded."},
+                answers={204: None},
+                refusals=(_SAMPLE_SUBJECT, SUBJECT_RESERVED),
+                **shared,
+            ),
         )
 
     async def create(self, request: Request) -> Answer:
@@ -164,6 +174,12 @@ class ManagedSubjects:
         subject = await named_subject(self._services, request)
         by = manager(request).label
         return _shown(await self._services.subjects.enable(subject.project, subject.id, by=by))
+
+    async def erase(self, request: Request) -> Answer:
+        """Erase a subject; again, or one that is unknown, is no error."""
+        caller, subject = manager(request), subject_id(request.params["id"])
+        await self._services.erasing.erase(caller.project, subject, by=caller.label)
+        return NO_CONTENT
 
 
 async def named_subject(services: Services, request: Request) -> Subject:
