@@ -15,7 +15,7 @@ from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
 from sessiond.domain.records import Kind
 from sessiond.domain.sessions import Actor, Client, Session, SessionKind
 from sessiond.domain.subjects import OPERATOR, SubjectKind
-from sessiond.services.issuing import Order
+from sessiond.services.orders import Order
 from sessiond.services.ports import Selection, Store
 from sessiond.services.vault.answers import NewToken
 from sessiond.storage.engine import Role
