@@ -7,6 +7,8 @@ PATH=$PATH:/usr/sbin:/sbin
 # Prints the Debian packages that are missing.
 missing() {
     command -v nginx >/dev/null 2>&1 || echo nginx-light
+    command -v haproxy >/dev/null 2>&1 || echo haproxy
+    command -v caddy >/dev/null 2>&1 || echo caddy
     command -v curl >/dev/null 2>&1 || echo curl
     command -v bash >/dev/null 2>&1 || echo bash
     command -v node >/dev/null 2>&1 || echo nodejs

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from urllib.parse import quote
 
 import httpx
@@ -369,16 +368,6 @@ def test_a_proxy_is_told_who_asks_in_headers(http: httpx.Client, server: ServerP
     assert answer.headers["x-session-subject"] == "k%C3%A4the"
     assert answer.content == b""
     assert http.get("/v1/verify").status_code == 401
-
-
-def test_a_browser_without_a_session_is_sent_to_sign_in(tmp_path: Path) -> None:
-    login = "https://app.example/login"
-    with ServerProcess.started(tmp_path, settings={"SESSIOND_LOGIN_URL": login}) as server:
-        page = httpx.get(f"{server.url}/v1/verify", headers={"Accept": "text/html,*/*"})
-        script = httpx.get(f"{server.url}/v1/verify", headers={"Accept": "application/json"})
-
-    assert (page.status_code, page.headers["location"]) == (302, login)
-    assert script.status_code == 401
 
 
 def test_the_operator_manages_any_project(http: httpx.Client, server: ServerProcess) -> None:
