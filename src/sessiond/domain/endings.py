@@ -126,9 +126,14 @@ def refuse_ended(standing: Standing, why: Ending) -> Unauthenticated:
         data["reason"] = ended.reason
     if ended.at is not None:
         data["ended_at"] = rfc3339(ended.at)
+    return Unauthenticated(why.value, sentence(ended), data)
+
+
+def sentence(ended: Ended) -> str:
+    """Return in a sentence how the session ended, with the reason and the time where both are known."""
     known = ended.reason is not None and ended.at is not None
     told = f" ({ended.reason}) at {rfc3339(ended.at or 0)}" if known else ""
-    return Unauthenticated(why.value, _SENTENCES[why].format(told=told), data)
+    return _SENTENCES[ended.why].format(told=told)
 
 
 # Where the time or the reason are told already, or would tell nothing, a sentence has no place for them.

@@ -36,6 +36,7 @@ from sessiond.services.rotating import Rotating
 from sessiond.services.sessions import Sessions
 from sessiond.services.stepping_up import SteppingUp
 from sessiond.services.subjects import Subjects
+from sessiond.services.timelines import Timelines
 from sessiond.services.tokens import Tokens
 from sessiond.services.touches import Touches
 from sessiond.services.vault import Vault
@@ -139,6 +140,7 @@ class Services:
             contention=contention,
             rules=rules.device,
         )
+        self.timelines = Timelines(store, clock)
         self.rate_limits = RateLimits(
             store, keys, clock, observer, tokens=self.tokens, contention=contention, rules=rules.limits
         )

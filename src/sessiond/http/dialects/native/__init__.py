@@ -20,6 +20,7 @@ from sessiond.http.dialects.native.requirements import refuse
 from sessiond.http.dialects.native.sessions import ManagedSessions
 from sessiond.http.dialects.native.stepping_up import SteppedUpSessions
 from sessiond.http.dialects.native.subjects import ManagedSubjects
+from sessiond.http.dialects.native.timeline import SessionTimelines
 from sessiond.http.edge import Edge
 from sessiond.http.problems import PROBLEM_MEDIA
 from sessiond.services.bundle import Services
@@ -37,6 +38,7 @@ def dialect(services: Services, _edge: Edge) -> Dialect:
             *ChangedSessions(services, credentials).endpoints(),
             *SteppedUpSessions(services, credentials).endpoints(),
             *EndedSessions(services, credentials).endpoints(),
+            *SessionTimelines(services, credentials).endpoints(),
             *ManagedSubjects(services, credentials).endpoints(),
             *SubjectExports(services, credentials).endpoints(),
             *DeviceLinks(services, credentials).endpoints(),
