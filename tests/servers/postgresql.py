@@ -117,7 +117,12 @@ class PostgresqlServer:
         """Return the URL of a namespace, one of its own where none is named."""
         chosen = {"namespace": namespace or f"n{os.getpid()}_{next(_numbers)}", **parameters}
         query = "&".join(f"{name}={value}" for name, value in chosen.items())
-        return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/{USER}?{query}"
+        return f"{self.admin_url}?{query}"
+
+    @property
+    def admin_url(self) -> str:
+        """The URL of the database, for a test's own statements."""
+        return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/{USER}"
 
     def run_sql(self, sql: str, *, database: str = USER) -> str:
         """Run *sql* and return what it answers, a line for each row."""

@@ -1,0 +1,136 @@
+"""On PostgreSQL, writes in one partition follow each other, and nobody else waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from sessiond.domain.errors import Conflict
+from sessiond.services.ports import Change, Store
+from sessiond.storage.engine import Role
+from sessiond.storage.open import open_store
+from sessiond.testing import samples
+from tests.servers.postgresql import PostgresqlServer
+
+
+@pytest.fixture
+def url(postgresql: PostgresqlServer) -> str:
+    return postgresql.url()
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[Store]:
+    store = await open_store(url, role=Role.SERVER)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def writer(postgresql: PostgresqlServer, url: str, store: Store) -> AsyncIterator[asyncpg.Connection]:
+    """A node in the middle of a write: it holds the partition of the samples and has not committed."""
+    connection = await asyncpg.connect(postgresql.admin_url)
+    await connection.execute(f"SET search_path = {url.rpartition('=')[2]}")
+    await connection.execute("BEGIN")
+    await connection.execute("SELECT lock_partitions($1)", [samples.PARTITION])
+    yield connection
+    await connection.close()
+
+
+async def somebody_waits(writer: asyncpg.Connection) -> None:
+    """Return once a statement waits for the writer; asking is what passes the time."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+    while not await writer.fetchval(waiting):
+        await writer.execute("SELECT pg_stat_clear_snapshot()")
+
+
+async def test_sequences_rise_in_the_order_of_commits(store: Store, writer: asyncpg.Connection) -> None:
+    told = (
+        "INSERT INTO events VALUES (nextval('event_sequence'), 1, $1, 'pin.set', '\\x00', NULL, NULL, 'us')"
+    )
+    await writer.execute(told, samples.PARTITION)
+    event = samples.event()
+    change = Change(partition=samples.PARTITION, expects={}, events=[event])
+    writing = asyncio.create_task(store.apply(change))
+    await somebody_waits(writer)
+    before = await store.events(after=0, limit=9)
+
+    await writer.execute("COMMIT")
+    await writing
+
+    assert list(before) == []  # who had seen the second by now would never see the first
+    assert [each.by for _, each in await store.events(after=0, limit=9)] == ["us", event.by]
+
+
+async def test_other_partitions_do_not_wait(store: Store, writer: asyncpg.Connection) -> None:
+    elsewhere = samples.session(id=samples.session_id(partition=samples.ELSEWHERE))
+
+    await store.apply(samples.put(elsewhere, events=(samples.event(partition=samples.ELSEWHERE),)))
+
+    assert await store.get(elsewhere.key) == elsewhere
+
+
+async def test_what_a_change_expects_holds_until_it_is_written(
+    store: Store, writer: asyncpg.Connection
+) -> None:
+    session, guard = samples.session(), samples.tally(a=1)
+    expects = {session.key: 0, guard.key: 0}
+    change = Change(partition=samples.PARTITION, expects=expects, puts=[session])
+    writing = asyncio.create_task(store.apply(change))
+    await somebody_waits(writer)
+    await writer.execute(
+        "INSERT INTO records (version, sorted_at, partition, kind, project, id, body) "
+        "VALUES (1, 1, $1, $2, $3, $4, '')",
+        samples.PARTITION,
+        guard.key.kind,
+        uuid.UUID(guard.key.project).bytes,
+        guard.key.id,
+    )
+
+    await writer.execute("COMMIT")
+
+    with pytest.raises(Conflict):
+        await writing
+    assert await store.get(session.key) is None
+
+
+async def test_a_purge_leaves_for_later_what_lies_where_somebody_writes(
+    store: Store, writer: asyncpg.Connection
+) -> None:
+    over = samples.session(id=samples.session_id(partition=samples.ELSEWHERE), expires_at=samples.NOW)
+    await store.apply(samples.put(over))
+    await writer.execute("SELECT lock_partitions($1)", [samples.ELSEWHERE])
+    soon = samples.NOW + 1
+
+    went = await store.purge(ended_before=soon, due_before=soon, limit=9)
+    await writer.execute("ROLLBACK")
+    went_later = await store.purge(ended_before=soon, due_before=soon, limit=9)
+
+    assert (went, went_later) == (0, 1)
+
+
+async def test_each_change_of_a_batch_succeeds_or_fails_alone(store: Store) -> None:
+    sessions = [samples.session() for _ in range(20)]
+    await store.apply(samples.put(*sessions))
+    good = [samples.put(each.rotated(now=samples.NOW, kid=5)) for each in sessions]
+    stale = [samples.put(samples.session(id=each.id)) for each in sessions]
+
+    outcomes = await asyncio.gather(*map(store.apply, [*good, *stale]), return_exceptions=True)
+
+    assert outcomes[:20] == [None] * 20
+    assert [type(outcome) for outcome in outcomes[20:]] == [Conflict] * 20
+
+
+async def test_a_value_that_cannot_be_stored_spoils_nothing_else(store: Store) -> None:
+    fine = [samples.session() for _ in range(9)]
+    strange = samples.session(revoked_at=1, revoked_reason="a\0b")
+
+    outcomes = await asyncio.gather(
+        *(store.apply(samples.put(each)) for each in (*fine, strange)), return_exceptions=True
+    )
+
+    assert outcomes[:9] == [None] * 9
+    assert isinstance(outcomes[9], Exception)
