@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from sessiond.domain.errors import Misconfigured
 
 DEFAULT_NAMESPACE = "sessiond"
 _NAMESPACE = re.compile("[a-z][a-z0-9_]{0,47}")
+_HOST = re.compile(r"(?:\[[^\[\]]*\]|[^:\[\]]*)(?::(\d{0,5}))?")
+_HIGHEST_PORT = 65535
 _YES_NO = {"true": True, "false": False}
 _OF_THE_DRIVER = frozenset(
     {
@@ -53,7 +55,8 @@ def parse_url(url: str) -> Address:
         given = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
     except ValueError:
         raise Misconfigured(_SHAPE) from None
-    if parts.fragment or parts.scheme != "postgresql":
+    hosts = parts.netloc.rpartition("@")[2]
+    if parts.fragment or parts.scheme != "postgresql" or not all(map(_is_host, hosts.split(","))):
         raise Misconfigured(_SHAPE)
     namespace = given.pop("namespace", DEFAULT_NAMESPACE)
     if not _NAMESPACE.fullmatch(namespace) or namespace.startswith("pg_"):
@@ -64,11 +67,11 @@ def parse_url(url: str) -> Address:
     if prepared is None:
         raise Misconfigured("prepared in the database URL must be true or false")
     _check_parameters(given)
-    if "sslmode" not in given and not _is_local(parts.netloc.rpartition("@")[2], given):
+    if "sslmode" not in given and not _is_local(hosts, given):
         # What the driver would do by itself, `prefer`, goes on in the clear when somebody in between says so.
         given["sslmode"] = "require"
-    dsn = urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(given), ""))
-    return Address(dsn, namespace, prepared)
+    query = f"?{urlencode(given)}" if given else ""
+    return Address(f"postgresql://{parts.netloc}{parts.path}{query}", namespace, prepared)
 
 
 def _check_parameters(given: Mapping[str, str]) -> None:
@@ -80,6 +83,12 @@ def _check_parameters(given: Mapping[str, str]) -> None:
     if unknown:
         known = ", ".join(sorted({"namespace", "prepared", *_OF_THE_DRIVER}))
         raise Misconfigured(f"the database URL has an unknown parameter, {unknown[0]!r}; known are {known}")
+
+
+def _is_host(text: str) -> bool:
+    """Tell whether *text* is a host with or without a port, or nothing."""
+    port = _HOST.fullmatch(text)
+    return port is not None and 0 <= int(port[1] or 0) <= _HIGHEST_PORT
 
 
 def _is_local(hosts: str, given: Mapping[str, str]) -> bool:

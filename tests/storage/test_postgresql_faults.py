@@ -1,0 +1,276 @@
+"""What fails below the PostgreSQL engine: refused in words, nothing acknowledged lost, and back without a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from sessiond.domain.errors import Misconfigured, Unavailable
+from sessiond.domain.ids import DEFAULT_PROJECT
+from sessiond.domain.sessions import Session
+from sessiond.services.ports import Change, Store, Touch
+from sessiond.storage.engine import Role
+from sessiond.storage.engines.postgresql import migrations
+from sessiond.storage.engines.postgresql.url import parse_url
+from sessiond.storage.open import open_store
+from sessiond.testing import samples
+from tests.server_process import ServerProcess
+from tests.servers.postgresql import PostgresqlServer
+
+
+@pytest.fixture
+def url(postgresql: PostgresqlServer) -> str:
+    return postgresql.url()
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[Store]:
+    store = await open_store(url, role=Role.SERVER)
+    yield store
+    await store.close()
+
+
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[PostgresqlServer]:
+    """A server that tests may kill."""
+    with PostgresqlServer.started() as server:
+        yield server
+
+
+async def outcome_of(writing: object) -> object:
+    try:
+        return await writing  # type: ignore[misc]
+    except Unavailable as refusal:
+        return refusal.code
+
+
+async def test_cut_connections_are_replaced_and_reads_do_not_notice(
+    postgresql: PostgresqlServer, store: Store
+) -> None:
+    session = samples.session()
+    await store.apply(samples.put(session))
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sessiond'"
+
+    for _ in range(5):
+        postgresql.run_sql(cut)
+        found = await asyncio.gather(*(store.find_session(DEFAULT_PROJECT, session.id) for _ in range(20)))
+        assert {standing.session.id for standing in found if standing is not None} == {session.id}
+
+
+async def test_connections_cut_under_writes_lose_nothing_that_was_acknowledged(
+    postgresql: PostgresqlServer, store: Store
+) -> None:
+    acknowledged: list[Session] = []
+    refused: list[str] = []
+
+    async def write() -> None:
+        for _ in range(25):
+            session = samples.session()
+            try:
+                await store.apply(samples.put(session, events=(samples.event(),)))
+            except Unavailable as refusal:
+                refused.append(refusal.code)
+            else:
+                acknowledged.append(session)
+
+    async def cut() -> None:
+        connection = await asyncpg.connect(postgresql.admin_url)
+        for _ in range(20):
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sessiond'"
+            )
+        await connection.close()
+
+    await asyncio.gather(cut(), *(write() for _ in range(16)))
+
+    assert set(refused) <= {"store_unavailable"}
+    assert None not in await store.get_many([session.key for session in acknowledged])
+
+
+async def test_what_was_acknowledged_survives_a_kill_and_the_store_comes_back(
+    mortal: PostgresqlServer,
+) -> None:
+    store = await open_store(mortal.url(), role=Role.SERVER)
+    session = samples.session()
+    await store.apply(samples.put(session))
+    await store.revoke([samples.revocation(session)])
+    touch = Touch(project=DEFAULT_PROJECT, session=session.id, seen_at=1, generation=0)
+
+    mortal.kill()
+    refused = await asyncio.gather(
+        outcome_of(store.find_session(DEFAULT_PROJECT, session.id)),
+        outcome_of(store.get(session.key)),
+        outcome_of(store.apply(samples.put(samples.session()))),
+        outcome_of(store.revoke([samples.revocation(session)])),
+        outcome_of(store.touch([touch])),
+        outcome_of(store.newest_event()),
+    )
+    mortal.start()
+
+    assert set(refused) == {"store_unavailable"}
+    standing = await store.find_session(DEFAULT_PROJECT, session.id)
+    assert standing is not None
+    assert standing.session.revoked_at is not None
+    await store.apply(samples.put(samples.session()))
+    await store.close()
+
+
+def test_a_server_says_503_while_its_database_is_down_and_recovers_by_itself(
+    mortal: PostgresqlServer, tmp_path: Path
+) -> None:
+    with (
+        ServerProcess.started(tmp_path, settings={"SESSIOND_DATABASE": mortal.url()}) as server,
+        httpx.Client(base_url=server.url) as http,
+    ):
+        asked = {"subject": "alice"}
+        born = http.post("/v1/sessions", json=asked, headers=server.authorization).json()
+        mine = {"Authorization": f"Bearer {born['access_token']}"}
+
+        mortal.kill()
+        down = [
+            http.get("/v1/session", headers=mine),
+            http.post("/v1/sessions", json=asked, headers=server.authorization),
+            http.post("/v1/session/refresh", json={"refresh_token": born["refresh_token"]}),
+            http.get("/readyz"),
+        ]
+        mortal.start()
+
+        assert [(each.status_code, each.json()["code"]) for each in down] == [(503, "store_unavailable")] * 4
+        assert http.get("/v1/session", headers=mine).status_code == 200
+        assert http.get("/readyz").status_code == 200
+
+
+async def test_without_a_connection_left_it_is_refused_until_there_is_one(mortal: PostgresqlServer) -> None:
+    store = await open_store(mortal.url(), role=Role.SERVER)
+    taken: list[asyncpg.Connection] = []
+    try:
+        while True:
+            taken.append(await asyncpg.connect(mortal.admin_url))
+    except asyncpg.TooManyConnectionsError:
+        pass
+
+    refused = await outcome_of(store.get(samples.session().key))
+    for connection in taken:
+        await connection.close()
+
+    assert refused == "store_unavailable"
+    while await outcome_of(store.get(samples.session().key)) == "store_unavailable":
+        pass  # the server takes a moment to let go of its processes
+    await store.close()
+
+
+async def test_a_database_that_lacks_what_this_node_saw_is_not_used_any_more(
+    postgresql: PostgresqlServer, store: Store, url: str
+) -> None:
+    """As after a restore, or when a standby that lagged took over: sessions that were revoked would live again."""
+    namespace = url.rpartition("=")[2]
+    session = samples.session()
+    await store.apply(samples.put(session, events=(samples.event(),)))
+    await store.newest_event()
+    postgresql.run_sql(f"TRUNCATE {namespace}.events")
+    postgresql.run_sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sessiond'"
+    )
+
+    refused = await outcome_of(store.find_session(DEFAULT_PROJECT, session.id))
+
+    assert refused == "store_unavailable"
+    with pytest.raises(Unavailable, match="lacks what this server saw"):
+        store.check()
+
+
+async def test_nodes_that_migrate_at_once_migrate_once(url: str) -> None:
+    stores = await asyncio.gather(*(open_store(url, role=Role.SERVER) for _ in range(6)))
+
+    assert await stores[0].newest_event() == 0
+    await asyncio.gather(*(store.close() for store in stores))
+
+
+async def test_a_later_migration_runs_beside_a_working_node(
+    postgresql: PostgresqlServer, store: Store, url: str
+) -> None:
+    address = parse_url(url)
+    known = [*migrations.known_migrations(), (9000, "ALTER TABLE records ADD COLUMN later text")]
+    connections = [await asyncpg.connect(postgresql.admin_url) for _ in range(2)]
+
+    await asyncio.gather(*(migrations.migrate(each, address.namespace, known) for each in connections))
+
+    session = samples.session()
+    await store.apply(samples.put(session))
+    assert await store.get(session.key) == session
+    for connection in connections:
+        await connection.close()
+    with pytest.raises(Misconfigured, match="written by a newer sessiond"):
+        await open_store(url, role=Role.SERVER)
+
+
+async def test_a_schema_that_is_not_ours_is_left_alone(postgresql: PostgresqlServer) -> None:
+    postgresql.run_sql("CREATE SCHEMA IF NOT EXISTS theirs; CREATE TABLE IF NOT EXISTS theirs.sessions ()")
+
+    with pytest.raises(Misconfigured, match="not sessiond's"):
+        await open_store(postgresql.url("theirs"), role=Role.SERVER)
+
+
+async def test_a_schema_that_was_made_empty_for_us_is_used(postgresql: PostgresqlServer) -> None:
+    postgresql.run_sql("CREATE SCHEMA prepared_for_us")
+
+    store = await open_store(postgresql.url("prepared_for_us"), role=Role.TOOL)
+
+    assert await store.newest_event() == 0
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (("sessiond?", "nowhere?"), "does not exist"),
+        (("sessiond:", "nobody:"), "refuses the user or its password"),
+        (("127.0.0.1:", "127.0.0.1:1"), "a PostgreSQL URL is"),
+        (("127.0.0.1:", "127.0.0.2:"), "nothing listens"),
+    ],
+)
+async def test_what_is_wrong_with_the_database_is_said_without_the_password(
+    postgresql: PostgresqlServer, wrong: tuple[str, str], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = postgresql.url().replace(*wrong)
+
+    with caplog.at_level(logging.DEBUG), pytest.raises(Misconfigured, match=said) as refusal:
+        await open_store(url, role=Role.SERVER)
+
+    assert postgresql.password not in f"{refusal.value}{refusal.value!r}{caplog.text}"
+
+
+async def test_a_commit_is_on_disk_whatever_the_server_s_own_setting_is(
+    postgresql: PostgresqlServer, store: Store, url: str
+) -> None:
+    postgresql.run_sql("ALTER DATABASE sessiond SET synchronous_commit = off")
+    try:
+        connection = await asyncpg.connect(postgresql.admin_url)
+        async with connection.transaction():
+            await connection.execute(f"SELECT {parse_url(url).namespace}.lock_partitions('{{1}}')")
+            inside = await connection.fetchval("SHOW synchronous_commit")
+        await connection.close()
+    finally:
+        postgresql.run_sql("ALTER DATABASE sessiond RESET synchronous_commit")
+
+    assert inside == "on"
+
+
+async def test_waiting_writes_are_finished_by_a_close_and_later_ones_refused(store: Store) -> None:
+    session = samples.session()
+    writing = asyncio.create_task(store.apply(samples.put(session)))
+    await asyncio.sleep(0)
+
+    await store.close()
+
+    assert writing.done()
+    assert writing.exception() is None
+    assert (
+        await outcome_of(store.apply(Change(partition=samples.PARTITION, expects={}))) == "store_unavailable"
+    )
