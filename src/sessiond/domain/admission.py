@@ -16,7 +16,8 @@ from sessiond.domain.endings import ending, refuse_ended, time_limit
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import ProjectId, SessionId
 from sessiond.domain.instants import Instant, millis
-from sessiond.domain.sessions import INVALID, Session, Standing
+from sessiond.domain.sessions import Session, Standing
+from sessiond.domain.steps import NOT_THE_SESSIONS
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
@@ -69,7 +70,7 @@ def admit_access(standing: Standing, claim: Claim, *, now: Instant, grace: timed
     session = standing.session
     admission = recognise(session, claim)
     if admission is Admission.FOREIGN:
-        raise INVALID
+        raise NOT_THE_SESSIONS
     why = ending(standing, now)
     if why is not None:
         raise refuse_ended(standing, why)

@@ -17,10 +17,11 @@ from sessiond.domain.instants import Instant
 from sessiond.domain.projects import Deployment, Project, deployment_key, project_key
 from sessiond.domain.refresh import Verdict, decide
 from sessiond.domain.session_events import session_event
-from sessiond.domain.sessions import INVALID, Session, Standing
+from sessiond.domain.sessions import Session, Standing
+from sessiond.domain.steps import NOT_THE_SESSIONS
 from sessiond.domain.subjects import Subject, subject_key
 from sessiond.services.ports import Change, Revocation
-from sessiond.services.token_forms import Form
+from sessiond.services.token_forms import REFRESH_FORMS, Form
 from sessiond.services.tokens import WRONG_KIND, Presented
 from sessiond.services.verifying import ROLLBACK, Verifying
 
@@ -34,6 +35,16 @@ _RECENT = frozenset({Admission.CURRENT, Admission.PREVIOUS})
 _ENDS_NOTHING = frozenset({Form.OPERATOR, Form.EXCHANGED})
 
 
+class JudgedRefresh(msgspec.Struct, frozen=True, gc=False):
+    """What a refresh token means at *now*; *why* says how the session ended, if it did."""
+
+    presented: Presented
+    standing: Standing
+    verdict: Verdict
+    why: Ending | None
+    now: Instant
+
+
 class Sessions(Verifying):
     """What can be asked of sessions and done to them."""
 
@@ -45,51 +56,52 @@ class Sessions(Verifying):
         The caller mints the tokens of the session's current generation: minting is a pure function of the row, so a
         repeated answer is the same text. Raises `Unauthenticated` and `Unavailable` (`clock_unsound`).
         """
-        presented = await self.recognise(text)
-        if presented.form is not form:
-            raise WRONG_KIND
-        if self._clock.now() >= presented.expires_at:
-            raise Unauthenticated("token_expired", "The refresh token has expired; sign in again.")
         for _ in range(_SWAPS):
+            judged = await self.judge_refresh(text, frozenset({form}))
             try:
-                return await self._refresh(text, presented)
+                return await self._carry_out(judged)
             except Conflict:
                 continue
         raise Unavailable("contended", "Too many writers at once; try again.")
 
-    async def _refresh(self, text: str, presented: Presented) -> Standing:
+    async def judge_refresh(self, text: str, forms: frozenset[Form] = REFRESH_FORMS) -> JudgedRefresh:
+        """Return what the refresh token *text* means, for whoever only wants to know; nothing is written.
+
+        Raises `Unauthenticated` for what is no refresh token of *forms*, of a session that is known.
+        """
+        presented = await self.recognise(text)
+        if presented.form not in forms:
+            raise WRONG_KIND
+        if self._clock.now() >= presented.expires_at:
+            raise Unauthenticated("token_expired", "The refresh token has expired; sign in again.")
         standing, now = await self._find(presented), self._clock.now()
         if self._is_newer(standing):
             presented = await self._recognise_anew(text, standing)
         session = standing.session
         if recognise(session, self._claim(presented, standing)) is Admission.FOREIGN:
-            raise INVALID
+            raise NOT_THE_SESSIONS
         why = ending(standing, now)
-        policy = self.policy_of(standing)
         verdict = decide(
             session,
             presented.generation,
             ended=why is not None,
             now=now,
-            policy=policy,
+            policy=self.policy_of(standing),
             stepped=self._clock.stepped_since(session.rotated_at),
         )
-        if verdict is Verdict.ROLLED_BACK:
-            await self._confirm_rollback(presented, now)
-            raise Conflict("the row caught up")
-        return await self._carry_out(verdict, standing, why, now)
+        return JudgedRefresh(presented, standing, verdict, why, now)
 
-    async def _carry_out(
-        self, verdict: Verdict, standing: Standing, why: Ending | None, now: Instant
-    ) -> Standing:
+    async def _carry_out(self, judged: JudgedRefresh) -> Standing:
+        standing, now = judged.standing, judged.now
         session = standing.session
-        match verdict:
+        match judged.verdict:
             case Verdict.ENDED:
-                raise refuse_ended(standing, why or Ending.REVOKED)
+                raise refuse_ended(standing, judged.why or Ending.REVOKED)
             case Verdict.UNSOUND_CLOCK:
                 raise _UNSOUND_CLOCK
             case Verdict.ROLLED_BACK:
-                raise ROLLBACK
+                await self._confirm_rollback(judged.presented, now)
+                raise Conflict("the row caught up")
             case Verdict.REUSED:
                 await self._end_reused(session, EventType.REFRESH_REUSED, "reuse_detected", now)
                 raise SUPERSEDED_REFRESH

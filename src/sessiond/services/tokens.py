@@ -17,6 +17,7 @@ from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SessionId, parse_id
 from sessiond.domain.instants import Instant, unix_seconds
 from sessiond.domain.sessions import INVALID, Session
+from sessiond.domain.steps import UNREADABLE
 from sessiond.services.jwts import Jwts
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Entropy
@@ -149,12 +150,12 @@ class Tokens:
             return self._read_operator(text)
         if text.startswith(_SECRETS):
             raise WRONG_KIND
-        raise INVALID
+        raise UNREADABLE
 
     def _read_opaque(self, text: str) -> Presented:
         token = tokens.parse(text)
         if token is None:
-            raise INVALID
+            raise UNREADABLE
         root = self._keys.ring.root(token.kid)
         if root is None:
             raise UnknownKey
@@ -173,7 +174,7 @@ class Tokens:
     def _read_operator(self, text: str) -> Presented:
         token = operator.parse(text)
         if token is None:
-            raise INVALID
+            raise UNREADABLE
         root = self._keys.ring.root(token.kid)
         if root is None or root.project != DEFAULT_PROJECT:
             raise UnknownKey

@@ -15,7 +15,8 @@ from sessiond.domain.events import EventType
 from sessiond.domain.instants import Instant
 from sessiond.domain.policies import Policy
 from sessiond.domain.session_events import session_event
-from sessiond.domain.sessions import INVALID, Session, Standing
+from sessiond.domain.sessions import Session, Standing
+from sessiond.domain.steps import KEY_UNKNOWN, NOT_THE_SESSIONS, ROW_ABSENT
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Change, Clock, Observer, Store
 from sessiond.services.token_forms import ACCESS_FORMS, Form
@@ -38,6 +39,15 @@ class Verified(msgspec.Struct, frozen=True, gc=False):
     def session(self) -> Session:
         """The session itself."""
         return self.standing.session
+
+
+class Judged(msgspec.Struct, frozen=True, gc=False):
+    """How an access token stands at *now*: with which admission, to what was read."""
+
+    presented: Presented
+    standing: Standing
+    admission: Admission
+    now: Instant
 
 
 class _Admitted(msgspec.Struct, frozen=True, gc=False):
@@ -92,12 +102,15 @@ class Verifying:
             standing = self._store.peek_session(presented.project, presented.session)
             if standing is None or self._is_newer(standing):
                 return None
-            verified = self._admit(presented, standing, self._clock.now())
+            now = self._clock.now()
+            admission = self._admission(presented, standing, now)
         except Unauthenticated as refusal:
             refusal.forget_where()
             return None
-        if verified is not None:
-            self._remember(text, presented, verified)
+        if admission is Admission.NEWER:
+            return None
+        verified = self._admitted_as(presented, standing, admission, now)
+        self._remember(text, presented, verified)
         return verified
 
     def _remember(self, text: str, presented: Presented, verified: Verified) -> None:
@@ -114,6 +127,17 @@ class Verifying:
         Raises `Unauthenticated`: `invalid_token` (one constant answer for everything before the row),
         `wrong_token_kind`, `token_expired`, `token_superseded`, `store_rollback`, or why the session ended.
         """
+        judged = await self.judge(text, forms)
+        if judged.admission is Admission.NEWER:
+            await self._alarm(judged.presented, judged.now)
+            raise ROLLBACK
+        return self._admitted_as(judged.presented, judged.standing, judged.admission, judged.now)
+
+    async def judge(self, text: str, forms: frozenset[Form] = ACCESS_FORMS) -> Judged:
+        """Return how *text* stands, for whoever only wants to know: nothing is written or counted as use.
+
+        Raises `Unauthenticated` as `verify` does, but for a token newer than its row: it is `Admission.NEWER`.
+        """
         presented = await self.recognise(text)
         if presented.form not in forms:
             raise WRONG_KIND
@@ -123,13 +147,11 @@ class Verifying:
         if self._is_newer(standing):
             presented = await self._recognise_anew(text, standing)
         now = self._clock.now()
-        verified = self._admit(presented, standing, now)
-        if verified is None:
-            verified = self._admit(presented, await self._find(presented), now)
-        if verified is None:
-            await self._alarm(presented, now)
-            raise ROLLBACK
-        return verified
+        admission = self._admission(presented, standing, now)
+        if admission is Admission.NEWER:
+            standing = await self._find(presented)
+            admission = self._admission(presented, standing, now)
+        return Judged(presented, standing, admission, now)
 
     async def recognise(self, text: str) -> Presented:
         """Return what *text* says once its MAC passed; an unknown key has the ring read again (once a second)."""
@@ -137,11 +159,11 @@ class Verifying:
             return self._tokens.recognise(text)
         except UnknownKey:
             if not await self._keys.reload():
-                raise INVALID from None
+                raise KEY_UNKNOWN from None
         try:
             return self._tokens.recognise(text)
         except UnknownKey:
-            raise INVALID from None
+            raise KEY_UNKNOWN from None
 
     async def _recognise_anew(self, text: str, standing: Standing) -> Presented:
         """Recognise *text* by the newest ring: a key may have been refused, or a master token replaced, elsewhere."""
@@ -162,19 +184,21 @@ class Verifying:
     async def _find(self, presented: Presented) -> Standing:
         standing = await self._store.find_session(presented.project, presented.session)
         if standing is None:
-            raise INVALID
+            raise ROW_ABSENT
         return standing
 
-    def _admit(self, presented: Presented, standing: Standing, now: Instant) -> Verified | None:
-        """Return the verified session, or None for a token newer than its row."""
+    def _admission(self, presented: Presented, standing: Standing, now: Instant) -> Admission:
         if now >= presented.expires_at:
             raise _EXPIRED
         grace = self.policy_of(standing).grace
-        admission = admit_access(standing, self._claim(presented, standing), now=now, grace=grace)
-        if admission is Admission.NEWER:
-            return None
+        return admit_access(standing, self._claim(presented, standing), now=now, grace=grace)
+
+    def _admitted_as(
+        self, presented: Presented, standing: Standing, admission: Admission, now: Instant
+    ) -> Verified:
+        """Return the verified session; this is a use of it."""
         if admission is Admission.CURRENT:
-            self._touches.note(standing.session, now=now, grace=grace)
+            self._touches.note(standing.session, now=now, grace=self.policy_of(standing).grace)
         self._observer.count("verify")
         return Verified(standing, presented.form, presented.expires_at)
 
@@ -183,11 +207,11 @@ class Verifying:
         if presented.jti is not None and presented.generation <= session.generation:
             kid = self._tokens.jti_kid(session, presented)
             if kid is None and recent(session, presented.generation):
-                raise INVALID
+                raise NOT_THE_SESSIONS
         master = presented.master_generation
         deployment = standing.deployment
         if master is not None and (deployment is None or deployment.master_generation != master):
-            raise INVALID
+            raise KEY_UNKNOWN
         return Claim(
             project=presented.project,
             session=presented.session,
