@@ -63,7 +63,7 @@ class RedisServer:
     def ask(self, *words: str | int | bytes) -> Any:  # noqa: ANN401  whatever Redis answers
         """Return the answer to a command."""
         with self.client as client:
-            return client.execute_command(*words)  # type: ignore[no-untyped-call]
+            return client.execute_command(*words)
 
     def start(self) -> None:
         """Start it and wait until it has loaded its data."""
@@ -161,6 +161,19 @@ class RedisCluster:
         """Return the node that has *slot* now."""
         return next(node for node in self.masters() if any(a <= slot <= b for a, b in self._slots_of(node)))
 
+    def mend(self) -> None:
+        """Start what was killed, resume what was paused, and wait until it is whole."""
+        for node in self.nodes:
+            node.resume()
+            if node.process is None or node.process.poll() is not None:
+                node.spawn()
+        self.wait_until_whole()
+
+    def replicas_of(self, master: RedisServer) -> list[RedisServer]:
+        """Return the nodes that follow *master* now."""
+        ports = {int(each[1]) for each in master.ask("ROLE")[2]}
+        return [node for node in self.nodes if node.port in ports]
+
     def wait_until_whole(self) -> None:
         """Return once every slot has a master and every master a replica that follows."""
         deadline = time.monotonic() + WITHIN_SECONDS
@@ -214,10 +227,10 @@ class RedisCluster:
             return False
         if len(_text(node.ask("CLUSTER", "NODES")).splitlines()) < len(self.nodes):
             return False
-        role = node.ask("ROLE")
+        role: list[Any] = node.ask("ROLE")
         if role[0] == b"master":
             return bool(role[2]) or not self._slots_of(node)
-        return role[3] == b"connected"
+        return bool(role[3] == b"connected")
 
     def _slots_of(self, node: RedisServer) -> list[tuple[int, int]]:
         lines = _text(node.ask("CLUSTER", "NODES")).splitlines()

@@ -21,7 +21,7 @@ Answer = object
 """What a server answers: bytes, an integer, a list of answers, None, or a `hiredis.ReplyError` that it refused with."""
 
 CONNECT_SECONDS = 2.0
-ANSWER_SECONDS = 3.0
+ANSWER_SECONDS = 2.0
 
 
 _packed = cast("Callable[[Command], bytes]", hiredis.pack_command)

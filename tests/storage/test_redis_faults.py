@@ -1,0 +1,339 @@
+"""What fails around Redis: kills, pauses, moves, an emptied database. No acknowledged revoke is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+import pytest
+
+from sessiond.domain.errors import Conflict, Unavailable
+from sessiond.domain.ids import DEFAULT_PROJECT, PARTITIONS, Partition
+from sessiond.domain.sessions import Session
+from sessiond.services.ports import Store
+from sessiond.storage.engine import Role
+from sessiond.storage.engines.redis.layout import Layout
+from sessiond.storage.open import open_store
+from sessiond.testing import samples
+from sessiond.testing.samples import NOW
+from tests.server_process import WITHIN_SECONDS
+from tests.servers.redis import RedisCluster, RedisServer
+
+pytestmark = pytest.mark.slow
+
+NAMESPACE = "faults"
+SPREAD = [Partition(n) for n in range(0, PARTITIONS, PARTITIONS // 48)]
+
+Stores = tuple[Store, Store]
+
+
+@pytest.fixture(scope="module")
+def harmed() -> Iterator[RedisCluster]:
+    """A cluster that these tests may harm."""
+    with RedisCluster.started() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(harmed: RedisCluster) -> Iterator[RedisCluster]:
+    yield harmed
+    harmed.mend()
+
+
+@pytest.fixture
+async def stores(cluster: RedisCluster) -> AsyncIterator[Stores]:
+    url = cluster.url()
+    first, second = [await open_store(url, role=Role.SERVER) for _ in range(2)]
+    yield first, second
+    await first.close()
+    await second.close()
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    """A single server that a test may harm."""
+    with RedisServer.started() as server:
+        yield server
+
+
+@pytest.fixture
+async def store(server: RedisServer) -> AsyncIterator[Store]:
+    store = await open_store(server.url(NAMESPACE), role=Role.SERVER)
+    yield store
+    await store.close()
+
+
+def sessions_everywhere() -> list[Session]:
+    return [samples.session(id=samples.session_id(NOW, partition)) for partition in SPREAD]
+
+
+async def put_once_it_answers(store: Store, session: Session) -> None:
+    """Put *session*, again and again while the store cannot answer; whatever else it raises is a failure."""
+    deadline = time.monotonic() + WITHIN_SECONDS
+    while True:
+        try:
+            await store.apply(samples.put(session))
+        except Unavailable:
+            assert time.monotonic() < deadline, "it did not recover"
+            await asyncio.sleep(0.02)
+        except Conflict:
+            return  # an attempt whose end was not known had come to pass
+        else:
+            return
+
+
+async def until_all_answer(stores: Stores) -> None:
+    """Return once every part of the cluster takes writes from every store."""
+    await asyncio.gather(
+        *(put_once_it_answers(store, session) for store in stores for session in sessions_everywhere())
+    )
+
+
+class Load:
+    """Sessions that are opened and ended until it is told to stop; what was acknowledged is remembered."""
+
+    def __init__(self, stores: Sequence[Store]) -> None:
+        self._stores = stores
+        self._stopped = False
+        self.opened: list[Session] = []
+        self.ended: list[Session] = []
+        self.doubtful: set[bytes] = set()
+        self.revived: list[Session] = []
+        self.refused = 0
+
+    async def run(self) -> None:
+        """Open and end sessions all over the cluster."""
+        await asyncio.gather(*(self._client(n) for n in range(16)))
+
+    async def until(self, rounds: int) -> None:
+        """Return once so many more sessions have ended."""
+        goal = len(self.ended) + rounds
+        while len(self.ended) < goal:  # noqa: ASYNC110  it is counted by sixteen clients
+            await asyncio.sleep(0.005)
+
+    def stop(self) -> None:
+        """Let every client finish what it is at."""
+        self._stopped = True
+
+    async def _client(self, n: int) -> None:
+        store = self._stores[n % len(self._stores)]
+        turn = n
+        while not self._stopped:
+            turn += 16
+            session = samples.session(id=samples.session_id(NOW, SPREAD[turn % len(SPREAD)]))
+            try:
+                await store.apply(samples.put(session))
+                self.opened.append(session)
+                if turn % 3:
+                    self.doubtful.add(session.id)
+                    await store.revoke([samples.revocation(session)])
+                    self.ended.append(session)
+                    self.doubtful.discard(session.id)
+                    if await self._is_alive(self._stores[(n + 1) % len(self._stores)], session):
+                        self.revived.append(session)
+            except Unavailable:
+                self.refused += 1
+                await asyncio.sleep(0.02)
+
+    async def check(self) -> None:
+        """Fail where a store lost what was acknowledged, or took a session for alive that was ended on the other."""
+        assert self.revived == []
+        ended = {session.id for session in self.ended}
+        for store in self._stores:
+            for session in self.opened:
+                if session.id not in self.doubtful:
+                    assert await self._is_alive(store, session) is (session.id not in ended)
+
+    async def _is_alive(self, store: Store, session: Session) -> bool:
+        standing = await store.find_session(DEFAULT_PROJECT, session.id)
+        return standing is not None and standing.session.revoked_at is None
+
+
+async def test_a_master_that_is_killed_under_load_takes_no_acknowledged_write_with_it(
+    cluster: RedisCluster, stores: Stores
+) -> None:
+    load = Load(stores)
+    running = asyncio.create_task(load.run())
+    await load.until(200)
+
+    await asyncio.to_thread(cluster.masters()[0].kill)
+    await until_all_answer(stores)
+    await load.until(200)
+
+    load.stop()
+    await running
+    await load.check()
+
+
+async def test_a_master_that_hangs_under_load_is_replaced_and_loses_nothing(
+    cluster: RedisCluster, stores: Stores
+) -> None:
+    load = Load(stores)
+    running = asyncio.create_task(load.run())
+    await load.until(200)
+    hanging = cluster.masters()[0]
+
+    hanging.pause()
+    await until_all_answer(stores)
+    await load.until(200)
+    hanging.resume()
+    await asyncio.to_thread(cluster.wait_until_whole)
+    await load.until(200)
+
+    load.stop()
+    await running
+    await load.check()
+
+
+async def test_a_slot_can_be_moved_under_load_without_a_refusal(
+    cluster: RedisCluster, stores: Stores
+) -> None:
+    layout = Layout(NAMESPACE)
+    url = cluster.url(NAMESPACE)
+    partition = SPREAD[5]
+    slot = layout[partition].slot
+    here, there = [await open_store(url, role=Role.SERVER) for _ in range(2)]
+    kept = [samples.session(id=samples.session_id(NOW, partition)) for _ in range(40)]
+    await here.apply(samples.put(*kept))
+    target = next(node for node in cluster.masters() if node is not cluster.master_of(slot))
+    moving = asyncio.create_task(asyncio.to_thread(cluster.move, slot, target, between_keys=[0.01] * 40))
+    born: list[Session] = []
+
+    while not moving.done():
+        session = samples.session(id=samples.session_id(NOW, partition))
+        await here.apply(samples.put(session))
+        born.append(session)
+        for each in (*kept[:3], session):
+            assert await there.find_session(DEFAULT_PROJECT, each.id) is not None
+    await moving
+    revoked = await there.revoke([samples.revocation(each) for each in (*kept, *born)])
+
+    assert cluster.master_of(slot) is target
+    assert None not in revoked
+    for each in (*kept, *born):
+        standing = await here.find_session(DEFAULT_PROJECT, each.id)
+        assert standing is not None
+        assert standing.session.revoked_at is not None
+    await here.close()
+    await there.close()
+
+
+async def test_a_write_that_the_replica_does_not_confirm_is_not_acknowledged(
+    cluster: RedisCluster, stores: Stores
+) -> None:
+    session = samples.session()
+    master = cluster.master_of(Layout(NAMESPACE)[samples.PARTITION].slot)
+    (replica,) = cluster.replicas_of(master)
+    await stores[0].apply(samples.put(session))
+
+    replica.pause()
+    with pytest.raises(Unavailable):
+        await stores[0].revoke([samples.revocation(session)])
+    replica.resume()
+
+    assert await stores[0].revoke([samples.revocation(session)]) != [None]
+
+
+async def test_a_replica_that_is_gone_is_not_waited_for(cluster: RedisCluster, stores: Stores) -> None:
+    session = samples.session()
+    (replica,) = cluster.replicas_of(cluster.master_of(Layout(NAMESPACE)[samples.PARTITION].slot))
+
+    await asyncio.to_thread(replica.kill)
+
+    await put_once_it_answers(stores[0], session)
+    assert await stores[1].find_session(DEFAULT_PROJECT, session.id) is not None
+
+
+async def test_a_number_of_replicas_that_is_told_is_waited_for_whatever_is_attached(
+    redis_server: RedisServer,
+) -> None:
+    store = await open_store(redis_server.url(wait="1"), role=Role.SERVER)
+
+    with pytest.raises(Unavailable, match="replicas did not confirm"):
+        await store.apply(samples.put(samples.session()))
+
+    await store.close()
+
+
+async def test_a_server_that_is_killed_and_started_again_has_all_and_is_found_again(
+    server: RedisServer, store: Store
+) -> None:
+    sessions = [samples.session() for _ in range(50)]
+    await store.apply(samples.put(*sessions))
+    await store.revoke([samples.revocation(session) for session in sessions[:25]])
+
+    await asyncio.to_thread(server.kill)
+    for call in (
+        store.find_session(DEFAULT_PROJECT, sessions[0].id),
+        store.apply(samples.put(samples.subject())),
+    ):
+        with pytest.raises(Unavailable):
+            await call
+    await asyncio.to_thread(server.start)
+
+    await put_once_it_answers(store, samples.session())
+    found = [await store.find_session(DEFAULT_PROJECT, session.id) for session in sessions]
+    assert [each is not None and each.session.revoked_at is None for each in found] == [False] * 25 + [
+        True
+    ] * 25
+
+
+async def test_a_server_that_hangs_is_not_waited_for_long(server: RedisServer, store: Store) -> None:
+    await store.apply(samples.put(samples.session()))
+    server.pause()
+
+    outcomes = await asyncio.gather(
+        store.find_session(DEFAULT_PROJECT, samples.session().id),
+        store.revoke([samples.revocation(samples.session())]),
+        store.newest_event(),
+        return_exceptions=True,
+    )
+
+    assert {type(outcome) for outcome in outcomes} == {Unavailable}
+    server.resume()
+    await put_once_it_answers(store, samples.session())
+
+
+async def test_scripts_that_a_server_has_forgotten_are_taught_again(
+    server: RedisServer, store: Store
+) -> None:
+    session = samples.session()
+    server.ask("SCRIPT", "FLUSH")
+    await store.apply(samples.put(session))
+    server.ask("SCRIPT", "FLUSH")
+    assert await store.find_session(DEFAULT_PROJECT, session.id) is not None
+
+
+async def test_an_emptied_database_has_no_session_alive(server: RedisServer, store: Store) -> None:
+    session = samples.session()
+    await store.apply(samples.put(samples.deployment(), samples.project()))
+    await store.apply(samples.put(samples.subject(), session))
+    assert await store.find_session(DEFAULT_PROJECT, session.id) is not None
+
+    server.ask("FLUSHALL")
+
+    assert await store.find_session(DEFAULT_PROJECT, session.id) is None
+    await store.apply(samples.put(session))
+    standing = await store.find_session(DEFAULT_PROJECT, session.id)
+    assert standing is not None
+    assert (standing.deployment, standing.project, standing.subject) == (None, None, None)
+
+
+async def test_a_server_that_may_no_longer_write_refuses_and_what_is_there_stays_readable(
+    server: RedisServer, store: Store
+) -> None:
+    session = samples.session()
+    await store.apply(samples.put(session))
+
+    server.ask("CONFIG", "SET", "min-replicas-to-write", "1")
+    with pytest.raises(Unavailable, match="too few replicas"):
+        await store.revoke([samples.revocation(session)])
+    server.ask("CONFIG", "SET", "min-replicas-to-write", "0")
+    server.ask("CONFIG", "SET", "maxmemory", "1")
+    with pytest.raises(Unavailable, match="no memory left"):
+        await store.apply(samples.put(samples.session()))
+
+    assert await store.find_session(DEFAULT_PROJECT, session.id) is not None
+    server.ask("CONFIG", "SET", "maxmemory", "0")
+    await store.revoke([samples.revocation(session)])
