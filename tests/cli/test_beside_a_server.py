@@ -46,6 +46,22 @@ def refusal(server: ServerProcess, *arguments: str, stdin: str | None = None) ->
     return done.exit_code, code
 
 
+def test_a_subject_is_found_and_erased(server: ServerProcess) -> None:
+    made = open_session(server, "erna-of-the-cli")
+
+    [found] = answer(server, "subjects", "list", "--search", "ERNA-of")["items"]
+    assert (found["id"], found["kind"], found["disabled_at"]) == ("erna-of-the-cli", "user", None)
+    assert refusal(server, "subjects", "erase", "erna-of-the-cli") == (2, "misconfigured")
+    done = answer(server, "subjects", "erase", "erna-of-the-cli", "--yes")
+
+    assert done == {"id": "erna-of-the-cli", "erased": True}
+    assert answer(server, "subjects", "list", "--search", "erna-of")["items"] == []
+    bearer = {"Authorization": f"Bearer {made['access_token']}"}
+    assert httpx.get(f"{server.url}/v1/session", headers=bearer).status_code == 401
+    assert refusal(server, "subjects", "erase", "operator", "--yes") == (1, "subject_reserved")
+    assert refusal(server, "subjects", "erase", "", "--yes") == (1, "invalid_subject")
+
+
 def sign_in(server: ServerProcess, name: str, pin: str) -> httpx.Response:
     return httpx.post(f"{server.url}/auth/login", json={"name": name, "pin": pin})
 

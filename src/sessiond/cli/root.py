@@ -15,6 +15,7 @@ VERBS = {
     "serve": "Serve the APIs.",
     "users": "People who sign in with a name and a PIN.",
     "sessions": "Sessions: list, show and revoke them.",
+    "subjects": "Subjects: list, search and erase them.",
     "server-keys": "Server keys: what applications present.",
     "master-token": "The operator's master token.",
     "projects": "Projects: tenants that never see each other.",

@@ -13,10 +13,14 @@ from sessiond.domain.ids import ProjectId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.projects import Epoch
 from sessiond.domain.records import Kind
+from sessiond.domain.subject_filters import SubjectFilter
 from sessiond.domain.subjects import Subject, SubjectKind, subject_key
 from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys
-from sessiond.services.ports import Change, Clock, Entropy, Selection, Store
+from sessiond.services.ports import Change, Clock, Entropy, Place, Selection, Store
+
+_LOOKED_AT = 500
+"""Subjects that are looked at for one page, at most."""
 
 
 class Subjects:
@@ -86,13 +90,27 @@ class Subjects:
             ) from None
         return born
 
-    async def list_page(
-        self, project: ProjectId, *, kind: SubjectKind | None = None, limit: int = 50, offset: int = 0
-    ) -> Sequence[Subject]:
-        """Return subjects, newest first."""
-        selection = Selection(kind=Kind.SUBJECT, project=project, owner=kind.value if kind else None)
-        rows = await self._store.scan(selection, limit=limit, offset=offset)
-        return [row for row in rows if isinstance(row, Subject)]
+    async def page(
+        self, project: ProjectId, wanted: SubjectFilter, *, limit: int, after: Place | None = None
+    ) -> tuple[Sequence[Subject], Place | None]:
+        """Return a page of the project's subjects, newest first, and the place that the next page begins after.
+
+        At most *limit*; fewer, or none, where few of many are wanted. None for the next page's says that this was the
+        last.
+        """
+        selection = Selection(
+            kind=Kind.SUBJECT, project=project, owner=None if wanted.kind is None else wanted.kind.value
+        )
+        rows = await self._store.scan(selection, limit=_LOOKED_AT, after=after)
+        found: list[Subject] = []
+        seen: Place | None = None
+        for row in rows:
+            if isinstance(row, Subject) and wanted.holds(row):
+                if len(found) == limit:
+                    return found, seen
+                found.append(row)
+            seen = Place(row.sorted_at, row.key.id)
+        return found, seen if len(rows) == _LOOKED_AT else None
 
     async def change(
         self,

@@ -7,9 +7,11 @@ from urllib.parse import quote
 
 from sessiond.domain.errors import InvalidRequest, NotFound, StateConflict
 from sessiond.domain.profiles import check_name, check_profile
+from sessiond.domain.subject_filters import SubjectFilter
 from sessiond.domain.subjects import SUBJECT_RESERVED, Subject, SubjectKind, is_operator
 from sessiond.http.answer import NO_CONTENT, Answer
 from sessiond.http.credentials import Credentials
+from sessiond.http.dialects.native.listed import INVALID_CURSOR
 from sessiond.http.dialects.native.sessions import manager, subject_id
 from sessiond.http.dialects.native.subject_shapes import (
     CreateSubject,
@@ -17,6 +19,8 @@ from sessiond.http.dialects.native.subject_shapes import (
     SubjectAnswer,
     SubjectPage,
     SubjectsQuery,
+    parse_place,
+    place_text,
     view_subject,
 )
 from sessiond.http.endpoint import Endpoint
@@ -70,9 +74,10 @@ class ManagedSubjects:
                 "GET",
                 _PATH,
                 self.list_page,
-                summary="List subjects",
+                summary="List or search subjects",
                 query=SubjectsQuery,
                 answers={200: SubjectPage},
+                refusals=(INVALID_CURSOR,),
                 **shared,
             ),
             Endpoint("GET", f"{_PATH}/{{id}}", self.show, summary="Show a subject", refusals=named, **one),
@@ -131,21 +136,17 @@ class ManagedSubjects:
         return Answer(201, SubjectAnswer(subject=view_subject(created)), headers=(location,))
 
     async def list_page(self, request: Request) -> Answer:
-        """List subjects, newest first; the operator is none."""
+        """List or search subjects, newest first; the operator is none."""
         query, caller = request.query_as(SubjectsQuery), manager(request)
-        rows = await self._services.subjects.list_page(
+        kind = None if query.kind is None else SubjectKind(query.kind)
+        rows, following = await self._services.subjects.page(
             caller.project,
-            kind=None if query.kind is None else SubjectKind(query.kind),
+            SubjectFilter(kind=kind, text=query.q),
             limit=query.limit,
-            offset=query.offset,
+            after=parse_place(query.after),
         )
-        return Answer(
-            200,
-            SubjectPage(
-                items=[view_subject(row) for row in rows if not is_operator(row.project, row.id)],
-                next=query.offset + query.limit if len(rows) == query.limit else None,
-            ),
-        )
+        page = SubjectPage(items=[view_subject(row) for row in rows], next=place_text(following))
+        return Answer(200, page)
 
     async def show(self, request: Request) -> Answer:
         """Show one subject."""
