@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,9 @@ from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwr
 
 from tests.browser.site import Site, site_in
 from tests.browser.visitor import Visitor
+
+_PATIENCE_MS = 120_000
+"""How long Playwright waits for what happens at once on any machine that is not busy."""
 
 _OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE localhost , EXCLUDE 127.0.0.1"
 
@@ -34,7 +36,9 @@ def playwright() -> Iterator[Playwright]:
 @pytest.fixture(scope="module")
 def chromium(playwright: Playwright, site: Site) -> Iterator[Browser]:
     """The browser of Debian, never a downloaded one."""
-    browser = playwright.chromium.launch(executable_path=chromium_path(), args=arguments(site))
+    browser = playwright.chromium.launch(
+        executable_path=chromium_path(), args=arguments(site), timeout=_PATIENCE_MS
+    )
     yield browser
     browser.close()
 
@@ -43,6 +47,7 @@ def chromium(playwright: Playwright, site: Site) -> Iterator[Browser]:
 def context(chromium: Browser) -> Iterator[BrowserContext]:
     """A browser of somebody's own: no cookies, nothing stored."""
     with contextlib.closing(chromium.new_context()) as fresh:
+        fresh.set_default_timeout(_PATIENCE_MS)
         yield fresh
 
 
@@ -56,6 +61,7 @@ def visitor(context: BrowserContext, site: Site) -> Visitor:
 def neighbour(chromium: Browser, site: Site) -> Iterator[Visitor]:
     """Somebody else, with a fresh browser of their own."""
     with contextlib.closing(chromium.new_context()) as fresh:
+        fresh.set_default_timeout(_PATIENCE_MS)
         yield Visitor(fresh, site)
 
 
@@ -63,9 +69,10 @@ def neighbour(chromium: Browser, site: Site) -> Iterator[Visitor]:
 def profile(playwright: Playwright, site: Site, folder: Path) -> Iterator[Visitor]:
     """Somebody whose browser keeps its profile in *folder*; leaving the block closes the browser."""
     context = playwright.chromium.launch_persistent_context(
-        folder, executable_path=chromium_path(), args=arguments(site)
+        folder, executable_path=chromium_path(), args=arguments(site), timeout=_PATIENCE_MS
     )
     with contextlib.closing(context):
+        context.set_default_timeout(_PATIENCE_MS)
         yield Visitor(context, site)
 
 
@@ -79,4 +86,4 @@ def chromium_path() -> str:
 def arguments(site: Site) -> list[str]:
     """Return the options with which Chromium takes the site's certificate, and looks up nothing else."""
     taken = f"--ignore-certificate-errors-spki-list={site.certificate.spki_hash}"
-    return [taken, _OFFLINE, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    return [taken, _OFFLINE]

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from sessiond.crypto.tokens import TokenKind
 from sessiond.domain.errors import NotFound, StateConflict, Unauthenticated
 from sessiond.domain.events import EventType
-from sessiond.domain.ids import DEFAULT_PROJECT, SessionId, SubjectId
+from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SessionId, SubjectId
 from sessiond.domain.sessions import Actor, Browser, Session, SessionKind
 from sessiond.domain.subjects import SubjectKind
 from sessiond.services.orders import Order
@@ -41,6 +42,12 @@ class Interrupted:
         return await self._store.revoke(revocations)
 
 
+def an_order(*, project: ProjectId = DEFAULT_PROJECT, subject: SubjectId = ALICE) -> Order:
+    return Order(
+        project=project, subject=subject, session_kind=SessionKind.BROWSER, by=BY, create=SubjectKind.USER
+    )
+
+
 class Browsing:
     """One browser of a deployment, and the cookie it has."""
 
@@ -60,14 +67,8 @@ class Browsing:
     async def sign_in(
         self, subject: SubjectId, *, actor: Actor | None = None, remember: bool = True
     ) -> Session:
-        order = Order(
-            project=DEFAULT_PROJECT,
-            subject=subject,
-            session_kind=SessionKind.BROWSER,
-            by=BY,
-            create=SubjectKind.USER,
-            actor=actor,
-            browser=Browser(remember=remember),
+        order = msgspec.structs.replace(
+            an_order(subject=subject), actor=actor, browser=Browser(remember=remember)
         )
         issued = await self.accounts.sign_in(order, self.cookie())
         self.session = issued.session
@@ -138,32 +139,26 @@ async def test_a_sign_in_of_the_same_subject_replaces_its_session(browser: Brows
 
 @pytest.mark.parametrize("cookie", ["", "x", "sdb1_" + "A" * 86, "session:1:00", "eyJhbGciOiJub25lIn0.e30."])
 async def test_a_cookie_that_means_nothing_joins_nothing(browser: Browsing, cookie: str) -> None:
-    order = Order(
-        project=DEFAULT_PROJECT,
-        subject=ALICE,
-        session_kind=SessionKind.BROWSER,
-        by=BY,
-        create=SubjectKind.USER,
-    )
-
-    issued = await browser.accounts.sign_in(order, cookie)
+    issued = await browser.accounts.sign_in(an_order(), cookie)
 
     assert issued.session.browser == Browser()
 
 
 async def test_another_kind_of_token_joins_nothing(browser: Browsing) -> None:
     session = await browser.deployment.issue(BOB)
-    order = Order(
-        project=DEFAULT_PROJECT,
-        subject=ALICE,
-        session_kind=SessionKind.BROWSER,
-        by=BY,
-        create=SubjectKind.USER,
-    )
-
-    issued = await browser.accounts.sign_in(order, browser.deployment.access_token(session))
+    issued = await browser.accounts.sign_in(an_order(), browser.deployment.access_token(session))
 
     assert issued.session.browser == Browser()
+
+
+async def test_a_cookie_of_another_project_joins_nothing(browser: Browsing) -> None:
+    project = await browser.deployment.services.projects.add("other", by="operator")
+    await browser.sign_in(BOB)
+
+    issued = await browser.accounts.sign_in(an_order(project=project.id), browser.cookie())
+
+    assert issued.session.browser == Browser()
+    assert await browser.lives(browser.current)
 
 
 async def test_an_ended_session_leads_to_no_accounts_any_more(browser: Browsing) -> None:
@@ -323,6 +318,16 @@ async def test_another_account_can_be_signed_out_alone(browser: Browsing) -> Non
     assert not await browser.lives(alice)
     assert await browser.lives(bob)
     assert (await events_of(browser, alice.id)).count(EventType.SESSION_REVOKED) == 1
+
+
+async def test_an_account_that_another_tab_switched_to_is_signed_out_all_the_same(browser: Browsing) -> None:
+    alice = await browser.sign_in(ALICE)
+    bob = await browser.sign_in(BOB)
+    new = await browser.accounts.switch(bob, alice.id, by=BY)
+
+    await browser.accounts.end(bob, alice.id, by=BY)
+
+    assert [await browser.lives(each) for each in (alice, new, bob)] == [False, False, True]
 
 
 async def test_whoever_leaves_an_impersonation_ends_it(browser: Browsing) -> None:

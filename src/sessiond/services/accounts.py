@@ -96,12 +96,16 @@ class Accounts:
         return session
 
     async def end(self, holder: Session, account: SessionId, *, by: str) -> None:
-        """Sign out of another account of the browser; again is no error. Raises `NotFound` (`account_unknown`)."""
-        found = [standing.session for standing in await self._others(holder)]
-        ending = [each for each in found if each.id == account]
-        if not ending and account not in accounts_of(holder):
+        """Sign out of another account of the browser; again is no error. Raises `NotFound` (`account_unknown`).
+
+        It is ended also where another tab has switched to it meanwhile.
+        """
+        found = [standing.session.id for standing in await self._others(holder)]
+        if account not in (*found, *accounts_of(holder)):
             raise ACCOUNT_UNKNOWN
-        await self._end_all(ending, reason="signed_out", by=by)
+        row = await self._store.get(session_key(holder.project, account))
+        if isinstance(row, Session):
+            await self._end(row, reason="signed_out", by=by)
 
     async def sign_out(self, holder: Session, *, reason: str, by: str) -> None:
         """End the holder's session and every other account of its browser: with the cookie goes the way to them.
