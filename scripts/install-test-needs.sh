@@ -16,6 +16,7 @@ missing() {
     command -v chromium >/dev/null 2>&1 || echo chromium
     [ -e /etc/ssl/certs/ca-certificates.crt ] || [ ! -e /etc/debian_version ] || echo ca-certificates
     { command -v postgres || ls /usr/lib/postgresql/*/bin/postgres; } >/dev/null 2>&1 || echo postgresql
+    command -v pgbouncer >/dev/null 2>&1 || echo pgbouncer
     command -v redis-server >/dev/null 2>&1 || command -v valkey-server >/dev/null 2>&1 || echo redis-server
     command -v uv >/dev/null 2>&1 || python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || echo python3-venv
 }

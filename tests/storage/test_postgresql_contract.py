@@ -1,8 +1,8 @@
-"""The PostgreSQL engine passes the contract, with prepared statements and, as behind a pooler, without."""
+"""The PostgreSQL engine passes the contract, also behind a pooler, where it has no prepared statements."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -10,12 +10,30 @@ from sessiond.services.ports import Store
 from sessiond.storage.engine import Role
 from sessiond.storage.open import open_store
 from sessiond.testing.contract import StoreContract
+from sessiond.testing.record_contract import RecordContract
+from sessiond.testing.session_contract import SessionContract
+from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgresql import PostgresqlServer
+
+
+@pytest.fixture(scope="module")
+def pooler(postgresql: PostgresqlServer) -> Iterator[PgBouncer]:
+    """A pooler before the server of all tests."""
+    with PgBouncer.started(postgresql) as pooler:
+        yield pooler
 
 
 class TestPostgresql(StoreContract):
     @pytest.fixture
     async def store(self, postgresql: PostgresqlServer) -> AsyncIterator[Store]:
         store = await open_store(postgresql.url(), role=Role.SERVER)
+        yield store
+        await store.close()
+
+
+class TestBehindAPooler(RecordContract, SessionContract):
+    @pytest.fixture
+    async def store(self, pooler: PgBouncer) -> AsyncIterator[Store]:
+        store = await open_store(pooler.url(), role=Role.SERVER)
         yield store
         await store.close()
