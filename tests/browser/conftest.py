@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
 
 from tests.browser.site import Site, site_in
+from tests.browser.tls import Certificate, make_certificate
 from tests.browser.visitor import Visitor
 
 _PATIENCE_MS = 120_000
@@ -20,9 +21,15 @@ _OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE localhost , EXCLUDE 
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """The certificate that Chromium takes."""
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory, certificate: Certificate) -> Iterator[Site]:
     """The site, one for all tests."""
-    with site_in(tmp_path_factory.mktemp("site")) as running:
+    with site_in(tmp_path_factory.mktemp("site"), certificate) as running:
         yield running
 
 
@@ -34,10 +41,10 @@ def playwright() -> Iterator[Playwright]:
 
 
 @pytest.fixture(scope="module")
-def chromium(playwright: Playwright, site: Site) -> Iterator[Browser]:
+def chromium(playwright: Playwright, certificate: Certificate) -> Iterator[Browser]:
     """The browser of Debian, never a downloaded one."""
     browser = playwright.chromium.launch(
-        executable_path=chromium_path(), args=arguments(site), timeout=_PATIENCE_MS
+        executable_path=chromium_path(), args=arguments(certificate), timeout=_PATIENCE_MS
     )
     yield browser
     browser.close()
@@ -69,7 +76,7 @@ def neighbour(chromium: Browser, site: Site) -> Iterator[Visitor]:
 def profile(playwright: Playwright, site: Site, folder: Path) -> Iterator[Visitor]:
     """Somebody whose browser keeps its profile in *folder*; leaving the block closes the browser."""
     context = playwright.chromium.launch_persistent_context(
-        folder, executable_path=chromium_path(), args=arguments(site), timeout=_PATIENCE_MS
+        folder, executable_path=chromium_path(), args=arguments(site.certificate), timeout=_PATIENCE_MS
     )
     with contextlib.closing(context):
         context.set_default_timeout(_PATIENCE_MS)
@@ -83,7 +90,6 @@ def chromium_path() -> str:
     return found
 
 
-def arguments(site: Site) -> list[str]:
-    """Return the options with which Chromium takes the site's certificate, and looks up nothing else."""
-    taken = f"--ignore-certificate-errors-spki-list={site.certificate.spki_hash}"
-    return [taken, _OFFLINE]
+def arguments(certificate: Certificate) -> list[str]:
+    """Return the options with which Chromium takes the certificate, and looks up no other name."""
+    return [f"--ignore-certificate-errors-spki-list={certificate.spki_hash}", _OFFLINE]

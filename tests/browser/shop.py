@@ -17,7 +17,7 @@ import httpx
 
 from tests.server_process import ServerProcess
 
-COOKIE = "__Host-sid"
+COOKIES = ("__Host-sid", "__Host-Http-sid")
 PAGE = """<!doctype html><title>Shop</title>
 <form method="post" action="/sign-in">
 <input name="user"><input name="remember" type="checkbox" checked><button>Sign in</button>
@@ -47,13 +47,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(303, "", Location="/", **{"Set-Cookie": answer.headers["set-cookie"]})
 
     def _who(self) -> None:
-        answer = self.server.ask(self._cookie())
+        answer = self.server.ask(self.headers["Cookie"] or "")
         who = answer.json()["session"]["subject"] if answer.status_code == httpx.codes.OK else "nobody"
         self._send(200, who, **{"Cache-Control": answer.headers["cache-control"]})
 
     def _cookie(self) -> str:
-        found = SimpleCookie(self.headers["Cookie"]).get(COOKIE)
-        return "" if found is None else found.value
+        sent = SimpleCookie(self.headers["Cookie"])
+        return next((sent[name].value for name in COOKIES if name in sent), "")
 
     def _send(self, status: int, text: str, **headers: str) -> None:
         self.send_response(status)
@@ -80,8 +80,8 @@ class _Shop(ThreadingHTTPServer):
         answer = self.http.post("/v1/sessions", headers=self._sessiond.authorization, json=body)
         return answer.raise_for_status()
 
-    def ask(self, cookie: str) -> httpx.Response:
-        return self.http.get("/v1/session", headers={"Cookie": f"{COOKIE}={cookie}"})
+    def ask(self, cookies: str) -> httpx.Response:
+        return self.http.get("/v1/session", headers={"Cookie": cookies})
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.browser.shop import shop_before
-from tests.browser.tls import Certificate, make_certificate
+from tests.browser.tls import Certificate
 from tests.server_process import ServerProcess, free_port
 from tests.system.nginx import nginx_running, user_line
 
@@ -67,12 +67,11 @@ class Site(NamedTuple):
 
 
 @contextlib.contextmanager
-def site_in(folder: Path) -> Iterator[Site]:
-    """Run the site with all its files in *folder*."""
+def site_in(folder: Path, certificate: Certificate, *options: str) -> Iterator[Site]:
+    """Run the site with its files in *folder*; *options* are more for sessiond."""
     port, other_port = free_port(), free_port()
     url = f"https://localhost:{port}"
-    certificate = make_certificate(folder)
-    options = ("--public-url", url, "--trusted-proxies", "127.0.0.1")
+    options = ("--public-url", url, "--trusted-proxies", "127.0.0.1", *options)
     with ServerProcess.started(folder, *options) as sessiond, shop_before(sessiond) as shop:
         configuration = _CONFIGURATION.format(
             user=user_line(own_user=True),

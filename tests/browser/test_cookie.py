@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Playwright
+from playwright.sync_api import BrowserContext, Playwright
 
 from tests.browser.conftest import profile
-from tests.browser.site import Site
+from tests.browser.site import Site, site_in
+from tests.browser.tls import Certificate
 from tests.browser.visitor import COOKIE, Visitor, ask
 
 pytestmark = [pytest.mark.slow, pytest.mark.real("chromium"), pytest.mark.real("nginx")]
@@ -58,6 +59,22 @@ def test_no_script_reads_or_replaces_the_cookie(visitor: Visitor) -> None:
     assert seen == ["", 0]
     assert visitor.session_cookie == before
     assert ask(page, "GET", "/who").text == user
+
+
+def test_the_other_name_is_taken_from_answers_only(
+    context: BrowserContext, certificate: Certificate, tmp_path: Path
+) -> None:
+    name = "__Host-Http-sid"
+
+    with site_in(tmp_path, certificate, "--set", f"session_cookie={name}") as site:
+        visitor = Visitor(context, site)
+        page = visitor.open()
+        for planted in (COOKIE, name):
+            page.evaluate(f'document.cookie = "{planted}=planted; Secure; Path=/"')
+        assert [kept["name"] for kept in visitor.cookies] == [COOKIE]
+        user = visitor.fill_in_form(page)
+        assert {kept["name"]: kept["httpOnly"] for kept in visitor.cookies} == {COOKIE: False, name: True}
+        assert ask(page, "GET", "/who").text == user
 
 
 def test_a_cookie_that_was_not_set_over_https_is_none_of_ours(visitor: Visitor) -> None:
