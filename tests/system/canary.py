@@ -44,6 +44,7 @@ class Run:
         """Use every dialect, with what passes and with what is refused."""
         with httpx.Client(base_url=self.server.url) as http:
             self._native(http)
+            self._browser(http)
             self._oauth(http)
             self._pin(http)
             self._operator(http)
@@ -67,6 +68,17 @@ class Run:
             http.get("/v1/session", headers=bearer(token))
             http.get("/v1/verify", headers={"Cookie": f"sid={token}"})
         assert http.delete("/v1/session", headers=bearer(jwt["access_token"])).status_code == 204
+
+    def _browser(self, http: httpx.Client) -> None:
+        key = self.server.authorization | {"Idempotency-Key": str(uuid.uuid4())}
+        body = {"subject": "canary-2", "delivery": "cookie", "browser": self.tokens["browser"]}
+        joined = http.post("/v1/sessions", headers=key, json=body)
+        self.tokens["joined browser"] = http.cookies["sid"]
+        (_, other) = http.get("/v1/session/accounts").json()["items"]
+        switched = http.post("/v1/session/switch", json={"session": other["session"]})
+        self.tokens["switched browser"] = http.cookies["sid"]
+        http.cookies.clear()
+        assert (joined.status_code, switched.status_code) == (201, 200)
 
     def _oauth(self, http: httpx.Client) -> None:
         key = self.server.authorization
