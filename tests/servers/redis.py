@@ -49,8 +49,8 @@ class RedisServer:
         """Start a server, and remove it in the end."""
         with tempfile.TemporaryDirectory(prefix="sessiond-redis-", ignore_cleanup_errors=True) as name:
             server = cls(Path(name), **settings)
-            server.start()
             try:
+                server.start()
                 yield server
             finally:
                 server.kill()
@@ -58,7 +58,8 @@ class RedisServer:
     @property
     def client(self) -> redis.Redis:
         """A client of another make, to look at the server and to change it."""
-        return redis.Redis(port=self.port, socket_timeout=WITHIN_SECONDS)
+        password = self._settings.get("requirepass")
+        return redis.Redis(port=self.port, password=password, socket_timeout=WITHIN_SECONDS)
 
     def ask(self, *words: str | int | bytes) -> Any:  # noqa: ANN401  whatever Redis answers
         """Return the answer to a command."""
