@@ -93,14 +93,15 @@ def test_how_and_when_the_subject_signed_in_is_told(oauth: Calls) -> None:
     assert told["auth_time"] == 1_767_225_600
 
 
-def test_who_acts_for_the_subject_is_told_and_gets_no_token_for_another_service(oauth: Calls) -> None:
+def test_who_acts_for_the_subject_is_told_also_to_another_service(oauth: Calls) -> None:
     stack = Stack(oauth.http)
     token = stack.session(stack.user(), is_impersonation=True).access
 
     told = oauth.introspect(token).json()
 
     assert told["act"] == {"sub": "seeded"}
-    assert_error(oauth.exchange(token), 400, "invalid_request", "impersonated")
+    child = oauth.exchange(token).json()["access_token"]
+    assert oauth.introspect(child).json()["act"] == {"sub": "seeded"}
 
 
 def test_the_previous_access_token_has_no_date_of_issue(oauth: Calls) -> None:

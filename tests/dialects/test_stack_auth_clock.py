@@ -151,7 +151,7 @@ async def test_an_impersonation_is_audited_with_who_and_why(stack: Clocked) -> N
 
     events = [event for _, event in await stack.deployment.services.store.events(after=0, limit=100)]
 
-    (issued,) = [event for event in events if event.type is EventType.SESSION_ISSUED]
+    (issued,) = [event for event in events if event.type is EventType.SESSION_IMPERSONATED]
     assert (issued.subject, issued.by) == (tokens.user, "server_key:seeded")
     assert issued.data["actor"] == "seeded"
     assert issued.data["reason"] == "Stack Auth API"

@@ -150,7 +150,10 @@ def test_an_impersonation_names_the_server_key_and_why(stack: Stack, server: Ser
     assert actor_of(is_impersonation=True) == {
         "name": "support desk",
         "reason": "Stack Auth API",
+        "ticket": None,
         "subject": None,
+        "session": None,
+        "actor": None,
     }
     assert actor_of() is None
 

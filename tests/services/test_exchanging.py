@@ -6,7 +6,7 @@ import pytest
 
 from sessiond.crypto import jws
 from sessiond.crypto.tokens import TokenKind
-from sessiond.domain.errors import Forbidden, Unauthenticated
+from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.domain.instants import unix_seconds
 from sessiond.domain.sessions import Actor, Session, SessionKind
@@ -68,7 +68,7 @@ async def test_a_child_does_not_verify(deployment: TestDeployment) -> None:
         await deployment.services.sessions.verify(child)
 
 
-async def test_a_session_in_which_someone_else_acts_has_no_children(deployment: TestDeployment) -> None:
+async def test_a_child_of_a_session_in_which_someone_else_acts_says_who(deployment: TestDeployment) -> None:
     issued = await deployment.services.issuing.issue(
         Order(
             project=DEFAULT_PROJECT,
@@ -80,8 +80,12 @@ async def test_a_session_in_which_someone_else_acts_has_no_children(deployment: 
         )
     )
 
-    with pytest.raises(Forbidden, match="impersonated"):
-        await exchanged(deployment, deployment.access_token(issued.session))
+    child = (await exchanged(deployment, deployment.access_token(issued.session))).access_token
+
+    claims = jws.peek(child)
+    assert claims is not None
+    assert (claims.claims["sub"], claims.claims["act"]) == (ALICE, {"sub": "support"})
+    assert await active(deployment, child)
 
 
 async def test_what_it_is_shown_as_holds_no_token(deployment: TestDeployment) -> None:

@@ -216,7 +216,7 @@ async def test_every_full_token_that_leaves_was_written_down_first(storage: Stor
     assert {(read.subject, read.data["entry"]) for read in reads} == {(ALICE, saved.id)}
 
 
-async def test_a_read_under_impersonation_names_who_acted(storage: Storage) -> None:
+async def test_who_acts_as_the_user_gets_no_token_and_changes_none(storage: Storage) -> None:
     issued = await storage.deployment.services.issuing.issue(
         Order(
             project=DEFAULT_PROJECT,
@@ -228,12 +228,27 @@ async def test_a_read_under_impersonation_names_who_acted(storage: Storage) -> N
     )
     standing = await storage.store.find_session(DEFAULT_PROJECT, issued.session.id)
     assert standing is not None
-    saved = await storage.save()
+    saved, acting = await storage.save(), SubjectCaller(standing=standing)
+    later_on = storage.deployment.clock.now() + 1000
 
-    await storage.vault.read(SubjectCaller(standing=standing), saved.id)
+    for attempt in (
+        storage.vault.read(acting, saved.id),
+        storage.vault.current(acting, user=None),
+        storage.vault.save(acting, NewToken(user=ALICE, token=Secret("t"), expires_at=later_on)),
+        storage.vault.replace(acting, saved.id, Secret("t"), later_on),
+        storage.vault.delete(acting, saved.id),
+        storage.vault.clear(acting, user=None),
+    ):
+        with pytest.raises(Forbidden, match="impersonated"):
+            await attempt
 
-    (read,) = await storage.events(EventType.VAULT_READ)
-    assert read.data["actor"] == "support"
+    page = await storage.vault.list_page(acting, user=None, valid=None, page=1, limit=10)
+    assert [entry.id for entry in page.entries] == [saved.id]
+    assert not await storage.events(EventType.VAULT_READ)
+    refused = await storage.events(EventType.VAULT_REFUSED)
+    assert {(event.subject, event.by, event.data["reason"]) for event in refused} == {
+        (ALICE, "actor:support", "impersonated")
+    }
 
 
 async def test_listing_and_asking_for_validity_read_no_full_token(storage: Storage) -> None:

@@ -59,6 +59,7 @@ _TITLES = {
     "pin": "`[pin]`: sign-in with name and PIN",
     "vault": "`[vault]`: the session storage",
     "stack_auth": "`[stack_auth]`: Stack Auth's API",
+    "impersonation": "`[impersonation]`: acting as a subject",
     "limits": "`[limits]`: how often something may be asked for ([rate limits](api/rate-limits.md))",
     "purge": "`[purge]`: how long what has ended is kept",
 }

@@ -19,6 +19,7 @@ from sessiond.domain.described import Described
 from sessiond.domain.policies import Policy
 from sessiond.domain.rules import (
     DeviceRules,
+    ImpersonationRules,
     LimitRules,
     OperatorRules,
     PinRules,
@@ -125,6 +126,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pin: PinRules = PinRules()
     vault: VaultRules = VaultRules()
     stack_auth: StackRules = StackRules()
+    impersonation: ImpersonationRules = ImpersonationRules()
     limits: LimitRules = LimitRules()
     purge: PurgeRules = PurgeRules()
 
@@ -138,6 +140,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             pin=self.pin,
             vault=self.vault,
             stack=self.stack_auth,
+            impersonation=self.impersonation,
             limits=self.limits,
             purge=self.purge,
         )

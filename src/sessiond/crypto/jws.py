@@ -46,13 +46,14 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """The one shape of a form of JWT.
 
     The header is exactly `alg`, with ES256 the signing key's `kid`, and *typ* where one is given. *claims*
-    names every claim and its exact type (`int`, `str | None`); *use* is one more claim with its fixed
-    value, which tells what the token is for.
+    names every claim and its exact type (`int`, `str | None`), *optional* those that may be left out; *use* is one
+    more claim with its fixed value, which tells what the token is for.
     """
 
     alg: Literal["ES256", "HS256"]
     typ: str | None = None
     claims: Mapping[str, type | UnionType]
+    optional: Mapping[str, type | UnionType] = {}
     use: tuple[str, str] | None = None
 
 
@@ -142,8 +143,9 @@ def _use(profile: Profile) -> Mapping[str, str]:
 
 
 def _conform(profile: Profile, claims: Mapping[str, object]) -> bool:
-    types = {**profile.claims, **dict.fromkeys(_use(profile), str)}
-    return claims.keys() == types.keys() and all(
+    needed = {**profile.claims, **dict.fromkeys(_use(profile), str)}
+    types = {**profile.optional, **needed}
+    return needed.keys() <= claims.keys() <= types.keys() and all(
         type(value) in _exactly(types[name]) for name, value in claims.items()
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SubjectId
-from sessiond.domain.sessions import Standing
+from sessiond.domain.sessions import Session, Standing
 
 
 class ServerCaller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -63,7 +63,15 @@ class SubjectCaller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def label(self) -> str:
         """How events name this caller."""
-        return f"subject:{self.subject}"
+        return holder_label(self.standing.session)
+
+
+def holder_label(session: Session) -> str:
+    """Return how events name who holds the session: its subject, or whoever acts as it."""
+    actor = session.actor
+    if actor is None:
+        return f"subject:{session.subject}"
+    return f"actor:{actor.name}" if actor.subject is None else f"subject:{actor.subject}"
 
 
 Caller = ServerCaller | OperatorCaller | SubjectCaller

@@ -12,10 +12,13 @@ from sessiond.domain.sessions import Session
 def make_room(live: Sequence[Session], policy: Policy) -> Sequence[Session]:
     """Return the sessions among *live* that must end so that one more fits; none where the policy has no limit.
 
+    Those in which someone else acts do not count.
+
     Raises `StateConflict` (`session_limit_reached`) where the policy denies instead.
     """
     if policy.max_sessions is None:
         return ()
+    live = [session for session in live if session.actor is None]
     surplus = len(live) - policy.max_sessions + 1
     if surplus <= 0:
         return ()

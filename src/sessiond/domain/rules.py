@@ -156,6 +156,19 @@ class StackRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = timedelta(hours=1)
 
 
+class ImpersonationRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Impersonation by the native API."""
+
+    absolute_timeout: Annotated[
+        timedelta,
+        Described(
+            text="How long an impersonation lives at most; it ends with its actor's session, and is not extended.",
+            least=_SECOND,
+            most=_DAY,
+        ),
+    ] = timedelta(hours=1)
+
+
 class LimitRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Rate limits, each for one project and counted by all nodes together; None means no limit."""
 
@@ -207,5 +220,6 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     pin: PinRules = PinRules()
     vault: VaultRules = VaultRules()
     stack: StackRules = StackRules()
+    impersonation: ImpersonationRules = ImpersonationRules()
     limits: LimitRules = LimitRules()
     purge: PurgeRules = PurgeRules()

@@ -10,13 +10,14 @@ from msgspec import UNSET, UnsetType
 
 from sessiond.domain.documents import merged, metadata_fault
 from sessiond.domain.errors import InvalidRequest, StateConflict
+from sessiond.domain.impersonation import check_own
 from sessiond.domain.instants import Instant, later
 from sessiond.domain.policies import Policy
 from sessiond.domain.sessions import Session, SessionKind
 
 NOT_EXTENDABLE = StateConflict(
     "session_not_extendable",
-    "Only a session with native tokens is extended, and no impersonation: create another one.",
+    "Only a session with native tokens is extended: create another one.",
 )
 """A cookie, and the tokens of the other dialects, carry the limit that they were born with."""
 
@@ -53,9 +54,10 @@ def patched(
 def extended(session: Session, lifetime: timedelta | None, *, policy: Policy, now: Instant) -> Session:
     """Return the session living for *lifetime* from *now* (None: as long as may be), never less than it would.
 
-    It never passes the policy's absolute limit, counted from its creation. Raises `NOT_EXTENDABLE`.
+    It never passes the policy's absolute limit, counted from its creation. Raises `NOT_EXTENDABLE`, and `IMPERSONATED`.
     """
-    if session.session_kind is not SessionKind.TOKENS or session.actor is not None:
+    check_own(session)
+    if session.session_kind is not SessionKind.TOKENS:
         raise NOT_EXTENDABLE
     limit = later(session.created_at, policy.absolute_timeout)
     asked = limit if lifetime is None else min(limit, later(now, lifetime))

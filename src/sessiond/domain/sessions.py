@@ -42,11 +42,18 @@ class Client(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     name: str | None = None
 
 
+class PriorActor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Who acted as an actor before (RFC 8693 section 4.1); it only tells."""
+
+    name: str
+    actor: PriorActor | None = None
+
+
 class Actor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Who acts when it is not the subject (RFC 8693 section 4.1), why, and on which ticket.
 
     *subject*, *partition*, *session* and *epoch* are set where the actor is a subject of ours: the session ends with
-    that session of the actor's, and with all of the actor's. *actor* is who acted as this actor before; it only tells.
+    that session of the actor's, and with all of the actor's. *actor* is who acted as this actor before.
     """
 
     name: str
@@ -56,7 +63,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     partition: Partition | None = None
     session: SessionId | None = None
     epoch: Epoch | None = None
-    actor: Actor | None = None
+    actor: PriorActor | None = None
 
 
 class Browser(msgspec.Struct, frozen=True, kw_only=True, gc=False):

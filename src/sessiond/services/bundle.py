@@ -12,6 +12,7 @@ from sessiond.services.devices import Devices
 from sessiond.services.erasing import Erasing
 from sessiond.services.exchanging import Exchanging
 from sessiond.services.exports import Exports
+from sessiond.services.impersonating import Impersonating
 from sessiond.services.introspecting import Introspecting
 from sessiond.services.issuing import Issuing
 from sessiond.services.key_keeping import KeyKeeping
@@ -80,6 +81,7 @@ class Services:
         self.stepping_up = SteppingUp(
             store, keys, clock, entropy, sessions=self.sessions, contention=contention
         )
+        self.impersonating = Impersonating(store, clock, rules=rules.impersonation)
         self.introspecting = Introspecting(self.sessions)
         self.accounts = Accounts(
             store, keys, clock, entropy, issuing=self.issuing, sessions=self.sessions, contention=contention

@@ -1,7 +1,7 @@
 """Exchanging (RFC 8693): a live access token for a shorter-lived one that another service takes, and nobody else.
 
 The token is a child of the access token: it is of the same generation of the same session, ends no later, and names
-its audience. Our own endpoints refuse it, but for introspection.
+its audience. Our own endpoints refuse it, but for introspection. Where someone else acts, it says who (`act`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import msgspec
 
-from sessiond.domain.errors import Forbidden, InvalidRequest, Unauthenticated
+from sessiond.domain.errors import InvalidRequest, Unauthenticated
 from sessiond.domain.ids import ProjectId, parse_project_id
 from sessiond.domain.instants import later, second_of, unix_seconds
 from sessiond.domain.sessions import INVALID
@@ -27,9 +27,6 @@ _AUDIENCE = re.compile(r"[!-~]{1,256}")
 
 INVALID_AUDIENCE = InvalidRequest(
     "invalid_audience", "`audience` is 1 to 256 visible ASCII characters, and not the id of a project."
-)
-IMPERSONATED = Forbidden(
-    "impersonated", "A session in which someone else acts gets no token for another service."
 )
 _NOT_CURRENT = Unauthenticated(
     "token_superseded", "A newer token was issued for this session; exchange that one."
@@ -57,8 +54,8 @@ class Exchanging:
     async def exchange(self, text: str, project: ProjectId, audience: str) -> Exchanged:
         """Return a token of the session of *text* for *audience*.
 
-        Raises `InvalidRequest` (`invalid_audience`), `Unauthenticated` for anything but the current access token of a
-        live session of *project*, and `Forbidden` (`impersonated`).
+        Raises `InvalidRequest` (`invalid_audience`), and `Unauthenticated` for anything but the current access token of
+        a live session of *project*.
         """
         if _AUDIENCE.fullmatch(audience) is None or parse_project_id(audience.partition(":")[0]) is not None:
             raise INVALID_AUDIENCE
@@ -69,8 +66,6 @@ class Exchanging:
         session, now = verified.session, self._clock.now()
         if presented.generation != session.generation:
             raise _NOT_CURRENT
-        if session.actor is not None:
-            raise IMPERSONATED
         expires_at = min(later(second_of(now), LONGEST_LIFE), verified.expires_at, session.expires_at)
         token = self._tokens.jwt(
             Form.EXCHANGED,

@@ -10,6 +10,7 @@ from sessiond.crypto import jti, jws
 from sessiond.crypto.purposes import Purpose
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import ProjectId, id_text
+from sessiond.domain.impersonation import act_claim
 from sessiond.domain.instants import Instant, unix_seconds
 from sessiond.domain.keys import SigningKey
 from sessiond.domain.sessions import INVALID, Session
@@ -76,6 +77,8 @@ class Jwts:
             "sid": id_text(session.id),
             "gen": session.generation,
         }
+        if session.actor is not None and "act" in shape.profile.optional:
+            claims["act"] = act_claim(session.actor)
         if shape.purpose is not None:
             return jws.sign(shape.profile, self._keys.ring.key(session.kid, shape.purpose), claims)
         signing = self._keys.signing_key(session.project, shape.signed_for)

@@ -20,7 +20,7 @@ from sessiond.services.ports import Change
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session is to be. *linked_from* is the device that it continues.
+    """What a session is to be. *linked_from* is the device that it continues, *actor* who acts in it instead.
 
     *absolute_timeout* and *idle_timeout* None mean the policy's; a longer one than the policy's is cut to it, unless
     *ceiling* says how far a dialect's contract reaches. *create* None: an unknown subject is refused
@@ -79,7 +79,8 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
 
 def counted(order: Order, policy: Policy) -> bool:
     """Tell whether the subject's other sessions matter, so that its version has to move with this change."""
-    return policy.max_sessions is not None or order.find_existing is not None
+    limited = policy.max_sessions is not None and order.actor is None
+    return limited or order.find_existing is not None
 
 
 def absolute_limit(order: Order, policy: Policy) -> timedelta:
@@ -101,9 +102,8 @@ def birth(order: Order, ground: Ground, session: Session, evicted: Sequence[Sess
     subject, now = ground.subject, ground.now
     expects: dict[Key, int] = {session.key: 0}
     puts: list[Record] = [session]
-    events = [
-        session_event(session, EventType.SESSION_ISSUED, by=order.by, now=now, data=_issued_facts(order))
-    ]
+    what = EventType.SESSION_ISSUED if order.actor is None else EventType.SESSION_IMPERSONATED
+    events = [session_event(session, what, by=order.by, now=now, data=_issued_facts(order))]
     if ground.found is None:
         expects[subject.key] = 0
         puts.append(subject)
@@ -126,5 +126,5 @@ def _issued_facts(order: Order) -> Facts:
     if order.linked_from is not None:
         facts["linked_from"] = order.linked_from
     if order.actor is not None:
-        facts["reason"] = order.actor.reason
+        facts |= {"reason": order.actor.reason, "ticket": order.actor.ticket}
     return facts

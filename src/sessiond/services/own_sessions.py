@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sessiond.domain.endings import ending, refuse_ended
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import SessionId, id_text
+from sessiond.domain.impersonation import check_own
 from sessiond.domain.sessions import INVALID, Session, Standing
 from sessiond.services.changing import Changing
 from sessiond.services.contention import Contention
@@ -15,7 +16,10 @@ from sessiond.services.sessions import SESSION_UNKNOWN, Sessions
 
 
 class OwnSessions:
-    """What the holder of a session may do with it and with the subject's other ones."""
+    """What the holder of a session may do with it and with the subject's other ones.
+
+    Changes are `Forbidden` (`impersonated`) where it is not the subject who holds it.
+    """
 
     def __init__(
         self,
@@ -52,11 +56,14 @@ class OwnSessions:
 
     async def rename(self, holder: Session, session: SessionId, name: str | None, *, by: str) -> Standing:
         """Call the client of one of the subject's sessions *name*, or nothing."""
+        check_own(holder)
         standing = await self.get(holder, session)
         return await self._changing.rename(standing.session, name, by=by)
 
     async def end(self, holder: Session, session: SessionId, *, reason: str, by: str) -> None:
-        """End one of the subject's sessions; again is no error."""
+        """End one of the subject's sessions; again is no error. Who acts in the subject's place ends the own only."""
+        if session != holder.id:
+            check_own(holder)
         standing = await self.get(holder, session)
         await self._sessions.revoke(standing.session, reason=reason, by=by)
 
@@ -66,6 +73,7 @@ class OwnSessions:
         The subject gets a new epoch, and the holder's session is taken along: whatever is issued meanwhile under the
         old one is ended, too. Raises `Unauthenticated` if the holder's session ended meanwhile.
         """
+        check_own(holder)
         epoch = int.from_bytes(self._entropy.bytes(8), signed=True)
 
         async def attempt() -> None:

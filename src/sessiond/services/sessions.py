@@ -29,7 +29,7 @@ SUPERSEDED_REFRESH = Unauthenticated(
     "refresh_token_superseded", "The refresh token had been replaced; the session was ended. Sign in again."
 )
 SESSION_UNKNOWN = NotFound("session_unknown", "There is no such session.")
-_UNSOUND_CLOCK = Unavailable("clock_unsound", "The server's clock went back; try again later.")
+CLOCK_UNSOUND = Unavailable("clock_unsound", "The server's clock went back; try again later.")
 _SWAPS = 16
 _RECENT = frozenset({Admission.CURRENT, Admission.PREVIOUS})
 _ENDS_NOTHING = frozenset({Form.OPERATOR, Form.EXCHANGED})
@@ -98,7 +98,7 @@ class Sessions(Verifying):
             case Verdict.ENDED:
                 raise refuse_ended(standing, judged.why or Ending.REVOKED)
             case Verdict.UNSOUND_CLOCK:
-                raise _UNSOUND_CLOCK
+                raise CLOCK_UNSOUND
             case Verdict.ROLLED_BACK:
                 await self._confirm_rollback(judged.presented, now)
                 raise Conflict("the row caught up")

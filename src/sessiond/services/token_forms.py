@@ -71,6 +71,8 @@ _COMMON: dict[str, type | UnionType] = {
     "sid": str,
     "gen": int,
 }
+_ACT: dict[str, type | UnionType] = {"act": dict}
+"""Who acts for the subject (RFC 8693 section 4.1); the dialects' documents know no such claim."""
 _STACK = Profile(
     alg="ES256",
     claims=_COMMON
@@ -108,13 +110,17 @@ JWT_FORMS: Mapping[Form, JwtForm] = {
     for shape in (
         JwtForm(
             form=Form.NATIVE_JWT,
-            profile=Profile(alg="ES256", typ="at+jwt", claims=_COMMON | {"client_id": str}),
+            profile=Profile(alg="ES256", typ="at+jwt", claims=_COMMON | {"client_id": str}, optional=_ACT),
             signed_for=Audience.NATIVE,
         ),
         JwtForm(
             form=Form.EXCHANGED,
             profile=Profile(
-                alg="ES256", typ="at+jwt", claims=_COMMON | {"client_id": str}, use=("use", "exchanged")
+                alg="ES256",
+                typ="at+jwt",
+                claims=_COMMON | {"client_id": str},
+                optional=_ACT,
+                use=("use", "exchanged"),
             ),
             signed_for=Audience.NATIVE,
         ),

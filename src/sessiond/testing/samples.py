@@ -20,7 +20,16 @@ from sessiond.domain.ids import (
 from sessiond.domain.instants import Instant
 from sessiond.domain.projects import Deployment, Epoch, LastEnding, Project, Tally
 from sessiond.domain.records import Key, Record
-from sessiond.domain.sessions import AccessFormat, Actor, Browser, Client, Epochs, Session, SessionKind
+from sessiond.domain.sessions import (
+    AccessFormat,
+    Actor,
+    Browser,
+    Client,
+    Epochs,
+    PriorActor,
+    Session,
+    SessionKind,
+)
 from sessiond.domain.subjects import Subject
 from sessiond.services.ports import Change, Revocation
 
@@ -101,7 +110,7 @@ def full_session() -> Session:
             partition=ELSEWHERE,
             session=session_id(partition=ELSEWHERE),
             epoch=-5,
-            actor=Actor(name="carol", reason="holiday", actor=Actor(name="dave", reason="night")),
+            actor=PriorActor(name="carol", actor=PriorActor(name="dave")),
         ),
         metadata={"plan": "pro", "n": 7, "deep": {"list": [1, 2.5, None, True]}},
         linked_from=SubjectId("device_1"),

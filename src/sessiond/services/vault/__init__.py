@@ -7,7 +7,7 @@ project. A full token leaves only after the event that says so is durable.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -16,7 +16,8 @@ from sessiond.crypto.secrets import Secret
 from sessiond.domain.callers import Caller, SubjectCaller
 from sessiond.domain.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from sessiond.domain.events import Event, EventType
-from sessiond.domain.ids import SubjectId
+from sessiond.domain.ids import Partition, SubjectId
+from sessiond.domain.impersonation import IMPERSONATED
 from sessiond.domain.instants import Instant, later
 from sessiond.domain.records import Record
 from sessiond.domain.rules import VaultRules
@@ -55,7 +56,8 @@ class Vault:
     """What can be asked of the vault and done to it.
 
     Every method raises `Unavailable` when the store or a key cannot be reached; a stored token that does not open is
-    `vault_unreadable` and an event, never an empty value.
+    `vault_unreadable` and an event, never an empty value. Who acts in a user's place may list, and ask for validity:
+    all else is `Forbidden` (`impersonated`).
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Vault:
 
     async def read(self, caller: Caller, entry: str) -> Opened:
         """Return one entry with its token, or raise `NotFound` (`entry_unknown`)."""
+        await self._refuse_actors(caller)
 
         async def attempt() -> Opened:
             return await self._hand_out(caller, await self._find(caller, entry), self._clock.now())
@@ -104,6 +107,7 @@ class Vault:
 
     async def current(self, caller: Caller, *, user: SubjectId | None) -> Opened:
         """Return the valid entry that was saved last, or raise `NotFound` (`no_valid_token`)."""
+        await self._refuse_actors(caller)
 
         async def attempt() -> Opened:
             now = self._clock.now()
@@ -148,18 +152,25 @@ class Vault:
         found = await self._store.get(key)
         if isinstance(found, VaultEntry) and reaches(caller, found.user):
             return found
-        if not self._told_refusals.allows(caller.label):
-            raise ENTRY_UNKNOWN
-        event = told(
-            EventType.VAULT_REFUSED,
-            caller,
-            key.partition,
-            self._clock.now(),
-            user=caller.subject if isinstance(caller, SubjectCaller) else None,
-            data={"entry": entry},
-        )
-        await self._store.apply(Change(partition=key.partition, expects={}, events=[event]))
+        await self._tell_refused(caller, key.partition, {"entry": entry})
         raise ENTRY_UNKNOWN
+
+    async def _refuse_actors(self, caller: Caller) -> None:
+        """Refuse who acts in the user's place, and write the attempt down."""
+        if isinstance(caller, SubjectCaller) and caller.standing.session.actor is not None:
+            partition = caller.standing.session.key.partition
+            await self._tell_refused(caller, partition, {"reason": IMPERSONATED.code})
+            raise IMPERSONATED
+
+    async def _tell_refused(
+        self, caller: Caller, partition: Partition, data: Mapping[str, str | int | None]
+    ) -> None:
+        if not self._told_refusals.allows(caller.label):
+            return
+        user = caller.subject if isinstance(caller, SubjectCaller) else None
+        now = self._clock.now()
+        event = told(EventType.VAULT_REFUSED, caller, partition, now, user=user, data=data)
+        await self._store.apply(Change(partition=partition, expects={}, events=[event]))
 
     async def _hand_out(self, caller: Caller, entry: VaultEntry, now: Instant) -> Opened:
         token = await self._opened(caller, entry, self._boxes.token)
@@ -191,6 +202,7 @@ class Vault:
 
     async def save(self, caller: Caller, new: NewToken, *, idempotency_key: str | None = None) -> Shown:
         """Keep one more token for a user; see `Saving.save`."""
+        await self._refuse_actors(caller)
         return await self._saving.save(caller, new, idempotency_key=idempotency_key)
 
     async def replace(
@@ -200,6 +212,7 @@ class Vault:
 
         Raises `NotFound` (`entry_unknown`), `InvalidRequest` (`user_id_immutable`, `expires_at_past`).
         """
+        await self._refuse_actors(caller)
 
         async def attempt() -> Shown:
             old, now = await self._find(caller, entry), self._clock.now()
@@ -222,6 +235,7 @@ class Vault:
 
     async def delete(self, caller: Caller, entry: str) -> None:
         """Delete one entry, or raise `NotFound` (`entry_unknown`)."""
+        await self._refuse_actors(caller)
 
         async def attempt() -> None:
             old = await self._find(caller, entry)
@@ -232,6 +246,7 @@ class Vault:
 
     async def clear(self, caller: Caller, *, user: SubjectId | None) -> None:
         """Delete all entries of *user* that the caller reaches, of everybody for None, until none is left."""
+        await self._refuse_actors(caller)
         selection = within_reach(caller, user, self._keys)
         if selection is None:
             return

@@ -10,6 +10,7 @@ from sessiond.http.dialects.native.ending import EndedSessions
 from sessiond.http.dialects.native.exports import SubjectExports
 from sessiond.http.dialects.native.forward_auth import ForwardAuth
 from sessiond.http.dialects.native.health import Health
+from sessiond.http.dialects.native.impersonating import ImpersonatedSubjects
 from sessiond.http.dialects.native.jwks import KeySet
 from sessiond.http.dialects.native.keys import ManagedKeys
 from sessiond.http.dialects.native.linking import DeviceLinks
@@ -41,6 +42,7 @@ def dialect(services: Services, _edge: Edge) -> Dialect:
             *SessionTimelines(services, credentials).endpoints(),
             *ManagedSubjects(services, credentials).endpoints(),
             *SubjectExports(services, credentials).endpoints(),
+            *ImpersonatedSubjects(services, credentials).endpoints(),
             *DeviceLinks(services, credentials).endpoints(),
             *OwnSession(services, credentials).endpoints(),
             *ForwardAuth(services, credentials).endpoints(),

@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from sessiond.domain.callers import OperatorCaller, ServerCaller
 from sessiond.domain.documents import metadata_fault
+from sessiond.domain.impersonation import IMPERSONATED
 from sessiond.domain.session_changes import NOT_EXTENDABLE, InvalidMetadata, extended, patched
 from sessiond.domain.sessions import Session
 from sessiond.domain.texts import Name, text_fault
@@ -91,7 +92,7 @@ class ChangedSessions:
                 request=ExtendSession,
                 body_optional=True,
                 answers={200: ListedAnswer},
-                refusals=(SESSION_UNKNOWN, SESSION_ENDED, NOT_EXTENDABLE),
+                refusals=(SESSION_UNKNOWN, SESSION_ENDED, NOT_EXTENDABLE, IMPERSONATED),
             ),
         )
 

@@ -17,8 +17,8 @@ from sessiond.domain.ids import SubjectId
 from sessiond.domain.instants import Instant, parse_rfc3339
 from sessiond.domain.sessions import AccessFormat, Browser, Client, SessionKind
 from sessiond.domain.subjects import SubjectKind
-from sessiond.domain.texts import ContextClass, Method, Name, shown_user_agent, text_fault
-from sessiond.http.dialects.native.listed import require_sound
+from sessiond.domain.texts import ContextClass, Method, Name, Reason, shown_user_agent, text_fault
+from sessiond.http.dialects.native.acting import ActorMembers, Ticket, acting_faults
 from sessiond.http.request import Request
 from sessiond.services.orders import Order
 
@@ -38,10 +38,9 @@ class ClientMembers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     name: Annotated[Name | None, Meta(description="What the user calls it.")] = None
 
 
-class CreateSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a session is asked for."""
+class SessionMembers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every session may be asked for."""
 
-    subject: Annotated[str, Meta(description="Whom the session is about: 1 to 256 bytes.", min_length=1)]
     format: Annotated[
         Literal["opaque", "jwt"], Meta(description="The form of the access token; `jwt` is RFC 9068's.")
     ] = "opaque"
@@ -74,6 +73,12 @@ class CreateSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     metadata: Annotated[
         Mapping[str, object], Meta(description="An object of your own: at most 4 KiB of JSON, 16 deep.")
     ] = {}
+
+
+class CreateSession(SessionMembers, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a session is asked for. With an `actor` it is an impersonation, which needs a `reason`."""
+
+    subject: Annotated[str, Meta(description="Whom the session is about: 1 to 256 bytes.", min_length=1)]
     acr: Annotated[ContextClass | None, Meta(description="The authentication context class.")] = None
     amr: Annotated[
         Sequence[Method], Meta(description="How they authenticated (RFC 8176).", max_length=16)
@@ -81,12 +86,15 @@ class CreateSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     authenticated_at: Annotated[
         str | None, Meta(description="When they did (RFC 3339); not in the future. Without it: now.")
     ] = None
+    actor: Annotated[ActorMembers | None, Meta(description="Who acts when it is not the subject.")] = None
+    reason: Annotated[Reason | None, Meta(description="Why they act.")] = None
+    ticket: Annotated[Ticket | None, Meta(description="On which ticket of yours.")] = None
 
 
-def order_of(request: Request, caller: ServerCaller | OperatorCaller, subject: SubjectId) -> Order:
-    """Return the order that a create is, or refuse with every fault that no shape can tell."""
-    asked = request.body_as(CreateSession)
-    require_sound(_faults(asked, request.now))
+def order_of(
+    request: Request, caller: ServerCaller | OperatorCaller, subject: SubjectId, asked: SessionMembers
+) -> Order:
+    """Return the order that the members of a sound body are."""
     cookie = asked.delivery == "cookie"
     return Order(
         project=caller.project,
@@ -99,14 +107,29 @@ def order_of(request: Request, caller: ServerCaller | OperatorCaller, subject: S
         client=_client(request, asked.client),
         absolute_timeout=duration(asked.absolute_timeout_seconds),
         idle_timeout=duration(asked.idle_timeout_seconds),
-        acr=asked.acr,
-        amr=tuple(asked.amr),
-        authenticated_at=authenticated_at(asked.authenticated_at, request.now),
         metadata=asked.metadata,
         browser=Browser(remember=asked.remember is not False) if cookie else None,
         idempotency_key=request.header("idempotency-key"),
         asked=msgspec.json.encode(asked, order="deterministic"),
     )
+
+
+def create_order(
+    request: Request, caller: ServerCaller | OperatorCaller, subject: SubjectId, asked: CreateSession
+) -> Order:
+    """Return the order that a sound create is, without its actor."""
+    return msgspec.structs.replace(
+        order_of(request, caller, subject, asked),
+        acr=asked.acr,
+        amr=tuple(asked.amr),
+        authenticated_at=authenticated_at(asked.authenticated_at, request.now),
+    )
+
+
+def create_faults(asked: CreateSession, now: Instant) -> dict[str, str | None]:
+    """Return what no shape can tell of a create, by pointer."""
+    faults = session_faults(asked) | acting_faults(asked.actor, asked.reason, asked.ticket)
+    return faults | assurance_faults(asked.acr, asked.amr, asked.authenticated_at, now)
 
 
 def authenticated_at(text: str | None, now: Instant) -> Instant | None:
@@ -124,9 +147,9 @@ def assurance_faults(
     return faults | {"/acr": text_fault(acr), "/authenticated_at": fault}
 
 
-def _faults(asked: CreateSession, now: Instant) -> dict[str, str | None]:
+def session_faults(asked: SessionMembers) -> dict[str, str | None]:
+    """Return what no shape can tell of a body, by pointer."""
     faults = {"/metadata": metadata_fault(asked.metadata)}
-    faults |= assurance_faults(asked.acr, asked.amr, asked.authenticated_at, now)
     if asked.delivery != "cookie":
         given = {"/remember": asked.remember, "/browser": asked.browser}
         faults |= {name: "goes with delivery cookie" for name, value in given.items() if value is not None}

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from sessiond.domain.ids import id_text, parse_id
+from sessiond.domain.impersonation import IMPERSONATED
 from sessiond.domain.texts import Reason, text_fault
 from sessiond.http.answer import NO_CONTENT, Answer
 from sessiond.http.credentials import Credentials
@@ -96,7 +97,7 @@ class EndedSessions:
                 params={"id": "The subject's id."},
                 query=ExceptQuery,
                 answers={204: None},
-                refusals=(INVALID_SUBJECT, SESSION_UNKNOWN, SESSION_ENDED),
+                refusals=(INVALID_SUBJECT, SESSION_UNKNOWN, SESSION_ENDED, IMPERSONATED),
             ),
             Endpoint(
                 "DELETE",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sessiond.domain.callers import Caller, OperatorCaller, SubjectCaller
+from sessiond.domain.impersonation import IMPERSONATED
 from sessiond.domain.sessions import INVALID, Session
 from sessiond.domain.texts import text_fault
 from sessiond.http.answer import JSON, NO_CONTENT, Answer
@@ -91,7 +92,7 @@ class MySessions:
                 request=RenameSession,
                 content_types=(MERGE_PATCH, JSON),
                 answers={200: ListedAnswer},
-                refusals=(WRONG_KIND, SESSION_UNKNOWN, SESSION_ENDED),
+                refusals=(WRONG_KIND, SESSION_UNKNOWN, SESSION_ENDED, IMPERSONATED),
             ),
             Endpoint(
                 "DELETE",
@@ -104,7 +105,7 @@ class MySessions:
                 params=_ID,
                 query=ReasonQuery,
                 answers={204: None},
-                refusals=(WRONG_KIND, SESSION_UNKNOWN),
+                refusals=(WRONG_KIND, SESSION_UNKNOWN, IMPERSONATED),
             ),
             Endpoint(
                 "DELETE",
@@ -116,7 +117,7 @@ class MySessions:
                 counting=by_session,
                 query=ReasonQuery,
                 answers={204: None},
-                refusals=(WRONG_KIND,),
+                refusals=(WRONG_KIND, IMPERSONATED),
             ),
         )
 

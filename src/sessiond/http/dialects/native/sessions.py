@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from sessiond.domain.accounts import TOO_MANY_ACCOUNTS
 from sessiond.domain.callers import OperatorCaller, ServerCaller
-from sessiond.domain.errors import Forbidden, InvalidRequest, StateConflict
+from sessiond.domain.errors import Forbidden, InvalidRequest, NotFound, StateConflict
 from sessiond.domain.ids import SubjectId, acceptable_subject_id
+from sessiond.domain.impersonation import ACTOR_ENDED, ACTOR_IS_SUBJECT, IMPERSONATED
 from sessiond.domain.replays import REPLAY_SUPERSEDED, IdempotencyKeyReused
 from sessiond.domain.subjects import SUBJECT_RESERVED
 from sessiond.http.answer import Answer
 from sessiond.http.credentials import Credentials
-from sessiond.http.dialects.native.creating import IDEMPOTENCY, CreateSession, order_of
+from sessiond.http.dialects.native.acting import asked_of
+from sessiond.http.dialects.native.creating import IDEMPOTENCY, CreateSession, create_faults, create_order
+from sessiond.http.dialects.native.issuing import INVALID_FORMAT, NativeIssuing
 from sessiond.http.dialects.native.listed import (
     INVALID_CURSOR,
     ListedAnswer,
@@ -19,11 +22,11 @@ from sessiond.http.dialects.native.listed import (
     listed,
     looked_up,
     next_text,
+    require_sound,
     session_id,
 )
 from sessiond.http.dialects.native.listing import ListQuery, filter_of
 from sessiond.http.dialects.native.shapes import CreatedAnswer
-from sessiond.http.dialects.native.token_answers import cookie_name, created
 from sessiond.http.endpoint import Endpoint
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
@@ -33,7 +36,24 @@ INVALID_SUBJECT = InvalidRequest(
     "invalid_subject", "A subject is 1 to 256 bytes of UTF-8 without control characters."
 )
 _SUBJECT_DISABLED = Forbidden("subject_disabled", "The subject is disabled.")
+_SUBJECT_UNKNOWN = NotFound("subject_unknown", "There is no such subject.")
 _LIMIT_REACHED = StateConflict("session_limit_reached", "The subject already has as many sessions as it may.")
+
+
+ISSUING_REFUSALS = (
+    INVALID_SUBJECT,
+    INVALID_FORMAT,
+    SUBJECT_RESERVED,
+    _SUBJECT_UNKNOWN,
+    _SUBJECT_DISABLED,
+    TOO_MANY_ACCOUNTS,
+    IMPERSONATED,
+    ACTOR_ENDED,
+    ACTOR_IS_SUBJECT,
+    REPLAY_SUPERSEDED,
+    IdempotencyKeyReused(),
+)
+"""What whoever creates a session, or impersonates, may be refused with."""
 
 
 class ManagedSessions:
@@ -42,6 +62,7 @@ class ManagedSessions:
     def __init__(self, services: Services, credentials: Credentials) -> None:
         self._services = services
         self._credentials = credentials
+        self._issuing = NativeIssuing(services)
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return the declarations."""
@@ -57,15 +78,7 @@ class ManagedSessions:
                 request=CreateSession,
                 answers={201: CreatedAnswer},
                 headers=IDEMPOTENCY,
-                refusals=(
-                    INVALID_SUBJECT,
-                    SUBJECT_RESERVED,
-                    _SUBJECT_DISABLED,
-                    _LIMIT_REACHED,
-                    TOO_MANY_ACCOUNTS,
-                    REPLAY_SUPERSEDED,
-                    IdempotencyKeyReused(),
-                ),
+                refusals=(*ISSUING_REFUSALS, _LIMIT_REACHED),
             ),
             Endpoint(
                 "GET",
@@ -94,16 +107,10 @@ class ManagedSessions:
     async def create(self, request: Request) -> Answer:
         """Issue a session; the answer carries its tokens, or sets its cookie."""
         asked, caller = request.body_as(CreateSession), manager(request)
-        cookie = asked.delivery == "cookie"
-        if cookie and asked.format == "jwt":
-            raise InvalidRequest("invalid_format", "A session delivered as a cookie has no access token.")
-        order = order_of(request, caller, subject_id(asked.subject))
-        if cookie:
-            cookie_name(request)
-            issued = await self._services.accounts.sign_in(order, asked.browser)
-        else:
-            issued = await self._services.issuing.issue(order)
-        return created(self._services, request, issued.session, issued.policy)
+        require_sound(create_faults(asked, request.now))
+        order = create_order(request, caller, subject_id(asked.subject), asked)
+        acting = None if asked.actor is None else asked_of(asked.actor, asked.reason or "", asked.ticket)
+        return await self._issuing.issue(request, caller, asked, order, acting)
 
     async def list_page(self, request: Request) -> Answer:
         """List what is asked for, newest first."""

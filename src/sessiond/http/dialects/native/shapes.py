@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from sessiond.domain.ids import id_text
 from sessiond.domain.instants import rfc3339
-from sessiond.domain.sessions import Session
+from sessiond.domain.sessions import Actor, PriorActor, Session
 
 
 class ClientView(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,12 +21,26 @@ class ClientView(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None
 
 
+class PriorActorView(msgspec.Struct, frozen=True, kw_only=True):
+    """Who acted as an actor before."""
+
+    name: str
+    actor: PriorActorView | None
+
+
 class ActorView(msgspec.Struct, frozen=True, kw_only=True):
-    """Who acts when it is not the subject, and why."""
+    """Who acts when it is not the subject, why, and on which ticket.
+
+    `subject` and `session` tell which subject of yours it is, and by which session; null for anybody else. `actor` is
+    who acted as this actor before, null for nobody.
+    """
 
     name: str
     reason: str
+    ticket: str | None
     subject: str | None
+    session: str | None
+    actor: PriorActorView | None
 
 
 class SessionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,8 +135,21 @@ def view(session: Session) -> SessionView:
         client=ClientView(address=client.address, user_agent=client.user_agent, name=client.name),
         acr=session.acr,
         amr=session.amr,
-        actor=None
-        if actor is None
-        else ActorView(name=actor.name, reason=actor.reason, subject=actor.subject),
+        actor=None if actor is None else _actor(actor),
         metadata=session.metadata,
     )
+
+
+def _actor(actor: Actor) -> ActorView:
+    return ActorView(
+        name=actor.name,
+        reason=actor.reason,
+        ticket=actor.ticket,
+        subject=actor.subject,
+        session=None if actor.session is None else id_text(actor.session),
+        actor=_prior(actor.actor),
+    )
+
+
+def _prior(actor: PriorActor | None) -> PriorActorView | None:
+    return None if actor is None else PriorActorView(name=actor.name, actor=_prior(actor.actor))

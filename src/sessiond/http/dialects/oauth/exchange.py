@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from sessiond.domain.callers import OperatorCaller, ServerCaller
-from sessiond.domain.errors import Forbidden, InvalidRequest, Refusal, Unauthenticated
+from sessiond.domain.errors import InvalidRequest, Refusal, Unauthenticated
 from sessiond.domain.sessions import INVALID
 from sessiond.http.credentials import MISSING
 from sessiond.http.dialects.oauth.errors import OAuthRefusal
 from sessiond.http.dialects.oauth.token_shapes import ACCESS_TOKEN_TYPE, JWT_TYPE, TokenAnswer, TokenRequest
 from sessiond.http.refusals import Fault, InvalidMembers
 from sessiond.services.bundle import Services
-from sessiond.services.exchanging import IMPERSONATED, INVALID_AUDIENCE
+from sessiond.services.exchanging import INVALID_AUDIENCE
 
 _TYPES = (ACCESS_TOKEN_TYPE, JWT_TYPE)
 _BY_AUDIENCE = OAuthRefusal("invalid_target", "Name the service by audience; resource is not taken.")
@@ -23,7 +23,7 @@ def _not_exchanged(why: Refusal) -> OAuthRefusal:
 
 
 _INVALID_TARGET = OAuthRefusal("invalid_target", INVALID_AUDIENCE.detail, code=INVALID_AUDIENCE.code)
-EXCHANGE_REFUSALS = (_BY_AUDIENCE, _INVALID_TARGET, _not_exchanged(IMPERSONATED), _not_exchanged(INVALID))
+EXCHANGE_REFUSALS = (_BY_AUDIENCE, _INVALID_TARGET, _not_exchanged(INVALID))
 
 
 class Exchange:
@@ -39,7 +39,7 @@ class Exchange:
         _check(asked)
         try:
             exchanged = await self._exchanging.exchange(asked.subject_token, client.project, asked.audience)
-        except (Unauthenticated, Forbidden) as refusal:
+        except Unauthenticated as refusal:
             refusal.forget_where()
             raise _not_exchanged(refusal) from None
         except InvalidRequest as refusal:

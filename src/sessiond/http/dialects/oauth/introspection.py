@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from sessiond.domain.ids import id_text
-from sessiond.domain.sessions import Actor
+from sessiond.domain.impersonation import act_claim
 from sessiond.http.answer import Answer
 from sessiond.http.counting import never
 from sessiond.http.dialects.oauth.clients import Clients, client_of
@@ -28,10 +28,11 @@ class PresentedToken(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
 
 
-class ActorClaim(msgspec.Struct, frozen=True, kw_only=True):
-    """Who acts for the subject (RFC 8693 section 4.1)."""
+class ActorClaim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who acts for the subject, and within it who acted before (RFC 8693 section 4.1)."""
 
     sub: str
+    act: ActorClaim | None = None
 
 
 class IntrospectionAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -109,9 +110,5 @@ def _active(found: Introspected) -> IntrospectionAnswer:
         auth_time=session.authenticated_at // 1000,
         acr=session.acr,
         amr=session.amr,
-        act=None if session.actor is None else _act(session.actor),
+        act=None if session.actor is None else msgspec.convert(act_claim(session.actor), ActorClaim),
     )
-
-
-def _act(actor: Actor) -> ActorClaim:
-    return ActorClaim(sub=actor.name if actor.subject is None else actor.subject)
