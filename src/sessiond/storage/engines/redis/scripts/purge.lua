@@ -20,6 +20,18 @@ local function unlist(field, value, head)
     if length ~= NO_OWNER then call('ZREM', INDEX, 'o' .. prefix .. sub(value, head + 1, head + 2 + length) .. entry) end
 end
 
+-- A session whose key has left by itself cannot tell its index members any more: they are found by its id, which is
+-- 16 bytes and followed by 8 of expires_at.
+local function forget(prefix, missing)
+    for _, sort in ipairs({'x', 'o'}) do
+        local first = sort .. prefix
+        for _, member in ipairs(call('ZRANGEBYLEX', INDEX, '[' .. first, '[' .. first .. '\255')) do
+            if missing[sub(member, -24, -9)] then call('ZREM', INDEX, member) end
+        end
+    end
+end
+
+local left = {}
 for n = 3, #ARGV, 2 do
     local key, field = tonumber(ARGV[n]), ARGV[n + 1]
     local queue, before = DUE, due_before
@@ -32,8 +44,13 @@ for n = 3, #ARGV, 2 do
             unlist(field, value, key > 0 and 56 or 32)
             if key > 0 then call('DEL', KEYS[key]) else call('HDEL', RECORDS, field) end
             went = went + 1
+        elseif key > 0 then
+            local prefix = sub(field, 1, -17)
+            left[prefix] = left[prefix] or {}
+            left[prefix][sub(field, -16)] = true
         end
         call('ZREM', queue, field)
     end
 end
+for prefix, missing in pairs(left) do forget(prefix, missing) end
 return went
