@@ -54,7 +54,7 @@ httpx.HTTPTransport.handle_request = _send_in_the_next_millisecond  # type: igno
 
 _FAST_DIALECT = "test_native.py"
 _ON_A_SERVER = frozenset({"postgresql", "redis_server", "redis_cluster"})
-_LONG_MACHINES = ("test_lineage.py", "test_engines_agree.py")
+_LONG_MACHINES = ("test_lineage.py", "test_rotations.py", "test_engines_agree.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import pytest
@@ -28,7 +29,7 @@ from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import DEFAULT_PROJECT, SessionId, SubjectId
 from sessiond.domain.instants import later, unix_seconds
 from sessiond.domain.keys import KeyKind
-from sessiond.domain.policies import LONGEST_TIMEOUT, Policy
+from sessiond.domain.policies import LONGEST_TIMEOUT, Policy, Preset
 from sessiond.domain.rules import PinRules, Rules
 from sessiond.domain.sessions import Session
 from sessiond.services.bundle import Services
@@ -47,7 +48,12 @@ from tests.deployment import (
 T = TypeVar("T")
 
 APP = ServerCaller(project=DEFAULT_PROJECT, name="app", key_id="key")
-RULES = Rules(policy=Policy(), pin=PinRules())
+RULES = Rules(
+    policy=Policy(
+        preset=Preset.CUSTOM, absolute_timeout=timedelta(days=60), justification="outlives many keys"
+    ),
+    pin=PinRules(known_client_for=timedelta(hours=1)),
+)
 NODES = st.sampled_from([0, 1])
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
@@ -113,8 +119,10 @@ class Rotations(RuleBasedStateMachine):
 
     @precondition(lambda self: self.sessions)
     @rule(node=NODES, data=st.data())
-    def refresh(self, node: int, data: st.DataObject) -> None:
-        session = self.sessions[data.draw(st.sampled_from(sorted(self.sessions)))]
+    def refresh_one(self, node: int, data: st.DataObject) -> None:
+        self.refresh(node, self.sessions[data.draw(st.sampled_from(sorted(self.sessions)))])
+
+    def refresh(self, node: int, session: Session) -> None:
         text = self.refresh_text(session)
         successor = self.run(self.nodes[node].sessions.refresh(text, Form.REFRESH)).session
         self.sessions[session.id] = successor
@@ -132,6 +140,14 @@ class Rotations(RuleBasedStateMachine):
     def rotate(self, kind: KeyKind, often: int) -> None:
         for _ in range(often):
             self.run(self.nodes[0].rotating.rotate(DEFAULT_PROJECT, kind, by="test"))
+
+    @rule(kind=st.sampled_from(KeyKind))
+    def use_what_was_rotated_before_the_other_node_hears_of_it(self, kind: KeyKind) -> None:
+        self.rotate(kind, 1)
+        for session in list(self.sessions.values()):
+            self.refresh(0, session)
+        self.sign_in(0)
+        self.keep_a_token(0)
 
     @rule(seconds=st.sampled_from([1, 9, MINUTE, 5 * MINUTE, HOUR, 2 * HOUR, DAY, 10 * DAY, 31 * DAY]))
     def time_passes(self, seconds: int) -> None:
@@ -205,5 +221,5 @@ class Rotations(RuleBasedStateMachine):
                         self.run(node.sessions.verify(forged))
 
 
-Rotations.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+Rotations.TestCase.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
 TestRotations = Rotations.TestCase
