@@ -8,6 +8,7 @@ import sys
 from sessiond.domain.errors import Misconfigured, StateConflict
 
 _LONGEST_LINE = 4096
+_LONGEST_TOKEN = 16 * 1024
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -20,6 +21,13 @@ def confirm(question: str, *, yes: bool) -> None:
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise StateConflict("not_confirmed", "Nothing was changed.")
+
+
+def read_token() -> str:
+    """Return what is to be explained: the first line of standard input, or what was typed on the terminal, unseen."""
+    if sys.stdin.isatty():
+        return getpass.getpass("Token: ").strip()
+    return sys.stdin.readline(_LONGEST_TOKEN).strip()
 
 
 def read_pin(*, from_stdin: bool) -> str:

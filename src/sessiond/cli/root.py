@@ -16,6 +16,7 @@ VERBS = {
     "users": "People who sign in with a name and a PIN.",
     "sessions": "Sessions: list, show and revoke them.",
     "subjects": "Subjects: list, search and erase them.",
+    "explain": "What a token is, and why it passes or not.",
     "server-keys": "Server keys: what applications present.",
     "master-token": "The operator's master token.",
     "projects": "Projects: tenants that never see each other.",

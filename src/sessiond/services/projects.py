@@ -140,10 +140,14 @@ class ServerKeys:
 
     async def find(self, text: str) -> ServerKey | None:
         """Return the live server key of this text, or None."""
+        key = await self.known(text)
+        return None if key is None or key.revoked_at is not None else key
+
+    async def known(self, text: str) -> ServerKey | None:
+        """Return the server key of this text, revoked or not, or None."""
         digest = self._keys.lookup(Purpose.LOOKUP_SERVER_KEY, text)
         record = await self._store.get(server_key_key(digest))
-        live = isinstance(record, ServerKey) and record.revoked_at is None
-        return record if live and isinstance(record, ServerKey) else None
+        return record if isinstance(record, ServerKey) else None
 
     async def list_all(self, project: ProjectId) -> Sequence[ServerKey]:
         """Return the project's server keys, newest first, revoked ones included."""
