@@ -129,7 +129,7 @@ def test_what_is_no_devices_live_session_is_not_linked(http: httpx.Client, serve
     live = shown(http, opened(http, a_device()))
     body = {"subject": a_user()}
 
-    assert_problem(link(http, server, ordinary["session"]["id"], body), 409, "not_a_device_session")
+    assert_problem(link(http, server, ordinary["session"]["id"], body), 409, "not_anonymous")
     assert_problem(link(http, server, ended["id"], body), 409, "session_ended")
     assert_problem(link(http, server, live["id"], {"subject": "operator"}), 409, "not_a_user")
     assert_problem(link(http, server, live["id"], {"subject": ended["subject"]}), 409, "not_a_user")
@@ -183,3 +183,67 @@ def test_another_projects_device_is_unknown(http: httpx.Client, server: ServerPr
     answer = http.post(f"/v1/sessions/{device['id']}/link", headers=operator, json={"subject": "alice"})
 
     assert_problem(answer, 404, "session_unknown")
+
+
+def anonymous(http: httpx.Client, server: ServerProcess, **members: object) -> dict[str, Any]:
+    """Return a create's answer for a subject that nobody knows by name."""
+    made = http.post("/v1/subjects", headers=server.authorization, json={"anonymous": True}).json()
+    order = {"subject": made["subject"]["id"]} | members
+    body: dict[str, Any] = http.post("/v1/sessions", headers=server.authorization, json=order).json()
+    return body
+
+
+def test_an_anonymous_session_goes_on_as_the_user_with_new_tokens(
+    http: httpx.Client, server: ServerProcess
+) -> None:
+    former, user = anonymous(http, server, metadata={"cart": 7}), a_user()
+
+    body = linked(http, server, former["session"]["id"], user)
+    again = linked(http, server, former["session"]["id"], user)
+
+    assert (body["session"]["subject"], body["session"]["metadata"]) == (user, {"cart": 7})
+    assert body["linked_from"] == former["session"]["subject"]
+    assert again["refresh_token"] == body["refresh_token"]
+    assert shown(http, body["access_token"])["id"] == body["session"]["id"]
+    assert_problem(session_of(http, former["access_token"]), 401, "session_revoked")
+
+
+def test_no_tokens_are_told_once_they_were_refreshed(http: httpx.Client, server: ServerProcess) -> None:
+    former, user = anonymous(http, server), a_user()
+    body = linked(http, server, former["session"]["id"], user)
+    refreshed = http.post("/v1/session/refresh", json={"refresh_token": body["refresh_token"]})
+    assert refreshed.status_code == 200, refreshed.text
+
+    again = linked(http, server, former["session"]["id"], user)
+
+    assert again["session"]["id"] == body["session"]["id"]
+    assert set(again) == {"session", "linked_from"}
+
+
+def test_an_anonymous_browser_gets_a_new_cookie(http: httpx.Client, server: ServerProcess) -> None:
+    former = anonymous(http, server, delivery="cookie")
+    http.cookies.clear()
+
+    answer = link(http, server, former["session"]["id"], {"subject": a_user()})
+
+    assert set(answer.json()) == {"session", "linked_from"}
+    assert http.get("/v1/session").json()["session"]["id"] == answer.json()["session"]["id"]
+
+
+def test_who_signed_up_anonymously_at_stack_goes_on_there(http: httpx.Client, server: ServerProcess) -> None:
+    stack = server.authorization | {"x-stack-access-type": "server"}
+    former = http.post("/auth/anonymous/sign-up", headers=stack).json()
+    anyone = {"x-stack-allow-anonymous-user": "true"}
+    session = http.get(
+        "/v1/session", headers={"Authorization": f"Bearer {former['access_token']}"} | anyone
+    ).json()["session"]
+
+    body = linked(http, server, session["id"], a_user())
+
+    assert set(body) == {"session", "linked_from", "refresh_token"}
+    renewed = http.post(
+        "/auth/sessions/current/refresh",
+        headers=stack | {"x-stack-refresh-token": body["refresh_token"]},
+    )
+    assert renewed.status_code == 200, renewed.text
+    assert shown(http, renewed.json()["access_token"])["subject"] == body["session"]["subject"]

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
+from datetime import timedelta
 
+import msgspec
 import pytest
 
 from sessiond.domain.callers import PUBLIC, ServerCaller
 from sessiond.domain.errors import Forbidden, NotFound, StateConflict, Unauthenticated, Unavailable
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, SessionId, SubjectId, id_text
-from sessiond.domain.sessions import Client, Session, SessionKind
-from sessiond.domain.subjects import OPERATOR
+from sessiond.domain.sessions import Actor, Client, Session, SessionKind
+from sessiond.domain.subjects import OPERATOR, SubjectKind
+from sessiond.services.orders import Order
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.memory import open_store
 from tests.crashing import Crashing
@@ -29,6 +33,25 @@ async def opened(deployment: TestDeployment, identifier: str = DEVICE) -> Sessio
 
 async def linked(deployment: TestDeployment, session: Session, user: SubjectId = ALICE) -> Session:
     return await deployment.services.linking.link(APP, session.id, user)
+
+
+async def anonymous(deployment: TestDeployment, **members: object) -> Session:
+    """Return a session of a subject that nobody knows by name."""
+    order = Order(
+        project=DEFAULT_PROJECT,
+        subject=deployment.services.subjects.mint_id(),
+        session_kind=SessionKind.TOKENS,
+        by="test",
+        client=HOME,
+        create=SubjectKind.USER,
+        anonymous=True,
+        rotates=True,
+        idle_timeout=timedelta(hours=1),
+        absolute_timeout=timedelta(days=2),
+        acr="urn:example:low",
+        metadata={"cart": 7},
+    )
+    return (await deployment.services.issuing.issue(msgspec.structs.replace(order, **members))).session
 
 
 async def live(deployment: TestDeployment, subject: SubjectId) -> Sequence[SessionId]:
@@ -200,11 +223,13 @@ async def test_an_ended_device_session_is_not_linked(deployment: TestDeployment)
     assert await live(deployment, ALICE) == []
 
 
-async def test_only_a_devices_session_is_linked(deployment: TestDeployment) -> None:
+async def test_only_a_session_of_somebody_unknown_is_linked(deployment: TestDeployment) -> None:
     session = await deployment.issue(BOB)
+    acted = await anonymous(deployment, actor=Actor(name="sue", reason="ticket"))
 
-    with pytest.raises(StateConflict, match="not_a_device_session"):
-        await linked(deployment, session)
+    for each in (session, acted):
+        with pytest.raises(StateConflict, match="not_anonymous"):
+            await linked(deployment, each)
     with pytest.raises(NotFound, match="session_unknown"):
         await deployment.services.linking.link(APP, SessionId(bytes(16)), ALICE)
 
@@ -253,3 +278,66 @@ async def test_the_devices_former_token_is_dead_at_once(deployment: TestDeployme
 
     with pytest.raises(Unauthenticated, match="session_revoked"):
         await deployment.services.sessions.verify(token.reveal())
+
+
+async def test_an_anonymous_session_goes_on_as_the_users_and_as_it_was(deployment: TestDeployment) -> None:
+    former = await anonymous(deployment)
+    other = await anonymous(deployment, subject=former.subject)
+
+    session = await linked(deployment, former)
+
+    assert (session.subject, session.linked_from, session.session_kind) == (
+        ALICE,
+        former.subject,
+        SessionKind.TOKENS,
+    )
+    for member in (
+        "client",
+        "acr",
+        "authenticated_at",
+        "metadata",
+        "idle_timeout_ms",
+        "expires_at",
+        "rotates",
+    ):
+        assert getattr(session, member) == getattr(former, member), member
+    assert await live(deployment, former.subject) == []
+    assert (
+        await deployment.services.sessions.get(DEFAULT_PROJECT, other.id)
+    ).session.revoked_reason == "linked"
+
+
+async def test_an_anonymous_session_is_linked_once(deployment: TestDeployment) -> None:
+    former = await anonymous(deployment)
+    session = await linked(deployment, former)
+
+    assert (await linked(deployment, former)).id == session.id
+    for presented in (former, session):
+        with pytest.raises(StateConflict, match="linked_to_another"):
+            await linked(deployment, presented, BOB)
+    await deployment.services.sessions.revoke(session, reason="revoked", by="test")
+    with pytest.raises(StateConflict, match="session_ended"):
+        await linked(deployment, former)
+
+
+@pytest.mark.parametrize("crash_at", range(4))
+async def test_the_link_of_an_anonymous_session_is_completed_after_a_crash(crash_at: int) -> None:
+    store = Crashing(await open_store("memory://", role=Role.SERVER))
+    deployment = await TestDeployment.born(store=store)
+    former = await anonymous(deployment)
+    store.arm(crash_at)
+    with contextlib.suppress(Unavailable):
+        await linked(deployment, former)
+
+    session = await linked(deployment, former)
+
+    assert await live(deployment, ALICE) == [session.id]
+    assert await live(deployment, former.subject) == []
+
+
+async def test_nothing_is_linked_to_somebody_who_is_anonymous_too(deployment: TestDeployment) -> None:
+    former, other = await anonymous(deployment), await anonymous(deployment)
+
+    for user in (other.subject, former.subject):
+        with pytest.raises(StateConflict, match="not_a_user"):
+            await linked(deployment, former, user)

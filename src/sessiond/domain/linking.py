@@ -1,7 +1,7 @@
-"""Linking: a device's session is continued as a session of a user, until that one ends.
+"""Linking: the session of a device, or of an anonymous subject, is continued as a session of a user.
 
-The identifier of a device is no secret. So it opens what a server key linked it to, that one session, and never a new
-one of the user.
+The identifier of a device is no secret. So it opens what a server key linked it to, that one session, until that ends,
+and never a new one of the user. An anonymous subject has nothing to come back with: its client gets new tokens.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from sessiond.domain.instants import Instant
 from sessiond.domain.sessions import Session, SessionKind, Standing
 from sessiond.domain.subjects import Subject, SubjectKind
 
-NOT_A_DEVICES = StateConflict("not_a_device_session", "Only a device's session can be linked.")
-NOT_A_USER = StateConflict("not_a_user", "A device can be linked to a user only.")
-LINKED_TO_ANOTHER = StateConflict("linked_to_another", "The device is linked to another user already.")
-DEVICE_SESSION_ENDED = StateConflict("session_ended", "The session has ended; it cannot be linked any more.")
+NOT_ANONYMOUS = StateConflict(
+    "not_anonymous", "Only the session of a device or of an anonymous subject can be linked."
+)
+NOT_A_USER = StateConflict("not_a_user", "Sessions are linked to users who are not anonymous.")
+LINKED_TO_ANOTHER = StateConflict("linked_to_another", "It is linked to another user already.")
+LINKED_SESSION_ENDED = StateConflict("session_ended", "The session has ended; it cannot be linked any more.")
 
 
 def continued(device: Subject, linked: Standing | None, now: Instant) -> Session | None:
@@ -33,27 +35,35 @@ def already_linked(
 ) -> Session | None:
     """Return the session of *user* that the presented one was linked to before; None: it is to be linked now.
 
-    *linked* is the session that the presented one's device names. Raises `StateConflict`: `not_a_device_session`,
+    *linked* is the session that the presented one's subject names. Raises `StateConflict`: `not_anonymous`,
     `linked_to_another`, `session_ended`.
     """
     session, subject = presented.session, presented.subject
-    if session.session_kind is not SessionKind.DEVICE:
-        raise NOT_A_DEVICES
+    if not _linkable(session, subject):
+        raise NOT_ANONYMOUS
     ended = ending(presented, now) is not None
     if session.linked_from is not None:
         found = None if ended else session
     else:
         found = None if subject is None else continued(subject, linked, now)
     if found is None and (ended or session.linked_from is not None):
-        raise DEVICE_SESSION_ENDED
+        raise LINKED_SESSION_ENDED
     if found is not None and found.subject != user:
         raise LINKED_TO_ANOTHER
     return found
 
 
+def _linkable(session: Session, subject: Subject | None) -> bool:
+    """Tell whether the session is a device's, an anonymous subject's, or what one of these was linked to."""
+    if session.actor is not None:
+        return False
+    anonymous = subject is not None and subject.anonymous
+    return anonymous or session.session_kind is SessionKind.DEVICE or session.linked_from is not None
+
+
 def check_user(user: Subject | None) -> None:
-    """Raise `StateConflict` (`not_a_user`) unless *user* is one, or nobody yet."""
-    if user is not None and user.subject_kind is not SubjectKind.USER:
+    """Raise `StateConflict` (`not_a_user`) unless *user* is one that is known to somebody, or nobody yet."""
+    if user is not None and (user.subject_kind is not SubjectKind.USER or user.anonymous):
         raise NOT_A_USER
 
 

@@ -1,10 +1,14 @@
-"""Linking a device's session to a user: the user's session is opened, the device remembers it, its own is ended.
+"""Linking a session to a user: the user's session is opened, the former subject remembers it, its own are ended.
 
 The three are changes of their own, in two partitions. Each may be the last before a crash: the same call again finds
-what is done and does the rest, and until the device remembers, nobody has a token of what was opened.
+what is done and does the rest, and until the former subject remembers, nobody has a token of what was opened.
 """
 
 from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
 
 from sessiond.domain.callers import OperatorCaller, ServerCaller
 from sessiond.domain.devices import LOWEST_ASSURANCE
@@ -12,7 +16,7 @@ from sessiond.domain.errors import StateConflict
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import ProjectId, SessionId, SubjectId
 from sessiond.domain.linking import (
-    DEVICE_SESSION_ENDED,
+    LINKED_SESSION_ENDED,
     NOT_A_USER,
     already_linked,
     check_user,
@@ -31,7 +35,7 @@ from sessiond.services.subjects import Subjects
 
 
 class Linking:
-    """Links devices to users."""
+    """Links devices and anonymous subjects to users."""
 
     def __init__(
         self,
@@ -60,10 +64,10 @@ class Linking:
     async def link(
         self, caller: ServerCaller | OperatorCaller, identifier: SessionId, user: SubjectId
     ) -> Session:
-        """Return the session of *user* that continues the device's, which is ended. Again returns the same.
+        """Return the session of *user* that continues the one with this id, which is ended with its subject's others.
 
-        An unknown user is created. Raises `NotFound` (`session_unknown`), `Forbidden` (`subject_disabled`),
-        `StateConflict` (`not_a_device_session`, `not_a_user`, `session_ended`, `linked_to_another`, and
+        Again returns the same. An unknown user is created. Raises `NotFound` (`session_unknown`), `Forbidden`
+        (`subject_disabled`), `StateConflict` (`not_anonymous`, `not_a_user`, `session_ended`, `linked_to_another`, and
         `session_limit_reached`).
         """
         if is_operator(caller.project, user):
@@ -75,7 +79,7 @@ class Linking:
             presented = await self._sessions.get(caller.project, identifier)
             device = presented.subject
             if device is None:
-                raise DEVICE_SESSION_ENDED
+                raise LINKED_SESSION_ENDED
             linked = await self._linked(device)
             found = already_linked(presented, linked, user, self._clock.now())
             if found is not None:
@@ -102,22 +106,24 @@ class Linking:
 
     async def _open(self, former: Session, user: SubjectId, by: str) -> Session:
         """Return the user's session that continues *former*, opened unless a call before has done so."""
-        issued = await self._issuing.issue(
-            Order(
-                project=former.project,
-                subject=user,
-                session_kind=SessionKind.DEVICE,
-                by=by,
-                client=former.client,
-                create=SubjectKind.USER,
-                absolute_timeout=self._rules.session_ttl,
-                ceiling=self._rules.session_ttl,
-                acr=LOWEST_ASSURANCE,
-                linked_from=former.subject,
-                find_existing=lambda session: session.linked_from == former.subject,
-            )
+        order = Order(
+            project=former.project,
+            subject=user,
+            session_kind=former.session_kind,
+            by=by,
+            client=former.client,
+            create=SubjectKind.USER,
+            linked_from=former.subject,
+            find_existing=lambda session: session.linked_from == former.subject,
         )
-        return issued.session
+        device = former.session_kind is SessionKind.DEVICE
+        order = self._as_device(order) if device else _as_it_was(order, former)
+        return (await self._issuing.issue(order)).session
+
+    def _as_device(self, order: Order) -> Order:
+        """Return the order of a session that an identifier gets, which is no secret."""
+        ttl = self._rules.session_ttl
+        return msgspec.structs.replace(order, absolute_timeout=ttl, ceiling=ttl, acr=LOWEST_ASSURANCE)
 
     async def _remember(self, device: Subject, former: Session, opened: Session, by: str) -> None:
         """Write the link into the device's record, or raise `Conflict` if somebody changed it meanwhile."""
@@ -143,3 +149,20 @@ class Linking:
     async def _end_former(self, project: ProjectId, device: SubjectId, by: str) -> None:
         for former in await self._sessions.list_live(project, device):
             await self._sessions.revoke(former, reason="linked", by=by)
+
+
+def _as_it_was(order: Order, former: Session) -> Order:
+    """Return the order of a session that is to *former* as it was, but for its subject: to link is not to sign in."""
+    idle = former.idle_timeout_ms
+    return msgspec.structs.replace(
+        order,
+        access_format=former.access_format,
+        rotates=former.rotates,
+        absolute_timeout=timedelta(milliseconds=former.expires_at - former.created_at),
+        idle_timeout=None if idle is None else timedelta(milliseconds=idle),
+        acr=former.acr,
+        amr=former.amr,
+        authenticated_at=former.authenticated_at,
+        metadata=former.metadata,
+        browser=former.browser,
+    )

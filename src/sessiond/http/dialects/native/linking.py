@@ -1,4 +1,4 @@
-"""Linking a device's session to a user."""
+"""Linking the session of a device, or of an anonymous subject, to a user."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from sessiond.crypto.tokens import TokenKind
 from sessiond.domain.errors import Forbidden, InvalidRequest, StateConflict
-from sessiond.domain.linking import DEVICE_SESSION_ENDED, LINKED_TO_ANOTHER, NOT_A_DEVICES, NOT_A_USER
+from sessiond.domain.linking import LINKED_SESSION_ENDED, LINKED_TO_ANOTHER, NOT_A_USER, NOT_ANONYMOUS
+from sessiond.domain.sessions import SessionKind
 from sessiond.http.answer import Answer
 from sessiond.http.credentials import Credentials
 from sessiond.http.dialects.native.listed import session_id
 from sessiond.http.dialects.native.sessions import manager, subject_id
-from sessiond.http.dialects.native.shapes import SessionView, view
+from sessiond.http.dialects.native.shapes import CreatedAnswer, view
+from sessiond.http.dialects.native.token_answers import cookie_name, session_cookie, tokens_of
 from sessiond.http.endpoint import Endpoint
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
@@ -27,15 +30,17 @@ _SAMPLE_LIMIT = StateConflict("session_limit_reached", "The subject already has 
 
 
 class LinkSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """To whom the device is linked."""
+    """To whom it is linked."""
 
     subject: Annotated[str, Meta(description="The user: 1 to 256 bytes.", min_length=1)]
 
 
-class LinkAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The user's session that continues the device's. `linked_from` is the device."""
+class LinkAnswer(CreatedAnswer, frozen=True, kw_only=True, omit_defaults=True):
+    """The user's session that continues the one of `linked_from`, with its first tokens where its client needs them.
 
-    session: SessionView
+    A device gets its own by its identifier, and of Stack's the refresh token is enough.
+    """
+
     linked_from: str | None
 
 
@@ -53,20 +58,22 @@ class DeviceLinks:
                 "POST",
                 "/v1/sessions/{id}/link",
                 self.link,
-                summary="Link a device's session to a user",
-                description="Opens a session of the user, which the device gets from then on, and ends the device's.",
+                summary="Link the session of a device or an anonymous subject to a user",
+                description="Opens a session of the user in its place, and ends all of the device's or anonymous "
+                "subject's. A device gets the new one by its identifier; for others the answer has its tokens, or sets "
+                "its cookie, until they were refreshed.",
                 tags=("sessions",),
                 credential=self._credentials.server_key,
-                params={"id": "The device session's id."},
+                params={"id": "The session's id."},
                 request=LinkSession,
                 answers={200: LinkAnswer},
                 refusals=(
                     _SAMPLE_SUBJECT,
                     _SAMPLE_DISABLED,
                     SESSION_UNKNOWN,
-                    NOT_A_DEVICES,
+                    NOT_ANONYMOUS,
                     NOT_A_USER,
-                    DEVICE_SESSION_ENDED,
+                    LINKED_SESSION_ENDED,
                     LINKED_TO_ANOTHER,
                     _SAMPLE_LIMIT,
                 ),
@@ -75,6 +82,25 @@ class DeviceLinks:
 
     async def link(self, request: Request) -> Answer:
         """Link; again is no error."""
-        user = subject_id(request.body_as(LinkSession).subject)
-        session = await self._services.linking.link(manager(request), session_id(request.params["id"]), user)
-        return Answer(200, LinkAnswer(session=view(session), linked_from=session.linked_from))
+        user, caller = subject_id(request.body_as(LinkSession).subject), manager(request)
+        presented = await self._services.sessions.get(caller.project, session_id(request.params["id"]))
+        if presented.session.session_kind is SessionKind.BROWSER:
+            cookie_name(request)
+        session = await self._services.linking.link(caller, presented.session.id, user)
+        shown = LinkAnswer(session=view(session), linked_from=session.linked_from)
+        if session.generation:
+            return Answer(200, shown)
+        match session.session_kind:
+            case SessionKind.TOKENS:
+                policy = self._services.sessions.policy_of(presented)
+                tokens = tokens_of(self._services, session, policy, now=request.now)
+                return Answer(200, msgspec.structs.replace(shown, **msgspec.structs.asdict(tokens)))
+            case SessionKind.BROWSER:
+                return Answer(200, shown, cookies=(session_cookie(self._services, request, session),))
+            case SessionKind.STACK:
+                text = self._services.tokens.opaque(
+                    TokenKind.STACK_REFRESH, session, expires_at=session.expires_at
+                )
+                return Answer(200, msgspec.structs.replace(shown, refresh_token=text))
+            case _:
+                return Answer(200, shown)
