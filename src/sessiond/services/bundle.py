@@ -11,6 +11,7 @@ from sessiond.services.credentials import Credentials
 from sessiond.services.devices import Devices
 from sessiond.services.erasing import Erasing
 from sessiond.services.exchanging import Exchanging
+from sessiond.services.explaining import Explaining
 from sessiond.services.exports import Exports
 from sessiond.services.impersonating import Impersonating
 from sessiond.services.introspecting import Introspecting
@@ -143,6 +144,14 @@ class Services:
             rules=rules.device,
         )
         self.timelines = Timelines(store, clock)
+        self.explaining = Explaining(
+            store,
+            keys,
+            sessions=self.sessions,
+            server_keys=self.server_keys,
+            credentials=self.credentials,
+            timelines=self.timelines,
+        )
         self.rate_limits = RateLimits(
             store, keys, clock, observer, tokens=self.tokens, contention=contention, rules=rules.limits
         )
