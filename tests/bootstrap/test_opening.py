@@ -292,6 +292,7 @@ async def test_a_command_cannot_reach_memory(machine: Machine) -> None:
     ("url", "shown"),
     [
         ("postgresql://user:secret@host/db", "postgresql://user:…@host/db"),
+        ("postgresql://user:se/c@ret@host/db?namespace=a@b", "postgresql://user:…@host/db?namespace=a@b"),
         ("redis://:secret@host:6379/0", "redis://:…@host:6379/0"),
         ("sqlite:////var/lib/sessiond.db", "sqlite:////var/lib/sessiond.db"),
     ],

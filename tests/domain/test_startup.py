@@ -44,6 +44,15 @@ def test_a_database_with_another_epoch_than_the_witness_is_another_history() -> 
     assert decide(found(NOW, witnessed(epoch=8, newest_event=1))) is Start.OTHER_EPOCH
 
 
+def test_another_epoch_that_a_recovery_by_another_node_explains_is_ordinary() -> None:
+    behind = witnessed(epoch=8, newest_event=1)
+    explained = msgspec.structs.replace(found(NOW, behind), recovered=True)
+    lacking = msgspec.structs.replace(found(NOW, witnessed(epoch=8, newest_event=101)), recovered=True)
+
+    assert decide(explained) is Start.ORDINARY
+    assert decide(lacking) is Start.BEHIND
+
+
 def test_a_database_of_another_epoch_and_with_fewer_events_is_behind() -> None:
     assert decide(found(NOW, witnessed(epoch=8, newest_event=101))) is Start.BEHIND
 

@@ -23,19 +23,21 @@ from sessiond.config.secret_files import (
 )
 from sessiond.config.secrets import KEY_BYTES, GivenSecret, decode_key, encode_key
 from sessiond.config.settings import Settings
+from sessiond.crypto.purposes import Purpose
 from sessiond.crypto.ring import KeyRing
 from sessiond.crypto.secrets import Secret, SecretKind, mint_secret
 from sessiond.domain.errors import Misconfigured
+from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.domain.projects import Deployment
 from sessiond.domain.startup import Found, Start, Witness, decide, require_startable
 from sessiond.services.bundle import Services
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Store
-from sessiond.services.recovery import Birth, find_deployment, make_deployment
+from sessiond.services.recovery import Birth, find_deployment, make_deployment, recovered_since
 from sessiond.storage.engine import Role
 from sessiond.storage.open import open_store
 
-_PASSWORD = re.compile(r"(://[^/@:]*):[^/@]*@")
+_PASSWORD = re.compile(r"(://[^/@:]*):[^?]*@")
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,7 +119,11 @@ async def _decide(
             install_id=deployment.install_id, epoch=deployment.epoch, newest_event=await store.newest_event()
         )
     opening = [key for key in keys if deployment is not None and _opens(deployment, key)]
-    start = decide(Found(recorded=recorded, witness=witness, has_key=bool(keys), opens=bool(opening)))
+    found = Found(recorded=recorded, witness=witness, has_key=bool(keys), opens=bool(opening))
+    start = decide(found)
+    if start is Start.OTHER_EPOCH and witness is not None:
+        recovered = await recovered_since(store, witness.newest_event)
+        start = decide(msgspec.structs.replace(found, recovered=recovered))
     require_startable(
         start, database=without_password(settings.database_url), secrets=str(settings.secrets_directory)
     )
@@ -146,7 +152,9 @@ async def _assemble(
     if start is Start.FIRST:
         birth = _prepare_birth(loaded, files, key, entropy)
         key = birth.wrapping_key
-        deployment: Deployment | None = await make_deployment(store, clock, entropy, birth)
+        made = await make_deployment(store, clock, entropy, birth)
+        _require_born(made, loaded, files, birth)
+        deployment: Deployment | None = made
     else:
         deployment = await find_deployment(store)
     if deployment is None or key is None:
@@ -195,6 +203,28 @@ def _prepare_birth(loaded: Loaded, files: SecretFiles, key: bytes | None, entrop
         server_key=given_or_made(secrets.server_key, SERVER_KEY_NAME, SecretKind.SERVER_KEY),
         seeded=secrets.server_key is not None,
         master_token=given_or_made(secrets.master_token, MASTER_TOKEN_NAME, SecretKind.MASTER_TOKEN),
+    )
+
+
+def _require_born(deployment: Deployment, loaded: Loaded, files: SecretFiles, birth: Birth) -> None:
+    """Raise `Misconfigured` when another node made the installation meanwhile, with secrets that are not ours.
+
+    The server key and the master token that this one made open nothing, and nobody shall find them.
+    """
+    if _opens(deployment, birth.wrapping_key):
+        ring = KeyRing.unseal(deployment.ring, birth.wrapping_key, deployment.install_id)
+        ours = ring.lookup(Purpose.LOOKUP_MASTER_TOKEN, DEFAULT_PROJECT, birth.master_token.reveal())
+        if ours == deployment.master_digest:
+            return
+    for given, name in (
+        (loaded.secrets.server_key, SERVER_KEY_NAME),
+        (loaded.secrets.master_token, MASTER_TOKEN_NAME),
+    ):
+        if given is None:
+            files.discard(name)
+    raise Misconfigured(
+        "Another node made this installation at the same moment, and its server key and master token count: give "
+        "this one the same wrapping key (SESSIOND_KEY), and start it again"
     )
 
 

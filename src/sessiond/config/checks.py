@@ -28,8 +28,8 @@ def check_settings(settings: Settings) -> None:
 def _check_workers(settings: Settings) -> None:
     if settings.workers > 1:
         raise Misconfigured(
-            f"workers must be 1, not {settings.workers}: SQLite is served by one process, and no engine "
-            "that several can share is available yet"
+            f"workers must be 1, not {settings.workers}: a server is one process; start another on the same "
+            "PostgreSQL or Redis database for more"
         )
 
 

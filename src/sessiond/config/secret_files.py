@@ -84,6 +84,10 @@ class SecretFiles:
             self._sync_directory()
         return secret
 
+    def discard(self, name: str) -> None:
+        """Remove the file *name*, whose secret opens nothing."""
+        self.path(name).unlink(missing_ok=True)
+
     def promote_key(self, *, former: str) -> Path | None:
         """Put the next wrapping key in the place of the present one, durably; where it is there already, do nothing.
 

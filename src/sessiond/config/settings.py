@@ -66,10 +66,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     database: Annotated[
         str | None,
         Described(
-            text="The database's URL: sqlite:///path or memory://. Default: sessiond.db in the data directory."
+            text="The database's URL: sqlite:///path, postgresql://…, redis://…, redis+cluster://… or memory://. "
+            "Default: sessiond.db in the data directory."
         ),
     ] = None
-    workers: Annotated[int, Described(text="How many processes serve; SQLite is served by one.", least=1)] = 1
+    workers: Annotated[int, Described(text="How many processes serve: one.", least=1)] = 1
     secrets_dir: Annotated[
         Path | None,
         Described(text="Where keys and first secrets lie. Default: secrets in the data directory."),

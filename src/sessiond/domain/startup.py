@@ -26,13 +26,15 @@ class Witness(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What a start finds. *recorded* is None for a database without a deployment record, else what it says.
 
-    *has_key* tells whether there is a wrapping key, *opens* whether it opens the ring of *recorded*.
+    *has_key* tells whether there is a wrapping key, *opens* whether it opens the ring of *recorded*. *recovered* tells
+    whether the database has an event of a recovery after what the witness saw, which explains another epoch.
     """
 
     recorded: Witness | None
     witness: Witness | None
     has_key: bool
     opens: bool = False
+    recovered: bool = False
 
 
 class Start(enum.Enum):
@@ -65,13 +67,13 @@ def decide(found: Found) -> Start:
         return Start.KEY_MISSING
     if not found.opens:
         return Start.KEY_WRONG
-    return Start.UNWITNESSED if witness is None else _compared(recorded, witness)
+    return Start.UNWITNESSED if witness is None else _compared(recorded, witness, recovered=found.recovered)
 
 
-def _compared(recorded: Witness, witness: Witness) -> Start:
+def _compared(recorded: Witness, witness: Witness, *, recovered: bool) -> Start:
     if recorded.newest_event < witness.newest_event:
         return Start.BEHIND
-    return Start.ORDINARY if recorded.epoch == witness.epoch else Start.OTHER_EPOCH
+    return Start.ORDINARY if recorded.epoch == witness.epoch or recovered else Start.OTHER_EPOCH
 
 
 def require_startable(start: Start, *, database: str, secrets: str) -> None:

@@ -31,6 +31,7 @@ from sessiond.services.projects import Projects, ServerKeys
 
 DEFAULT_PROJECT_NAME = "default"
 SEEDED_KEY_NAME = "seeded"
+_EVENTS_AT_ONCE = 500
 FIRST_KEY_NAME = "first"
 
 
@@ -53,6 +54,17 @@ async def find_deployment(store: Store) -> Deployment | None:
     """Return the deployment's control record, or None in a database that was never used."""
     record = await store.get(deployment_key())
     return record if isinstance(record, Deployment) else None
+
+
+async def recovered_since(store: Store, sequence: int) -> bool:
+    """Tell whether an event above *sequence* tells of a recovery, as another node's may."""
+    while page := await store.events(
+        after=sequence, limit=_EVENTS_AT_ONCE, project=DEFAULT_PROJECT, partition=CONTROL_PARTITION
+    ):
+        if any(event.type is EventType.DEPLOYMENT_RECOVERED for _, event in page):
+            return True
+        sequence = page[-1][0]
+    return False
 
 
 async def make_deployment(store: Store, clock: Clock, entropy: Entropy, birth: Birth) -> Deployment:
