@@ -448,6 +448,37 @@ def test_a_retried_sign_in_gets_the_same_session_beside_the_same_accounts(
     assert browser.accounts() == [(bob, True), (alice, False)]
 
 
+def test_who_stops_impersonating_goes_back_to_their_own_account(browser: Browser) -> None:
+    support, alice = a_subject(), a_subject()
+    browser.sign_in(alice)
+    browser.cookie = ""
+    own = session_of(browser.sign_in(support))
+    browser.sign_in(alice, actor={"session": own}, reason="cannot see her invoices")
+    acting = browser.cookie
+    assert browser.accounts() == [(alice, True), (support, False)]
+
+    answer = browser.switch(own)
+
+    assert (answer.status_code, answer.json()["session"]["actor"]) == (200, None)
+    assert browser.accounts() == [(support, True)]
+    assert not is_live(browser, acting)
+
+
+def test_an_account_that_stepped_up_stays_among_the_browsers(browser: Browser, server: ServerProcess) -> None:
+    alice, bob = a_subject(), a_subject()
+    browser.sign_in(alice)
+    former = session_of(browser.sign_in(bob))
+    path = f"/v1/sessions/{former}/authenticate"
+
+    answer = browser.ask("POST", path, headers=server.authorization, json={"acr": "gold"})
+
+    assert answer.status_code == 201, answer.text
+    assert browser.accounts() == [(bob, True), (alice, False)]
+    (_, other) = browser.ask("GET", "/v1/session/accounts").json()["items"]
+    browser.switch(other["session"])
+    assert browser.accounts() == [(alice, True), (bob, False)]
+
+
 def test_no_list_tells_a_subject_who_else_uses_its_browser(browser: Browser, server: ServerProcess) -> None:
     alice, bob = a_subject(), a_subject()
     first = session_of(browser.sign_in(alice))
