@@ -131,7 +131,7 @@ def test_a_custom_policy_with_a_justification_goes_beyond_nist() -> None:
         ("HOST", "127.0.0.1/8", "must be an address or a name"),
         ("DATABASE", "sessiond.db", "must be a URL"),
         ("DATABASE", "oracle://db", "names no known engine"),
-        ("WORKERS", "2", "SQLite is served by one process"),
+        ("WORKERS", "2", "a server is one process"),
         ("WORKERS", "0", "must be at least 1"),
         ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),
         ("PIN_ACCESS_TOKEN_LIFETIME", "2h", "1s to 1h"),
