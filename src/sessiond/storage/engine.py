@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from sessiond.domain.errors import Unavailable
 from sessiond.services.ports import Change, Store
@@ -26,6 +30,25 @@ class EngineModule(Protocol):
 
         Raises `Misconfigured`, in one sentence, when the URL or what lies there cannot be used.
         """
+        ...
+
+
+class Replaced(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the database lies, and the directory in which the former one is kept (None: there was none)."""
+
+    database: Path
+    kept: Path | None
+
+
+class CopyingEngine(Protocol):
+    """What an engine offers whose database is a file of this machine."""
+
+    def copy_store(self, url: str, target: Path) -> None:
+        """Write the database at *url*, as it is at one instant, to the new file *target*."""
+        ...
+
+    def replace_store(self, url: str, write: Callable[[Path], None], *, aside: str) -> Replaced:
+        """Put what *write* makes of a new file in the place of the database at *url*; what was there goes *aside*."""
         ...
 
 

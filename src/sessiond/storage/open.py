@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from types import ModuleType
 from typing import cast
 
 from sessiond.domain.errors import Misconfigured
 from sessiond.services.ports import Store
 from sessiond.storage import engines
-from sessiond.storage.engine import EngineModule, Role
+from sessiond.storage.engine import CopyingEngine, EngineModule, Role
 
 
 def known_engines() -> list[str]:
@@ -22,10 +23,24 @@ async def open_store(url: str, *, role: Role, cache_records: int = 100_000) -> S
 
     Raises `Misconfigured` when no engine has this scheme, or when the engine cannot use what lies there.
     """
+    module = cast("EngineModule", _module_of(url))
+    return await module.open_store(url, role=role, cache_records=cache_records)
+
+
+def copying_engine(url: str) -> CopyingEngine:
+    """Return the engine of *url*, or raise `Misconfigured` where its database is no file of this machine."""
+    module = _module_of(url)
+    if not hasattr(module, "copy_store"):
+        scheme = url.partition("://")[0]
+        raise Misconfigured(
+            f"a {scheme} database is backed up with its server's own tools: see docs/operations"
+        )
+    return cast("CopyingEngine", module)
+
+
+def _module_of(url: str) -> ModuleType:
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in known_engines():
         known = ", ".join(f"{name}://" for name in known_engines())
         raise Misconfigured(f"the database URL names no known engine; it must begin with one of {known}")
-    name = f"{engines.__name__}.{scheme.replace('+', '_')}"
-    module = cast("EngineModule", importlib.import_module(name))
-    return await module.open_store(url, role=role, cache_records=cache_records)
+    return importlib.import_module(f"{engines.__name__}.{scheme.replace('+', '_')}")

@@ -8,12 +8,15 @@ import contextlib
 from sessiond.services.ports import Store
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.sqlite import migrations
+from sessiond.storage.engines.sqlite.copies import copy_store, replace_store
 from sessiond.storage.engines.sqlite.database import DatabaseFile, opening, parse_url
 from sessiond.storage.engines.sqlite.engine import Connections, SqliteStore
 from sessiond.storage.engines.sqlite.lock import ServerLock
 from sessiond.storage.engines.sqlite.reads import Reads
 from sessiond.storage.engines.sqlite.trust import TrustedMemory
 from sessiond.storage.engines.sqlite.wal_index import WalIndex
+
+__all__ = ["copy_store", "open_store", "replace_store"]
 
 BUSY_SECONDS = 5.0
 BUSY_SECONDS_ON_THE_LOOP = 0.25

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from sessiond.crypto.archives import MAGIC, open_archive, seal_archive, sealed_under
+from sessiond.crypto.sealing import Unsealable
+
+KEY, SALT, FINGERPRINT = b"k" * 32, b"s" * 32, "0123456789ab"
+PIECE = 1 << 20
+HEAD = len(MAGIC) + 12 + 32
+
+
+def sealed(content: bytes, *, key: bytes = KEY, salt: bytes = SALT) -> bytes:
+    target = io.BytesIO()
+    seal_archive(io.BytesIO(content), target, key=key, fingerprint=FINGERPRINT, salt=salt)
+    return target.getvalue()
+
+
+def opened(archive: bytes, *, key: bytes = KEY) -> bytes:
+    target = io.BytesIO()
+    open_archive(io.BytesIO(archive), target, key=key)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("size", [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE])
+def test_what_is_sealed_opens_whatever_its_size(size: int) -> None:
+    content = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+
+    assert opened(sealed(content)) == content
+
+
+def test_an_archive_names_its_key_and_another_file_none() -> None:
+    assert sealed_under(io.BytesIO(sealed(b"content"))) == FINGERPRINT
+    assert sealed_under(io.BytesIO(b"SQLite format 3\0" + b"\0" * 100)) is None
+    assert sealed_under(io.BytesIO(b"")) is None
+
+
+def test_another_key_opens_nothing() -> None:
+    with pytest.raises(Unsealable):
+        opened(sealed(b"content"), key=b"K" * 32)
+
+
+@pytest.mark.parametrize("position", [0, len(MAGIC), HEAD - 1, HEAD, HEAD + 5, -1])
+def test_a_changed_byte_is_noticed(position: int) -> None:
+    archive = bytearray(sealed(b"content"))
+    archive[position] ^= 1
+
+    with pytest.raises(Unsealable):
+        opened(bytes(archive))
+
+
+@pytest.mark.parametrize("kept", [HEAD, HEAD + 1, HEAD + PIECE + 16, HEAD + 2 * (PIECE + 16), -1])
+def test_a_cut_is_noticed_also_between_two_pieces(kept: int) -> None:
+    archive = sealed(b"x" * 3 * PIECE)
+
+    with pytest.raises(Unsealable):
+        opened(archive[:kept])
+
+
+def test_pieces_that_were_swapped_or_repeated_are_noticed() -> None:
+    archive, size = sealed(b"a" * PIECE + b"b" * PIECE + b"c"), PIECE + 16
+    head, first, second, last = (
+        archive[:HEAD],
+        archive[HEAD:][:size],
+        archive[HEAD + size :][:size],
+        archive[-17:],
+    )
+
+    for pieces in (
+        (second, first, last),
+        (first, first, second, last),
+        (first, second, last, last),
+        (first, last),
+    ):
+        with pytest.raises(Unsealable):
+            opened(head + b"".join(pieces))
+
+
+def test_equal_contents_look_different_under_another_salt() -> None:
+    assert sealed(b"content")[HEAD:] != sealed(b"content", salt=b"t" * 32)[HEAD:]
