@@ -41,12 +41,15 @@ local function members(key, field, value)
     return 'x' .. prefix .. entry, 'o' .. prefix .. sub(value, head + 1, head + 2 + length) .. entry
 end
 
+-- Asked for before anything is written: what a script has written stays, should a later command of it be refused.
+local function read_clock()
+    if clock then return end
+    local time = call('TIME')
+    clock = time[1] * 1000000 + time[2]
+    given = tonumber(call('HGET', RECORDS, '#') or '0')
+end
+
 local function tell(event)
-    if not clock then
-        local time = call('TIME')
-        clock = time[1] * 1000000 + time[2]
-        given = tonumber(call('HGET', RECORDS, '#') or '0')
-    end
     given = math.max(given + 1, clock)
     call('ZADD', EVENTS, string.format('%.0f', given), pack('>I8', given) .. event)
     call('HSET', RECORDS, '#', string.format('%.0f', given))
@@ -123,6 +126,7 @@ local function apply()
         local version = value and unpack_('>I8', value) or 0
         if version ~= tonumber(row[3]) then return sub(row[2], 1, string.find(row[2], '\0', 1, true) - 1) end
     end
+    if #events > 0 then read_clock() end
     for _, row in ipairs(puts) do put(tonumber(row[1]), row[2], row[3], row[4], row[5]) end
     for _, row in ipairs(deletes) do remove(tonumber(row[1]), row[2]) end
     for _, row in ipairs(events) do tell(row[1]) end
@@ -136,6 +140,7 @@ local function revoke()
     if unpack_('>I8', value, 49) > 0 then return {0, value} end
     local owner_end = SESSION_HEAD + 2 + unpack_('>I2', value, SESSION_HEAD + 1)
     local reason_end = owner_end + 2 + unpack_('>I2', value, owner_end + 1)
+    read_clock()
     value = pack('>I8', unpack_('>I8', value) + 1) .. sub(value, 9, 48) .. pack('>I8', ended + 1)
         .. sub(value, 57, owner_end) .. pack('>I2', #reason) .. reason .. sub(value, reason_end + 1)
     call('SET', KEYS[key], value, 'KEEPTTL')
