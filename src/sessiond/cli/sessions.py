@@ -155,4 +155,5 @@ def _facts(session: Session, state: str) -> dict[str, Any]:
         "name": session.client.name,
         "actor": session.actor.name if session.actor else None,
         "actor_reason": session.actor.reason if session.actor else None,
+        "actor_ticket": session.actor.ticket if session.actor else None,
     }

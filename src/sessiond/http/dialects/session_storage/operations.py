@@ -9,6 +9,7 @@ from sessiond.crypto.secrets import Secret
 from sessiond.domain.callers import Caller, OperatorCaller, ServerCaller, SubjectCaller
 from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.ids import SubjectId
+from sessiond.domain.impersonation import IMPERSONATED
 from sessiond.domain.replays import IdempotencyKeyReused
 from sessiond.domain.vault import ENTRY_UNKNOWN, check_expiry, check_token, check_user
 from sessiond.http.answer import Answer
@@ -69,7 +70,14 @@ class Operations:
     def _reading(self) -> Sequence[Endpoint]:
         return (
             self._on("GET", "", self.list_page, "List entries", {200: ListAnswer}, query=ListQuery),
-            self._on("GET", _ONE, self.read, "Read a full token", {200: OpenedAnswer}, refusals=_UNKNOWN),
+            self._on(
+                "GET",
+                _ONE,
+                self.read,
+                "Read a full token",
+                {200: OpenedAnswer},
+                refusals=(*_UNKNOWN, IMPERSONATED),
+            ),
             self._on(
                 "GET",
                 "/current",
@@ -77,7 +85,7 @@ class Operations:
                 "Read the valid token that was saved last",
                 {200: CurrentAnswer},
                 query=UserQuery,
-                refusals=(NOTHING_VALID,),
+                refusals=(NOTHING_VALID, IMPERSONATED),
             ),
             self._on(
                 "GET",
@@ -98,7 +106,7 @@ class Operations:
                 "Save a token",
                 {201: SavedAnswer},
                 request=SaveRequest,
-                refusals=(_PAST, NOT_YOURS, IdempotencyKeyReused()),
+                refusals=(_PAST, NOT_YOURS, IMPERSONATED, IdempotencyKeyReused()),
                 description=_SAVE,
                 headers=_IDEMPOTENCY,
             ),
@@ -109,10 +117,25 @@ class Operations:
                 "Replace an entry's token",
                 {200: EntryAnswer},
                 request=ReplaceRequest,
-                refusals=(_PAST, *_UNKNOWN, USER_IMMUTABLE),
+                refusals=(_PAST, *_UNKNOWN, USER_IMMUTABLE, IMPERSONATED),
             ),
-            self._on("DELETE", "", self.clear, "Delete all entries", {200: ClearedAnswer}, query=UserQuery),
-            self._on("DELETE", _ONE, self.delete, "Delete an entry", {200: DeletedAnswer}, refusals=_UNKNOWN),
+            self._on(
+                "DELETE",
+                "",
+                self.clear,
+                "Delete all entries",
+                {200: ClearedAnswer},
+                query=UserQuery,
+                refusals=(IMPERSONATED,),
+            ),
+            self._on(
+                "DELETE",
+                _ONE,
+                self.delete,
+                "Delete an entry",
+                {200: DeletedAnswer},
+                refusals=(*_UNKNOWN, IMPERSONATED),
+            ),
         )
 
     def _on(
