@@ -4,6 +4,7 @@ import contextlib
 import os
 import sqlite3
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,17 @@ async def test_an_unknown_scheme_is_refused_with_the_known_ones(url: str) -> Non
 
 def test_every_engine_beside_this_package_can_be_named() -> None:
     assert {"memory", "sqlite"} <= set(known_engines())
+
+
+async def test_an_engine_whose_package_is_missing_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("sessiond.storage.engines.redis")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "hiredis", None)
+
+    with pytest.raises(Misconfigured, match=r"package hiredis.*sessiond\[redis\]"):
+        await open_store("redis://127.0.0.1", role=Role.SERVER)
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite://data.db", "sqlite:///folder/"])

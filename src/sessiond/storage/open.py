@@ -43,4 +43,10 @@ def _module_of(url: str) -> ModuleType:
     if not separator or scheme not in known_engines():
         known = ", ".join(f"{name}://" for name in known_engines())
         raise Misconfigured(f"the database URL names no known engine; it must begin with one of {known}")
-    return importlib.import_module(f"{engines.__name__}.{scheme.replace('+', '_')}")
+    try:
+        return importlib.import_module(f"{engines.__name__}.{scheme.replace('+', '_')}")
+    except ModuleNotFoundError as error:
+        raise Misconfigured(
+            f"the database URL needs the Python package {error.name}, which an extra of sessiond installs: "
+            "pip install 'sessiond[postgres]' or 'sessiond[redis]'"
+        ) from error
