@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sessiond.cli.root import app
+from sessiond.crypto import jws
 from tests.dialects.native_calls import Holder, a_subject, assert_problem, bearer
 from tests.dialects.oauth_calls import Calls
 from tests.dialects.vault_calls import PATH as VAULT
@@ -45,6 +46,12 @@ def impersonated(
 
 def shown(http: httpx.Client, token: str) -> httpx.Response:
     return http.get("/v1/session", headers=bearer(token))
+
+
+def claims_of(token: str) -> Mapping[str, object]:
+    unverified = jws.peek(token)
+    assert unverified is not None
+    return unverified.claims
 
 
 def test_who_acts_is_shown_wherever_the_session_is(http: httpx.Client, server: ServerProcess) -> None:
@@ -85,6 +92,8 @@ def test_introspection_and_jwts_nest_the_act_claim(http: httpx.Client, server: S
     child = oauth.exchange(body["access_token"]).json()["access_token"]
 
     act = {"sub": "carol", "act": {"sub": "dave"}}
+    assert [claims_of(token)["act"] for token in (body["access_token"], child)] == [act, act]
+    assert shown(http, body["access_token"]).json()["session"] == body["session"]
     assert told["act"] == act
     assert oauth.introspect(child).json()["act"] == act
 

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from sessiond.crypto import jws
 from sessiond.domain.callers import OperatorCaller, ServerCaller, SubjectCaller
 from sessiond.domain.errors import Forbidden, NotFound, StateConflict, Unauthenticated
 from sessiond.domain.events import Event, EventType
@@ -18,11 +17,10 @@ from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SubjectId, id_text
 from sessiond.domain.instants import later
 from sessiond.domain.policies import OnLimit, Policy
 from sessiond.domain.rules import ImpersonationRules, Rules
-from sessiond.domain.sessions import AccessFormat, Client, PriorActor, Session, SessionKind
+from sessiond.domain.sessions import Client, Session, SessionKind
 from sessiond.domain.step_up import Authentication
 from sessiond.domain.subjects import SubjectKind
 from sessiond.services.impersonating import Asked
-from sessiond.services.native_tokens import mint_native
 from sessiond.services.orders import Order
 from sessiond.services.ports import Store
 from sessiond.services.token_forms import Form
@@ -327,25 +325,6 @@ async def test_it_ends_itself_and_nothing_else_of_the_subject(deployment: TestDe
 
 
 # -- what it says ------------------------------------------------------------------
-
-
-async def test_a_jwt_names_who_acts_and_who_acted_before(deployment: TestDeployment) -> None:
-    await deployment.issue(ALICE)
-    before = PriorActor(name="dave", actor=PriorActor(name="erin"))
-    session = await impersonated(
-        deployment, Asked(name="carol", reason="r", prior=before), access_format=AccessFormat.JWT
-    )
-
-    services = deployment.services
-    token = mint_native(
-        services.tokens, session, Policy(), now=deployment.clock.now(), entropy=services.entropy
-    ).access_token
-
-    claims = jws.peek(token)
-    assert claims is not None
-    assert claims.claims["sub"] == ALICE
-    assert claims.claims["act"] == {"sub": "carol", "act": {"sub": "dave", "act": {"sub": "erin"}}}
-    assert (await services.sessions.verify(token)).session == session
 
 
 async def test_it_is_audited_with_who_why_and_on_which_ticket(deployment: TestDeployment) -> None:
