@@ -7,6 +7,7 @@ of the other examinations hardly ever name anything.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -21,6 +22,7 @@ from schemathesis.checks import (
     status_code_conformance,
 )
 from schemathesis.core.failures import FailureGroup
+from schemathesis.core.result import Ok
 from schemathesis.schemas import APIOperation, BaseSchema
 
 from tests.server_process import ServerProcess
@@ -28,6 +30,9 @@ from tests.system.things import CREDENTIALS, DEFAULT_PROJECT, Things
 from tests.system.writers import bearer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+Operation = APIOperation[Any, Any, Any, Any]
+Drawn = Case[Any]
 
 CHECKS = [
     not_a_server_error,
@@ -58,10 +63,11 @@ def schema(lived: ServerProcess) -> BaseSchema:
     return schemathesis.openapi.from_url(f"{lived.url}/openapi.json")
 
 
-def operations(schema: BaseSchema) -> list[APIOperation]:
+def operations(schema: BaseSchema) -> list[Operation]:
     """Return every operation once: of those that have several paths, the first."""
-    seen: dict[object, APIOperation] = {}
+    seen: dict[object, Operation] = {}
     for found in schema.get_all_operations():
+        assert isinstance(found, Ok), found
         operation = found.ok()
         if operation.label not in SPARED:
             raw = operation.definition.raw
@@ -69,7 +75,7 @@ def operations(schema: BaseSchema) -> list[APIOperation]:
     return list(seen.values())
 
 
-def reading(operation: APIOperation, among: list[APIOperation]) -> list[APIOperation]:
+def reading(operation: Operation, among: list[Operation]) -> list[Operation]:
     """Return the operations that read what *operation* is about."""
     head, brace, _ = operation.path.partition("}")
     return [each for each in among if brace and each.method == "get" and each.path == head + brace]
@@ -78,13 +84,13 @@ def reading(operation: APIOperation, among: list[APIOperation]) -> list[APIOpera
 class Examples:
     """Examples of one operation for one credential, and the failures that they found."""
 
-    def __init__(self, things: Things, credential: str, among: list[APIOperation]) -> None:
+    def __init__(self, things: Things, credential: str, among: list[Operation]) -> None:
         self._things = things
         self._credential = credential
         self._among = among
         self.failures: list[str] = []
 
-    def of(self, operation: APIOperation, *, ended: bool) -> None:
+    def of(self, operation: Operation, *, ended: bool) -> None:
         """Use a new thing, twice, and read it after; where it can be ended, an ended one."""
 
         @EXAMPLES
@@ -109,7 +115,7 @@ class Examples:
 
         run()
 
-    def _check(self, case: Case, headers: dict[str, str]) -> None:
+    def _check(self, case: Drawn, headers: dict[str, str]) -> None:
         answer = case.call(headers=headers, timeout=120)
         try:
             case.validate_response(answer, checks=CHECKS)
@@ -117,7 +123,7 @@ class Examples:
             self.failures.append(f"{case.operation.label} as {self._credential}: {failure}")
 
 
-def strategy(operation: APIOperation, names: dict[str, str]) -> st.SearchStrategy[Case]:
+def strategy(operation: Operation, names: dict[str, str]) -> st.SearchStrategy[Drawn]:
     wanted = {name: value for name, value in names.items() if f"{{{name}}}" in operation.path}
     return operation.as_strategy(GenerationMode.POSITIVE, path_parameters=wanted or None)
 
