@@ -11,7 +11,6 @@ import pytest
 from tests.docs.pages import PAGES, ROOT, Statement, anchors, links, matches, name_of, run, statements
 from tests.server_process import ServerProcess
 
-SOURCE = ROOT / "src" / "sessiond"
 README = ROOT / "README.md"
 API = ROOT / "docs" / "api.md"
 RUN = [
@@ -27,10 +26,6 @@ NOT_SEEDED = {"SESSIOND_SERVER_KEY": "", "SESSIOND_MASTER_TOKEN": ""}
 
 def requests(page: Path) -> list[Statement]:
     return [statement for statement in statements(page) if statement.is_curl]
-
-
-def source_text() -> str:
-    return "\n".join(path.read_text() for path in SOURCE.rglob("*.py"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -98,19 +93,6 @@ def test_every_source_file_that_is_named_exists(page: Path) -> None:
     named = re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.(?:py|sql))`", page.read_text())
 
     assert [name for name in named if not any(path.match(name) for path in FILES)] == []
-
-
-def test_every_code_of_a_refusal_that_is_listed_exists() -> None:
-    rows = re.findall(r"^\| \d[\d, ]* \| (.+?) \|", API.read_text(), re.MULTILINE)
-    source = source_text()
-
-    codes = [code for row in rows for code in re.findall(r"`([a-z_]+)`", row)]
-
-    assert codes
-    assert [code for code in codes if f'"{code}"' not in source] == [
-        "invalid_body",
-        "invalid_query",
-    ]  # made of two
 
 
 def test_every_decision_is_listed_once_under_a_number_of_its_own() -> None:
