@@ -24,6 +24,7 @@ from sessiond.storage.engine import Role
 
 AT_ONCE = PurgeRules(ended_sessions=timedelta(seconds=-1))
 SESSIONS = Selection(kind=Kind.SESSION)
+SUBJECTS = Selection(kind=Kind.SUBJECT)
 
 
 @pytest.fixture
@@ -81,6 +82,19 @@ async def test_a_purge_takes_everything_whose_time_is_over(opened: Opened) -> No
     background.purge_rules = AT_ONCE
     await background.purge()
     assert await opened.store.count(SESSIONS) == 0
+
+
+async def test_a_purge_takes_who_is_anonymous_and_has_no_session_any_more(opened: Opened) -> None:
+    subjects, background = opened.services.subjects, Background(opened)
+    await subjects.create(DEFAULT_PROJECT, SubjectId("visitor"), by="test", anonymous=True)
+    await subjects.create(DEFAULT_PROJECT, SubjectId("user"), by="test")
+
+    await background.purge()
+    assert await opened.store.count(SUBJECTS) == 2
+
+    background.purge_rules = PurgeRules(anonymous_subjects=timedelta(seconds=-1))
+    await background.purge()
+    assert await opened.store.count(SUBJECTS) == 1
 
 
 async def test_a_clock_that_stepped_is_told_and_purges_nothing_for_a_while(opened: Opened) -> None:

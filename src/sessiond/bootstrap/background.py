@@ -82,16 +82,20 @@ class Background:
             await asyncio.sleep(_REST_SECONDS)
 
     async def purge(self) -> None:
-        """Remove what has been over for long enough, bite by bite; not while the clock cannot be trusted."""
+        """Remove what has been over for long enough, bite by bite; not while the clock cannot be trusted.
+
+        Of the subjects, so many are looked at each time: those that nobody uses any more can wait.
+        """
         opened = self._opened
-        while True:
-            now = opened.clock.now()
-            await self._tell_steps()  # a step may be noticed here first
-            if now < self._paused_until or opened.clock.leads_wall:
-                return
-            if not await purge_bite(opened.store, self.purge_rules, now, limit=_BITE):
+        while await self._may_purge():
+            if not await purge_bite(opened.store, self.purge_rules, opened.clock.now(), limit=_BITE):
+                await opened.services.stale_subjects.sweep(self.purge_rules.anonymous_subjects, limit=_BITE)
                 return
             await asyncio.sleep(_REST_SECONDS)
+
+    async def _may_purge(self) -> bool:
+        await self._tell_steps()  # a step may be noticed here first
+        return self._opened.clock.now() >= self._paused_until and not self._opened.clock.leads_wall
 
     async def _tell_steps(self) -> None:
         opened = self._opened

@@ -19,9 +19,10 @@ _BITE = 500
 
 @verb(app, "purge")
 async def purge(opened: Opened) -> Answer:
-    """Remove sessions, entries and events whose time to be readable is over, in small bites beside the server.
+    """Remove what ended long enough ago, in small bites beside the server; a server purges by itself.
 
-    How long that is, is set by purge.ended_sessions, purge.events and vault.retention. A server purges by itself.
+    Sessions, entries, events, and anonymous subjects that nobody uses any more. How long they stay is set by
+    purge.ended_sessions, vault.retention, purge.events and purge.anonymous_subjects.
     """
     gone = 0
     columns = (TextColumn("purging"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -31,4 +32,10 @@ async def purge(opened: Opened) -> Answer:
         while bite := await purge_bite(opened.store, opened.settings.purge, opened.clock.now(), limit=_BITE):
             gone += bite
             progress.update(task, advance=bite)
+        finished = False
+        while not finished:
+            kept_for = opened.settings.purge.anonymous_subjects
+            swept = await opened.services.stale_subjects.sweep(kept_for, limit=_BITE)
+            gone, finished = gone + swept.removed, swept.finished
+            progress.update(task, advance=swept.removed)
     return Answer({"removed": gone}, (harmless(f"{gone} records are removed."),))

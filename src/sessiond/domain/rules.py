@@ -209,6 +209,13 @@ class PurgeRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         timedelta,
         Described(text="How long events (the audit trail) are kept.", least=_DAY),
     ] = timedelta(days=90)
+    anonymous_subjects: Annotated[
+        timedelta,
+        Described(
+            text="How long devices and other anonymous subjects stay after the last of their sessions ended.",
+            least=_HOUR,
+        ),
+    ] = timedelta(days=30)
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):

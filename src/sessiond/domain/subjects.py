@@ -44,8 +44,9 @@ class Subject(Record, frozen=True, kw_only=True, gc=False):
 
     Its sessions live only while their subject epoch equals *epoch*: a new epoch ends them all in one write.
     *profile* holds what an application told about it (display name, mail address, metadata): personal, not secret.
-    *link* is what a device was linked to last; it counts while that session lives. *last_ending* tells of the epoch
-    before this one, if there was one.
+    *link* is what a device or anonymous subject was linked to last; it counts while that session lives. *last_ending*
+    tells of the epoch before this one, if there was one. *abandoned_at* is since when an anonymous one has been seen
+    without a live session.
     """
 
     kind: ClassVar[Kind] = Kind.SUBJECT
@@ -62,6 +63,7 @@ class Subject(Record, frozen=True, kw_only=True, gc=False):
     profile: Mapping[str, object] = {}
     link: Link | None = None
     last_ending: LastEnding | None = None
+    abandoned_at: Instant | None = None
 
     @property
     def key(self) -> Key:
@@ -90,6 +92,14 @@ class Subject(Record, frozen=True, kw_only=True, gc=False):
     def enabled(self) -> Subject:
         """Return the subject enabled; ended sessions stay ended."""
         return msgspec.structs.replace(self, disabled_at=None, version=self.version + 1)
+
+    def signed_in(self) -> Subject:
+        """Return the subject after a sign-in that its other sessions, or its being there, matter to."""
+        return msgspec.structs.replace(self, abandoned_at=None, version=self.version + 1)
+
+    def abandoned(self, since: Instant) -> Subject:
+        """Return the subject that nobody has used *since* then."""
+        return msgspec.structs.replace(self, abandoned_at=since, version=self.version + 1)
 
     def linked(self, user: SubjectId, session: bytes) -> Subject:
         """Return the device linked to a session of *user*."""

@@ -36,6 +36,7 @@ from sessiond.services.revoking import Revoking
 from sessiond.services.ring_writing import RingWriting
 from sessiond.services.rotating import Rotating
 from sessiond.services.sessions import Sessions
+from sessiond.services.stale_subjects import StaleSubjects
 from sessiond.services.stepping_up import SteppingUp
 from sessiond.services.subjects import Subjects
 from sessiond.services.timelines import Timelines
@@ -106,6 +107,7 @@ class Services:
         self.policies = Policies(
             store, clock, projects=self.projects, contention=contention, configured=rules.policy
         )
+        self.stale_subjects = StaleSubjects(store, clock, projects=self.projects, sessions=self.sessions)
         self.server_keys = ServerKeys(store, keys, clock, entropy, contention=contention)
         self.credentials = Credentials(keys, self.sessions, self.projects, self.server_keys)
         self.recovery = Recovery(store, keys, clock, entropy, contention=contention)

@@ -108,9 +108,10 @@ def birth(order: Order, ground: Ground, session: Session, evicted: Sequence[Sess
         expects[subject.key] = 0
         puts.append(subject)
         events.insert(0, session_event(session, EventType.SUBJECT_CREATED, by=order.by, now=now))
-    elif counted(order, ground.policy):
+    elif counted(order, ground.policy) or subject.anonymous:
+        # An anonymous subject may be purged at this moment: whoever of the two comes second must notice.
         expects[subject.key] = subject.version
-        puts.append(msgspec.structs.replace(subject, version=subject.version + 1))
+        puts.append(subject.signed_in())
     for each in evicted:
         expects[each.key] = each.version
         puts.append(each.revoked(now=now, reason="evicted"))
