@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import httpx
 import pytest
 
 from sessiond.domain.errors import Misconfigured
@@ -10,6 +13,7 @@ from sessiond.storage.engines.redis.address import Address, parse_url
 from sessiond.storage.engines.redis.requirements import fault_of, info_from
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
+from tests.server_process import ServerProcess
 from tests.servers.redis import RedisCluster, RedisServer
 
 HERE = Address("127.0.0.1", 6379)
@@ -183,3 +187,33 @@ async def test_namespaces_and_numbered_databases_are_apart(redis_server: RedisSe
     assert await numbered.get(session.key) is None
     for store in (first, second, numbered):
         await store.close()
+
+
+@pytest.mark.slow
+async def test_what_an_answered_write_rests_on_is_told(
+    redis_cluster: RedisCluster, redis_server: RedisServer
+) -> None:
+    told = []
+    for url in (redis_cluster.url(), redis_cluster.url(wait="0"), redis_server.url()):
+        store = await open_store(url, role=Role.SERVER)
+        told.append(store.durability())
+        await store.close()
+    with RedisServer.started(appendfsync="always") as synced:
+        store = await open_store(synced.url(), role=Role.SERVER)
+        told.append(store.durability())
+        await store.close()
+
+    replicas, disk = "replicas that have confirmed it: {}", "synced to its master's disk: {}at every write"
+    assert told == [
+        "; ".join((replicas.format(count), disk.format(word)))
+        for count, word in ((1, "not "), (0, "not "), (0, "not "), (0, ""))
+    ]
+
+
+@pytest.mark.slow
+def test_readyz_tells_it_too(redis_server: RedisServer, tmp_path: Path) -> None:
+    with ServerProcess.started(tmp_path, settings={"SESSIOND_DATABASE": redis_server.url()}) as server:
+        answer = httpx.get(f"{server.url}/readyz").json()
+
+    assert answer["status"] == "ready"
+    assert answer["durability"].startswith("replicas that have confirmed it: 0")

@@ -204,6 +204,10 @@ class Store(Protocol):
         """
         ...
 
+    def durability(self) -> str | None:
+        """Return in words what an acknowledged write rests on now, None where only its disk's loss can take it back."""
+        ...
+
     async def close(self) -> None:
         """Finish what was accepted and let go of everything. Every method raises `Unavailable` afterwards."""
         ...

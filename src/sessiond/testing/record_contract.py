@@ -208,6 +208,11 @@ class RecordContract:
     async def test_a_store_that_is_open_passes_its_check(self, store: Store) -> None:
         store.check()
 
+    async def test_what_a_write_rests_on_is_words_or_nothing(self, store: Store) -> None:
+        await store.apply(samples.put(samples.session()))
+        words = store.durability()
+        assert words is None or "\n" not in words
+
     async def test_close_finishes_what_was_accepted(self, store: Store) -> None:
         applying = [asyncio.create_task(store.apply(samples.put(samples.session()))) for _ in range(5)]
         await asyncio.sleep(0)

@@ -176,6 +176,9 @@ class MemoryStore:
         if self._closed:
             raise unavailable("it was closed")
 
+    def durability(self) -> str | None:
+        return None
+
     async def close(self) -> None:
         self._closed = True
 

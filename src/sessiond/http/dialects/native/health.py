@@ -49,4 +49,4 @@ class Health:
         """Read the control record and look for the default project's keys."""
         await self._services.keys.reload(at_once=True)
         self._services.keys.ring.active_root(DEFAULT_PROJECT)
-        return Answer(200, HealthAnswer(status="ready"))
+        return Answer(200, HealthAnswer(status="ready", durability=self._services.store.durability()))

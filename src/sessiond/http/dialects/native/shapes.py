@@ -114,10 +114,11 @@ class JwksAnswer(msgspec.Struct, frozen=True, kw_only=True):
     keys: Sequence[Jwk]
 
 
-class HealthAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """Alive, or ready."""
+class HealthAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Alive, or ready; then also, where the database may lose an answered write, what such a write rests on."""
 
     status: str
+    durability: str | None = None
 
 
 def view(session: Session) -> SessionView:

@@ -157,6 +157,9 @@ class PostgresqlStore:
         if self._lost is not None:
             raise unavailable(self._lost)
 
+    def durability(self) -> str | None:
+        return None
+
     async def close(self) -> None:
         if self._lost is None:
             self._lost = "it was closed"

@@ -126,6 +126,9 @@ class RedisStore:
         if self._closing is not None:
             raise unavailable("it was closed")
 
+    def durability(self) -> str | None:
+        return self._nodes.durability()
+
     async def close(self) -> None:
         if self._closing is None:
             self._closing = asyncio.ensure_future(self._close())

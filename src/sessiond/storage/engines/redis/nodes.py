@@ -37,11 +37,13 @@ class Lane(enum.Enum):
 class Node:
     """A server that is linked, and how many replicas were *attached* when it was last asked.
 
-    *waits_for_disk* tells whether it can be waited for that they have written to their disks.
+    *syncs* tells whether it syncs its file at every write, *waits_for_disk* whether its replicas can be waited for to
+    do so.
     """
 
-    def __init__(self, link: Link, *, waits_for_disk: bool) -> None:
+    def __init__(self, link: Link, *, syncs: bool, waits_for_disk: bool) -> None:
         self.link = link
+        self.syncs = syncs
         self.waits_for_disk = waits_for_disk
         self.attached = 0
         self.asked_at = float("-inf")
@@ -91,6 +93,16 @@ class Nodes:
     def moved(self, slot: int, address: Address) -> None:
         """Take note that *slot* lies at *address* now."""
         self._slots[slot] = address
+
+    def durability(self) -> str:
+        """Return in words what a write that is acknowledged now rests on."""
+        writing = [
+            node for (_, lane), node in self._linked.items() if lane is Lane.WRITE and not node.link.is_lost
+        ]
+        fewest = min((node.attached for node in writing), default=0)
+        replicas = self.target.wait if self.target.wait is not None else fewest
+        synced = "at every write" if writing and all(node.syncs for node in writing) else "not at every write"
+        return f"replicas that have confirmed it: {replicas}; synced to its master's disk: {synced}"
 
     async def node(self, address: Address, lane: Lane) -> Node:
         """Return the server at *address*, linked. Raises `LinkLost`."""
@@ -153,8 +165,8 @@ class Nodes:
         for answer in loaded:
             if isinstance(answer, hiredis.ReplyError):
                 raise LinkLost(f"the server at {address} takes no scripts: {kind_of(answer)}", sent=False)
-        syncs = isinstance(policy, list) and policy[1:] == [b"always"]
-        node = Node(link, waits_for_disk=syncs and version_of(info) >= FIRST_WITH_WAITAOF)
+        syncs = info.get("aof_enabled") == "1" and isinstance(policy, list) and policy[1:] == [b"always"]
+        node = Node(link, syncs=syncs, waits_for_disk=syncs and version_of(info) >= FIRST_WITH_WAITAOF)
         node.learn(role)
         return node
 

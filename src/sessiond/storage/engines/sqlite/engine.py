@@ -195,6 +195,9 @@ class SqliteStore:
             self._lose(refusal)
             raise
 
+    def durability(self) -> str | None:
+        return None
+
     async def close(self) -> None:
         if self._closing is None:
             self._lost = "it was closed"
