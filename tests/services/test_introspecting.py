@@ -38,7 +38,7 @@ def as_jwt(deployment: TestDeployment, session: Session) -> str:
     shaped = msgspec.structs.replace(session, access_format=AccessFormat.JWT)
     services, now = deployment.services, deployment.clock.now()
     return mint_native(
-        services.tokens, shaped, services.rules.policy, now=now, entropy=services.entropy
+        services.tokens, shaped, services.rules.policy, claims={}, now=now, entropy=services.entropy
     ).access_token
 
 

@@ -14,7 +14,12 @@ from tests.deployment import TestDeployment
 def minted(deployment: TestDeployment, session: Session) -> Minted:
     services = deployment.services
     return mint_native(
-        services.tokens, session, services.rules.policy, now=deployment.clock.now(), entropy=services.entropy
+        services.tokens,
+        session,
+        services.rules.policy,
+        claims={},
+        now=deployment.clock.now(),
+        entropy=services.entropy,
     )
 
 

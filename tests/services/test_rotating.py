@@ -15,7 +15,7 @@ from sessiond.services.keys import Keys
 from sessiond.services.rotating import KEY_UNKNOWN
 from sessiond.services.token_forms import Form
 from sessiond.services.tokens import Tokens
-from tests.deployment import ALICE, BASE_URL, WRAPPING_KEY, CountedEntropy, TestDeployment
+from tests.deployment import ALICE, BASE_URL, WRAPPING_KEY, CountedEntropy, CountingObserver, TestDeployment
 
 
 async def rotate(deployment: TestDeployment, kind: KeyKind) -> None:
@@ -30,7 +30,7 @@ async def node(deployment: TestDeployment) -> tuple[Keys, Tokens]:
     keys = Keys(
         services.store, services.clock, wrapping_key=WRAPPING_KEY, deployment=services.keys.deployment
     )
-    return keys, Tokens(keys, CountedEntropy("node"), base_url=BASE_URL)
+    return keys, Tokens(keys, CountedEntropy("node"), CountingObserver(), base_url=BASE_URL)
 
 
 def key(deployment: TestDeployment, kind: KeyKind, state: KeyState) -> str:

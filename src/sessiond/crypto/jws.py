@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import UnionType
 from typing import Any, Literal, get_args
@@ -28,6 +28,7 @@ from sessiond.domain.sessions import INVALID
 LONGEST = 4096
 """Characters that a JWT of ours may have."""
 
+_SIGNATURE_BYTES = {"ES256": 64, "HS256": 32}
 _SEGMENTS = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 
 
@@ -47,7 +48,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     The header is exactly `alg`, with ES256 the signing key's `kid`, and *typ* where one is given. *claims*
     names every claim and its exact type (`int`, `str | None`), *optional* those that may be left out; *use* is one
-    more claim with its fixed value, which tells what the token is for.
+    more claim with its fixed value, which tells what the token is for. *others* says of a name whether a claim of
+    that name, of any value, may stand there besides; without it none may.
     """
 
     alg: Literal["ES256", "HS256"]
@@ -55,6 +57,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     claims: Mapping[str, type | UnionType]
     optional: Mapping[str, type | UnionType] = {}
     use: tuple[str, str] | None = None
+    others: Callable[[str], bool] | None = None
 
 
 class Unverified(msgspec.Struct, frozen=True):
@@ -78,7 +81,7 @@ def sign(profile: Profile, key: bytes | SigningKey, claims: Mapping[str, object]
     full = {**claims, **_use(profile)}
     if not _conform(profile, full):
         raise ValueError("the claims are not those of the profile")
-    payload = json.dumps(full, ensure_ascii=False, separators=(",", ":"))
+    payload = _payload(full)
     text = jws.serialize_compact(
         dict(_header(profile, key)),
         payload,
@@ -88,6 +91,22 @@ def sign(profile: Profile, key: bytes | SigningKey, claims: Mapping[str, object]
     if len(text) > LONGEST:
         raise ValueError("the claims are too long for a token")
     return text
+
+
+def fitting(
+    profile: Profile, key: bytes | SigningKey, claims: Mapping[str, object], more: Mapping[str, object]
+) -> Mapping[str, object]:
+    """Return as many of *more*, in their order, as fit into a token beside *claims*; one that does not is left out."""
+    header = json.dumps(dict(_header(profile, key)), separators=(",", ":"))
+    frame = _encoded_length(len(header)) + 2 + _encoded_length(_SIGNATURE_BYTES[profile.alg])
+    room = (LONGEST - frame) * 3 // 4 - len(_payload({**claims, **_use(profile)}))
+    kept: dict[str, object] = {}
+    for name, value in more.items():
+        room_for_it = len(_payload({name: value})) - 1  # two braces less, a comma more
+        if room_for_it <= room:
+            kept[name] = value
+            room -= room_for_it
+    return kept
 
 
 def peek(text: str) -> Unverified | None:
@@ -138,6 +157,15 @@ def _header(profile: Profile, key: bytes | SigningKey) -> Mapping[str, str]:
     return {"alg": profile.alg, **kid, **typ}
 
 
+def _payload(claims: Mapping[str, object]) -> bytes:
+    return json.dumps(claims, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _encoded_length(octets: int) -> int:
+    """Return how many characters of base64url without padding *octets* take."""
+    return -(-octets * 4 // 3)
+
+
 def _use(profile: Profile) -> Mapping[str, str]:
     return dict([profile.use]) if profile.use is not None else {}
 
@@ -145,8 +173,11 @@ def _use(profile: Profile) -> Mapping[str, str]:
 def _conform(profile: Profile, claims: Mapping[str, object]) -> bool:
     needed = {**profile.claims, **dict.fromkeys(_use(profile), str)}
     types = {**profile.optional, **needed}
-    return needed.keys() <= claims.keys() <= types.keys() and all(
-        type(value) in _exactly(types[name]) for name, value in claims.items()
+    return needed.keys() <= claims.keys() and all(
+        type(value) in _exactly(types[name])
+        if name in types
+        else profile.others is not None and profile.others(name)
+        for name, value in claims.items()
     )
 
 

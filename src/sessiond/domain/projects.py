@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import msgspec
 
+from sessiond.domain.claim_templates import Claim
 from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition, ProjectId, parse_id
 from sessiond.domain.instants import Instant
@@ -73,7 +74,7 @@ class Deployment(Record, frozen=True, kw_only=True, gc=False):
 
 
 class Project(Record, frozen=True, kw_only=True, gc=False):
-    """A tenant's control record. *policy* None means the deployment's configured one.
+    """A tenant's control record. *policy* None means the deployment's configured one, *claims* go into its JWTs.
 
     *last_ending* tells of the epoch before this one, if there was one.
     """
@@ -84,6 +85,7 @@ class Project(Record, frozen=True, kw_only=True, gc=False):
     epoch: Epoch
     created_at: Instant
     policy: Policy | None = None
+    claims: Mapping[str, Claim] = {}
     publishable_key_digest: bytes | None = None
     last_ending: LastEnding | None = None
 

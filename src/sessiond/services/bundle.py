@@ -6,6 +6,7 @@ from sessiond.domain.rules import Rules
 from sessiond.services.accounts import Accounts
 from sessiond.services.belongings import Belongings
 from sessiond.services.changing import Changing
+from sessiond.services.claims import Claims
 from sessiond.services.contention import Contention
 from sessiond.services.credentials import Credentials
 from sessiond.services.devices import Devices
@@ -69,7 +70,7 @@ class Services:
         self.base_url = base_url
         self.contention = contention
         self.touches = Touches(store)
-        self.tokens = Tokens(keys, entropy, base_url=base_url)
+        self.tokens = Tokens(keys, entropy, observer, base_url=base_url)
         self.issuing = Issuing(store, keys, clock, entropy, policy=rules.policy, contention=contention)
         self.sessions = Sessions(
             store,
@@ -104,6 +105,7 @@ class Services:
         self.belongings = Belongings(store, keys)
         self.exports = Exports(store, keys, clock, belongings=self.belongings, sessions=self.sessions)
         self.projects = Projects(store, keys, clock, entropy, contention=contention)
+        self.claims = Claims(store, clock, observer, projects=self.projects, contention=contention)
         self.policies = Policies(
             store, clock, projects=self.projects, contention=contention, configured=rules.policy
         )

@@ -15,7 +15,7 @@ from sessiond.domain.instants import Instant, unix_seconds
 from sessiond.domain.keys import SigningKey
 from sessiond.domain.sessions import INVALID, Session
 from sessiond.services.keys import Keys
-from sessiond.services.ports import Entropy
+from sessiond.services.ports import Entropy, Observer
 from sessiond.services.token_forms import (
     ES256_FORMS,
     EXCHANGED_FORM,
@@ -40,9 +40,10 @@ class ReadJwt(msgspec.Struct, frozen=True):
 class Jwts:
     """Mints and reads every form of JWT."""
 
-    def __init__(self, keys: Keys, entropy: Entropy, *, base_url: str) -> None:
+    def __init__(self, keys: Keys, entropy: Entropy, observer: Observer, *, base_url: str) -> None:
         self._keys = keys
         self._entropy = entropy
+        self._observer = observer
         self._base_url = base_url
 
     def mint(
@@ -53,11 +54,13 @@ class Jwts:
         now: Instant,
         expires_at: Instant,
         first: Mapping[str, object],
+        more: Mapping[str, object],
         audience: str | None,
     ) -> str:
         """Return the JWT of *form* for the session's current generation; *first* are the form's own claims.
 
-        *audience* is whom an exchanged token is for; every other form is for the project.
+        *more* are claims that a template adds, as far as they fit. *audience* is whom an exchanged token is for; every
+        other form is for the project.
         """
         shape = JWT_FORMS[form]
         claims: dict[str, object] = {
@@ -82,7 +85,10 @@ class Jwts:
         if shape.purpose is not None:
             return jws.sign(shape.profile, self._keys.ring.key(session.kid, shape.purpose), claims)
         signing = self._keys.signing_key(session.project, shape.signed_for)
-        return jws.sign(shape.profile, signing, claims)
+        added = jws.fitting(shape.profile, signing, claims, more)
+        for _ in range(len(more) - len(added)):
+            self._observer.count("claim_left_out")
+        return jws.sign(shape.profile, signing, claims | dict(added))
 
     def read(self, text: str) -> ReadJwt | None:
         """Return what *text* says, or None where it names a key that the ring in memory does not have.

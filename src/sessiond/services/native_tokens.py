@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from sessiond.crypto.tokens import TokenKind
@@ -30,16 +32,30 @@ class Minted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def mint_native(
-    tokens: Tokens, session: Session, policy: Policy, *, now: Instant, entropy: Entropy
+    tokens: Tokens,
+    session: Session,
+    policy: Policy,
+    *,
+    claims: Mapping[str, object],
+    now: Instant,
+    entropy: Entropy,
 ) -> Minted:
-    """Return the tokens of the session's current generation; no access token outlives its session."""
-    issued_at = second_of(now) if session.access_format is AccessFormat.JWT else now
-    expires_at = min(later(issued_at, policy.access_token_lifetime), session.expires_at)
+    """Return the tokens of the session's current generation; no access token outlives its session.
+
+    *claims* are those that the project's template adds to a JWT.
+    """
     if session.access_format is AccessFormat.JWT:
+        expires_at = min(later(second_of(now), policy.jwt_lifetime), session.expires_at)
         access = tokens.jwt(
-            Form.NATIVE_JWT, session, now=now, expires_at=expires_at, first={"client_id": session.project}
+            Form.NATIVE_JWT,
+            session,
+            now=now,
+            expires_at=expires_at,
+            first={"client_id": session.project},
+            more=claims,
         )
     else:
+        expires_at = min(later(now, policy.access_token_lifetime), session.expires_at)
         access = tokens.opaque(TokenKind.ACCESS, session, expires_at=expires_at)
     expires_in = max(1, unix_seconds(expires_at - now))
     return Minted(

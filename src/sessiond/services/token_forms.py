@@ -10,6 +10,7 @@ import msgspec
 
 from sessiond.crypto.jws import Profile
 from sessiond.crypto.purposes import Purpose
+from sessiond.domain.claim_templates import may_be_added
 from sessiond.domain.ids import ProjectId
 from sessiond.domain.keys import Audience
 
@@ -110,7 +111,13 @@ JWT_FORMS: Mapping[Form, JwtForm] = {
     for shape in (
         JwtForm(
             form=Form.NATIVE_JWT,
-            profile=Profile(alg="ES256", typ="at+jwt", claims=_COMMON | {"client_id": str}, optional=_ACT),
+            profile=Profile(
+                alg="ES256",
+                typ="at+jwt",
+                claims=_COMMON | {"client_id": str},
+                optional=_ACT,
+                others=may_be_added,
+            ),
             signed_for=Audience.NATIVE,
         ),
         JwtForm(

@@ -20,7 +20,7 @@ from sessiond.domain.sessions import INVALID, Session
 from sessiond.domain.steps import UNREADABLE
 from sessiond.services.jwts import Jwts
 from sessiond.services.keys import Keys
-from sessiond.services.ports import Entropy
+from sessiond.services.ports import Entropy, Observer
 from sessiond.services.token_forms import Form
 
 _KINDS = {
@@ -76,9 +76,9 @@ class Tokens:
     lives is asked of the store at every use all the same.
     """
 
-    def __init__(self, keys: Keys, entropy: Entropy, *, base_url: str) -> None:
+    def __init__(self, keys: Keys, entropy: Entropy, observer: Observer, *, base_url: str) -> None:
         self._keys = keys
-        self._jwts = Jwts(keys, entropy, base_url=base_url)
+        self._jwts = Jwts(keys, entropy, observer, base_url=base_url)
         self._remembered: dict[str, Presented] = {}
         self._ring = keys.ring
 
@@ -114,6 +114,7 @@ class Tokens:
         now: Instant,
         expires_at: Instant,
         first: Mapping[str, object] | None = None,
+        more: Mapping[str, object] | None = None,
         audience: str | None = None,
     ) -> str:
         """Return the JWT of *form* for the session's current generation; *first* are the form's own claims.
@@ -121,7 +122,13 @@ class Tokens:
         *audience* is whom an exchanged token is for; every other form is for the project.
         """
         return self._jwts.mint(
-            form, session, now=now, expires_at=expires_at, first=first or {}, audience=audience
+            form,
+            session,
+            now=now,
+            expires_at=expires_at,
+            first=first or {},
+            more=more or {},
+            audience=audience,
         )
 
     # -- recognising --------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from sessiond.http.credentials import Credentials
 from sessiond.http.dialect import Dialect
 from sessiond.http.dialects.native.browser import BrowserAccounts
 from sessiond.http.dialects.native.changing import ChangedSessions
+from sessiond.http.dialects.native.claims import ProjectClaims
 from sessiond.http.dialects.native.ending import EndedSessions
 from sessiond.http.dialects.native.exports import SubjectExports
 from sessiond.http.dialects.native.forward_auth import ForwardAuth
@@ -50,6 +51,7 @@ def dialect(services: Services, _edge: Edge) -> Dialect:
             *BrowserAccounts(services, credentials).endpoints(),
             *ManagedKeys(services, credentials).endpoints(),
             *ProjectPolicy(services, credentials).endpoints(),
+            *ProjectClaims(services, credentials).endpoints(),
             *KeySet(services).endpoints(),
             *Health(services).endpoints(),
         ),

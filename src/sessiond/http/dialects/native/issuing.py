@@ -41,4 +41,4 @@ class NativeIssuing:
             issued = await self._services.accounts.sign_in(order, asked.browser)
         else:
             issued = await self._services.issuing.issue(order)
-        return created(self._services, request, issued.session, issued.policy)
+        return await created(self._services, request, issued.session, issued.policy)

@@ -93,7 +93,7 @@ class DeviceLinks:
         match session.session_kind:
             case SessionKind.TOKENS:
                 policy = self._services.sessions.policy_of(presented)
-                tokens = tokens_of(self._services, session, policy, now=request.now)
+                tokens = await tokens_of(self._services, session, policy, now=request.now)
                 return Answer(200, msgspec.structs.replace(shown, **msgspec.structs.asdict(tokens)))
             case SessionKind.BROWSER:
                 return Answer(200, shown, cookies=(session_cookie(self._services, request, session),))

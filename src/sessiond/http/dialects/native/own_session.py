@@ -115,7 +115,7 @@ class OwnSession:
         text = request.body_as(RefreshSession).refresh_token
         standing = await self._services.sessions.refresh(text, Form.REFRESH)
         policy = self._services.sessions.policy_of(standing)
-        return Answer(200, tokens_of(self._services, standing.session, policy, now=request.now))
+        return Answer(200, await tokens_of(self._services, standing.session, policy, now=request.now))
 
 
 def peeked(services: Services, request: Request) -> Session | None:

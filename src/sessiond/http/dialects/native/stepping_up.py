@@ -109,4 +109,4 @@ class SteppedUpSessions:
             idempotency_key=request.header("idempotency-key"),
             asked=msgspec.json.encode(asked, order="deterministic"),
         )
-        return created(self._services, request, done.session, done.policy)
+        return await created(self._services, request, done.session, done.policy)

@@ -26,9 +26,10 @@ _NEEDS_HTTPS = InvalidRequest(
 )
 
 
-def tokens_of(services: Services, session: Session, policy: Policy, *, now: Instant) -> TokensAnswer:
+async def tokens_of(services: Services, session: Session, policy: Policy, *, now: Instant) -> TokensAnswer:
     """Return the access and refresh token of the session's current generation."""
-    minted = mint_native(services.tokens, session, policy, now=now, entropy=services.entropy)
+    claims = await services.claims.of(session)
+    minted = mint_native(services.tokens, session, policy, claims=claims, now=now, entropy=services.entropy)
     return TokensAnswer(
         token_type="Bearer",
         access_token=minted.access_token,
@@ -38,13 +39,13 @@ def tokens_of(services: Services, session: Session, policy: Policy, *, now: Inst
     )
 
 
-def created(services: Services, request: Request, session: Session, policy: Policy) -> Answer:
+async def created(services: Services, request: Request, session: Session, policy: Policy) -> Answer:
     """Return the answer to whoever made *session*: its tokens, or the one cookie of a browser's."""
     location = ("Location", f"/v1/sessions/{id_text(session.id)}")
     if session.session_kind is SessionKind.BROWSER:
         cookie = session_cookie(services, request, session)
         return Answer(201, CreatedAnswer(session=view(session)), headers=(location,), cookies=(cookie,))
-    tokens = tokens_of(services, session, policy, now=request.now)
+    tokens = await tokens_of(services, session, policy, now=request.now)
     body = CreatedAnswer(session=view(session), **msgspec.structs.asdict(tokens))
     return Answer(201, body, headers=(location,))
 

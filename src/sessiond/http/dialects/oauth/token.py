@@ -101,7 +101,12 @@ class TokenEndpoint:
         standing = await self._refreshed(asked.refresh_token, projects)
         policy = self._services.sessions.policy_of(standing)
         minted = mint_native(
-            self._services.tokens, standing.session, policy, now=now, entropy=self._services.entropy
+            self._services.tokens,
+            standing.session,
+            policy,
+            claims=await self._services.claims.of(standing.session),
+            now=now,
+            entropy=self._services.entropy,
         )
         return TokenAnswer(
             access_token=minted.access_token,

@@ -54,7 +54,7 @@ def mint(
     """Return an access token for the session, by what the user is now."""
     reason = restriction(subject)
     form = _FORMS.get(reason, Form.STACK_RESTRICTED_ACCESS)
-    life = min(later(second_of(now), policy.access_token_lifetime), session.expires_at)
+    life = min(later(second_of(now), policy.jwt_lifetime), session.expires_at)
     expires_at = unix_seconds(max(life, now + _SHORTEST_LIFE_MS)) * 1000
     text = services.tokens.jwt(
         form, session, now=now, expires_at=expires_at, first=_claims(session, subject, reason)
