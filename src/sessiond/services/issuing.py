@@ -108,8 +108,7 @@ class Issuing:
             existing = next((each for each in live if order.find_existing(each)), None)
             if existing is not None:
                 return Issued(existing, subject, ground.policy, fresh=False)
-        evicted = () if order.actor is not None else make_room(live, ground.policy)
-        change = birth(order, ground, session, evicted)
+        change = birth(order, ground, session, make_room(live, ground.policy))
         if retry is not None:
             change = self._replays.remembering(
                 change, *retry, subject=session.subject, created=id_text(session.id), now=ground.now
