@@ -223,10 +223,11 @@ async def test_no_remembered_admission_outlives_the_actor_s_session(url: str, st
 
 async def test_a_remembered_admission_ends_at_the_actor_s_idle_limit(store: Store) -> None:
     deployment = await TestDeployment.born(store=store)
-    _, session = await acting(deployment, idle_timeout=timedelta(minutes=5))
-
+    own, _ = await acting(deployment, idle_timeout=timedelta(minutes=5))
     deployment.clock.advance(minutes=5, milliseconds=-1)
+    session = await impersonated(deployment, Asked(session=own.id, reason="r"))
     token = await remembered(deployment, session)
+
     deployment.clock.advance(milliseconds=1)
 
     assert deployment.services.sessions.peek(token) is None
