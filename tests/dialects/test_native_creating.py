@@ -87,6 +87,45 @@ def test_metadata_and_assurance_are_kept_and_shown(http: httpx.Client, server: S
     assert shown["authenticated_at"] == "2026-01-02T02:04:05.000Z"
 
 
+@pytest.mark.parametrize(
+    ("members", "kind", "has_tokens"),
+    [
+        ({}, "tokens", True),
+        ({"kind": "tokens"}, "tokens", True),
+        ({"kind": "tokens", "delivery": "tokens"}, "tokens", True),
+        ({"kind": "browser"}, "browser", False),
+        ({"delivery": "cookie"}, "browser", False),
+        ({"kind": "browser", "delivery": "cookie", "remember": False}, "browser", False),
+    ],
+)
+def test_a_kind_says_how_the_session_is_delivered(
+    http: httpx.Client, server: ServerProcess, members: dict[str, object], kind: str, *, has_tokens: bool
+) -> None:
+    answer = created(http, server, **members)
+
+    assert answer.json()["session"]["kind"] == kind
+    assert ("access_token" in answer.json(), "set-cookie" in answer.headers) == (has_tokens, not has_tokens)
+
+
+@pytest.mark.parametrize(
+    ("members", "pointer"),
+    [
+        ({"kind": "browser", "delivery": "tokens"}, "/kind"),
+        ({"kind": "tokens", "delivery": "cookie"}, "/kind"),
+        ({"kind": "tokens", "remember": True}, "/remember"),
+        ({"kind": "device"}, "/kind"),
+        ({"kind": "operator"}, "/kind"),
+    ],
+)
+def test_a_kind_that_cannot_be_delivered_is_refused(
+    http: httpx.Client, server: ServerProcess, members: dict[str, object], pointer: str
+) -> None:
+    answer = http.post("/v1/sessions", headers=server.authorization, json={"subject": "alice"} | members)
+
+    assert answer.status_code == 400
+    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+
 def test_a_clock_that_is_a_little_ahead_means_now(http: httpx.Client, server: ServerProcess) -> None:
     ahead = (datetime.now(UTC) + timedelta(seconds=20)).isoformat()
 

@@ -29,6 +29,9 @@ IDEMPOTENCY = {
 _MOST_SECONDS = 10 * 365 * 24 * 60 * 60
 Seconds = Annotated[int, Meta(ge=1, le=_MOST_SECONDS)]
 
+_DELIVERED = {"tokens": "tokens", "browser": "cookie"}
+"""How a session of a kind reaches its holder."""
+
 
 class ClientMembers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The software that will hold the tokens, as your backend saw it."""
@@ -44,12 +47,17 @@ class SessionMembers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     format: Annotated[
         Literal["opaque", "jwt"], Meta(description="The form of the access token; `jwt` is RFC 9068's.")
     ] = "opaque"
+    kind: Annotated[
+        Literal["tokens", "browser"] | None,
+        Meta(description="What the session is to be; it goes with the delivery, and either says the other."),
+    ] = None
     delivery: Annotated[
-        Literal["tokens", "cookie"],
+        Literal["tokens", "cookie"] | None,
         Meta(
-            description="`tokens` in the body, or one `cookie` that lives as long as the session, and none."
+            description="`tokens` in the body (without it), or one `cookie` that lives as long as the session, "
+            "and none."
         ),
-    ] = "tokens"
+    ] = None
     remember: Annotated[
         bool | None,
         Meta(description="Whether the cookie outlives the browser; without it, it does. For `cookie` only."),
@@ -74,6 +82,11 @@ class SessionMembers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         Mapping[str, object], Meta(description="An object of your own: at most 4 KiB of JSON, 16 deep.")
     ] = {}
 
+    @property
+    def by_cookie(self) -> bool:
+        """Whether it is a browser's session, which has one cookie and no tokens."""
+        return (self.delivery or _DELIVERED[self.kind or "tokens"]) == "cookie"
+
 
 class CreateSession(SessionMembers, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a session is asked for. With an `actor` it is an impersonation, which needs a `reason`."""
@@ -95,7 +108,7 @@ def order_of(
     request: Request, caller: ServerCaller | OperatorCaller, subject: SubjectId, asked: SessionMembers
 ) -> Order:
     """Return the order that the members of a sound body are."""
-    cookie = asked.delivery == "cookie"
+    cookie = asked.by_cookie
     return Order(
         project=caller.project,
         subject=subject,
@@ -150,7 +163,9 @@ def assurance_faults(
 def session_faults(asked: SessionMembers) -> dict[str, str | None]:
     """Return what no shape can tell of a body, by pointer."""
     faults = {"/metadata": metadata_fault(asked.metadata)}
-    if asked.delivery != "cookie":
+    if asked.kind is not None and asked.delivery not in {None, _DELIVERED[asked.kind]}:
+        faults["/kind"] = f"goes with delivery {_DELIVERED[asked.kind]}"
+    if not asked.by_cookie:
         given = {"/remember": asked.remember, "/browser": asked.browser}
         faults |= {name: "goes with delivery cookie" for name, value in given.items() if value is not None}
     if asked.client is not None:

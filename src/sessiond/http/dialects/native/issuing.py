@@ -30,7 +30,7 @@ class NativeIssuing:
         acting: Asked | None,
     ) -> Answer:
         """Issue the session of *order*; with *acting* an impersonation."""
-        cookie = asked.delivery == "cookie"
+        cookie = asked.by_cookie
         if cookie:
             if asked.format == "jwt":
                 raise INVALID_FORMAT
