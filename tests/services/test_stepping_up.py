@@ -154,6 +154,17 @@ async def test_of_two_at_once_one_takes_the_session_s_place(deployment: TestDepl
     assert len(await deployment.services.sessions.list_live(DEFAULT_PROJECT, ALICE)) == 1
 
 
+async def test_a_refresh_at_the_same_time_leaves_one_lineage(deployment: TestDeployment) -> None:
+    former = await deployment.issue()
+    refresh = deployment.services.sessions.refresh(deployment.refresh_token(former), Form.REFRESH)
+
+    successor, _ = await asyncio.gather(stepped_up(deployment, former), refresh, return_exceptions=True)
+
+    assert isinstance(successor, Session)
+    live = await deployment.services.sessions.list_live(DEFAULT_PROJECT, ALICE)
+    assert [each.id for each in live] == [successor.id]
+
+
 async def test_a_retry_with_the_same_key_gets_the_same_session(deployment: TestDeployment) -> None:
     former = await deployment.issue()
 
