@@ -215,6 +215,27 @@ async def test_anonymous_sign_ups_count_by_address_unless_a_server_key_is_shown(
     assert (await house.ask("POST", SIGN_UP, headers=CLIENT, address=OFFICE)).status_code == 200
 
 
+async def test_the_document_shows_where_a_limit_may_refuse_and_what_it_says(house: House) -> None:
+    paths = (await house.ask("GET", "/openapi.json")).json()["paths"]
+
+    def refused(method: str, path: str) -> Any:  # noqa: ANN401  a piece of JSON
+        return paths[path][method]["responses"].get("429")
+
+    for method, path in (
+        ("post", "/v1/session/refresh"),
+        ("post", "/oauth/token"),
+        ("post", "/oauth/revoke"),
+        ("patch", "/v1/me/sessions/{id}"),
+        ("post", "/v1/sessions"),
+        ("post", SIGN_UP),
+    ):
+        assert {"Retry-After", "RateLimit", "RateLimit-Policy", "RateLimit-Reset"} <= set(
+            refused(method, path)["headers"]
+        )
+    for method, path in (("get", "/v1/session"), ("get", "/v1/verify"), ("post", "/oauth/introspect")):
+        assert refused(method, path) is None
+
+
 def test_a_real_server_limits_by_the_settings(tmp_path: Path) -> None:
     settings = {"SESSIOND_LIMITS_BY_ADDRESS": "4", "SESSIOND_TRUSTED_PROXIES": "127.0.0.1"}
     with (

@@ -20,6 +20,15 @@ from sessiond.http.edge import is_loopback
 if TYPE_CHECKING:
     from sessiond.http.request import Request
 
+QUOTA_HEADERS = {
+    "RateLimit-Policy": "The limit's name, its requests (q) and its window in seconds (w).",
+    "RateLimit": "The limit's name, what is left (r), and the seconds until it is whole again (t).",
+    "RateLimit-Limit": "The same as q.",
+    "RateLimit-Remaining": "The same as r.",
+    "RateLimit-Reset": "The same as t.",
+}
+"""What an answer says that counts, for the document."""
+
 RATE_LIMITED = RateLimited(
     Quota(
         limit=RateLimit(name="address", most=600, window=timedelta(minutes=1)), remaining=0, reset_seconds=42

@@ -12,7 +12,7 @@ import msgspec
 import sessiond
 from sessiond.domain.errors import Refusal, Unavailable
 from sessiond.http.answer import encode_body
-from sessiond.http.counting import RATE_LIMITED, never
+from sessiond.http.counting import QUOTA_HEADERS, RATE_LIMITED, never
 from sessiond.http.credentials import BEARER_SERVER_KEY
 from sessiond.http.dialect import Dialect
 from sessiond.http.edge import Edge
@@ -185,6 +185,12 @@ def _responses(dialect: Dialect, endpoint: Endpoint, schemas: _Schemas) -> Json:
         media.setdefault("examples", {}).setdefault(
             refusal.code, {"summary": refusal.detail, "value": example}
         )
+    limited = responses.get(str(HTTPStatus.TOO_MANY_REQUESTS.value))
+    if limited is not None and _is_counted(endpoint):
+        told = {"Retry-After": "Seconds to wait.", **QUOTA_HEADERS}
+        limited["headers"] = {
+            name: {"description": text, "schema": {"type": "string"}} for name, text in told.items()
+        }
     return dict(sorted(responses.items()))
 
 
