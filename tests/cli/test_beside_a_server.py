@@ -189,7 +189,7 @@ def test_sessions_are_listed_shown_and_revoked(server: ServerProcess) -> None:
     assert verify(server, session) == 401
     assert answer(server, "sessions", "list", "--subject", "ida") == {"items": []}
     shown = answer(server, "sessions", "show", identifier)
-    assert (shown["state"], shown["revoked_reason"]) == ("session_revoked", "lost laptop")
+    assert (shown["state"], shown["ended_reason"]) == ("session_revoked", "lost laptop")
     assert "lost laptop" in run(server, "sessions", "show", identifier).stdout
     assert len(answer(server, "sessions", "list", "--subject", "ida", "--ended")["items"]) == 1
 

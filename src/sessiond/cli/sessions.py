@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Annotated, Any
 
 import typer
@@ -12,17 +11,13 @@ from sessiond.cli.frame import BY, Answer, group, verb
 from sessiond.cli.options import LimitOption, OffsetOption, ProjectOption, YesOption
 from sessiond.cli.questions import confirm
 from sessiond.cli.show import facts, harmless, table, when
-from sessiond.domain.endings import ending
+from sessiond.domain.endings import Ended, ending, how_ended
 from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.ids import ProjectId, SessionId, SubjectId, id_text, parse_id
-from sessiond.domain.records import Kind
-from sessiond.domain.sessions import Session, Standing
-from sessiond.services.ports import Selection
+from sessiond.domain.session_filters import Filter, State
+from sessiond.domain.sessions import Session
 
 app = group("Sessions: list, show and revoke them.")
-
-_LIVE = "live"
-_PAGE = 500
 
 SubjectOption = Annotated[str | None, typer.Option(metavar="ID", help="Only this subject's.")]
 
@@ -52,13 +47,13 @@ async def list_sessions(
                 when(session.created_at),
                 when(session.last_seen_at),
                 when(session.expires_at),
-                state,
+                _state(how),
             )
-            for session, state in found
+            for session, how in found
         ],
         empty="There is no live session." if not ended else "There is no session.",
     )
-    return Answer({"items": [_facts(session, state) for session, state in found]}, (shown,))
+    return Answer({"items": [_facts(session, how) for session, how in found]}, (shown,))
 
 
 @verb(app, "show")
@@ -71,7 +66,8 @@ async def show(
     """Show one session, its client and why it ended, if it did."""
     owner = (await opened.services.projects.find(project)).id
     standing = await opened.services.sessions.get(owner, _identifier(session))
-    data = _facts(standing.session, _state(opened, standing))
+    why = ending(standing, opened.clock.now())
+    data = _facts(standing.session, None if why is None else how_ended(standing, why))
     return Answer(data, (facts(data),))
 
 
@@ -108,27 +104,21 @@ async def revoke(
 
 async def _find(
     opened: Opened, owner: ProjectId, subject: str | None, *, ended: bool, most: int
-) -> list[tuple[Session, str]]:
-    """Return at most *most* sessions with their state, newest first; live ones only unless *ended*."""
-    selection = Selection(kind=Kind.SESSION, project=owner, owner=subject)
-    found: list[tuple[Session, str]] = []
-    for offset in itertools.count(0, _PAGE):
-        rows = await opened.store.scan(selection, limit=_PAGE, offset=offset)
-        for row in rows:
-            standing = await opened.store.find_session(owner, row.id) if isinstance(row, Session) else None
-            state = _state(opened, standing) if standing is not None else None
-            if standing is not None and state is not None and (ended or state == _LIVE):
-                found.append((standing.session, state))
-            if len(found) == most:
-                return found
-        if len(rows) < _PAGE:
+) -> list[tuple[Session, Ended | None]]:
+    """Return at most *most* sessions with how they ended, newest first; live ones only unless *ended*."""
+    wanted = Filter(
+        subject=None if subject is None else SubjectId(subject), state=State.ALL if ended else State.LIVE
+    )
+    found: list[tuple[Session, Ended | None]] = []
+    before: SessionId | None = None
+    while len(found) < most:
+        page, before = await opened.services.listing.page(
+            owner, wanted, limit=most - len(found), before=before
+        )
+        found += page
+        if before is None:
             break
     return found
-
-
-def _state(opened: Opened, standing: Standing) -> str:
-    why = ending(standing, opened.clock.now())
-    return _LIVE if why is None else why.value
 
 
 def _identifier(text: str) -> SessionId:
@@ -138,18 +128,22 @@ def _identifier(text: str) -> SessionId:
     return found
 
 
-def _facts(session: Session, state: str) -> dict[str, Any]:
+def _state(how: Ended | None) -> str:
+    return "live" if how is None else how.why.value
+
+
+def _facts(session: Session, how: Ended | None) -> dict[str, Any]:
     return {
         "id": id_text(session.id),
         "project": session.project,
         "subject": session.subject,
         "kind": session.session_kind.value,
-        "state": state,
+        "state": _state(how),
         "created_at": when(session.created_at),
         "last_seen_at": when(session.last_seen_at),
         "expires_at": when(session.expires_at),
-        "revoked_at": when(session.revoked_at),
-        "revoked_reason": session.revoked_reason,
+        "ended_at": None if how is None else when(how.at),
+        "ended_reason": None if how is None else how.reason,
         "address": session.client.address,
         "user_agent": session.client.user_agent,
         "name": session.client.name,
