@@ -6,8 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 import httpx
 import pytest
@@ -28,7 +26,6 @@ from tests.till import (
     with_user,
 )
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "dialects" / "pin-login.md"
 SIGN_OUT = """
 RESPONSE=$(curl -s -i -X POST "$BASE/auth/login" -H "Content-Type: application/json" -d "$CREDENTIALS")
 ACCESS_TOKEN=$(echo "$RESPONSE" | grep -o 'accessToken=[^;]*' | cut -d= -f2)
@@ -63,22 +60,6 @@ def test_login_answers_with_the_message_and_the_cookies(till: ServerProcess) -> 
         "knownClient": f"Path=/auth/login; Max-Age={THIRTY_DAYS}; HttpOnly; SameSite=Lax",
     }
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", cookie.partition(";")[0]) for cookie in cookies.values())
-
-
-def test_the_documents_shell_lines_run_as_they_stand(till: ServerProcess) -> None:
-    add_user, session = re.findall(r"^```sh\n(.*?)^```", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
-    script = (add_user + session).replace("http://127.0.0.1:8000", till.url)
-    environment = till.command_environment
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-
-    ran = subprocess.run(
-        ["bash", "-eu"], input=script, env=environment, capture_output=True, text=True, check=True
-    )
-
-    assert "cooluser1" in ran.stdout
-    assert '"subject":"cooluser1"' in ran.stdout
-    assert '{"message":"Access token refreshed successfully","accessToken":"' in ran.stdout
-    assert ran.stdout.endswith('{"message":"Logout successful"}')
 
 
 def test_curl_with_two_cookie_headers_signs_out_and_both_tokens_are_dead(till: ServerProcess) -> None:

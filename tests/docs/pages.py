@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -141,6 +142,7 @@ def run(page: Path, folder: Path, url: str) -> Sequence[Shown | None]:
         else:
             script.append(statement.text)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SESSIOND_")}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     done = subprocess.run(
         ["bash", "-eu", "-c", "\n".join(script).replace(DOCUMENTED_URL, url)],
         cwd=folder,

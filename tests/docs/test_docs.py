@@ -17,7 +17,7 @@ RUN = [
     README,
     API,
     *sorted((ROOT / "docs" / "api").glob("*.md")),
-    ROOT / "docs" / "dialects" / "pocketpaw.md",
+    *sorted((ROOT / "docs" / "dialects").glob("*.md")),
 ]
 FILES = [path for folder in ("src", "tests", "scripts") for path in (ROOT / folder).rglob("*.*")]
 DECISIONS = ROOT / "docs" / "decisions"
