@@ -7,6 +7,10 @@ BIN := .venv/bin
 ARGS ?=
 PYTEST_ARGS ?=
 
+# The engines that nodes share, and a module of each dialect that `make test` runs on them, too.
+SHARED := postgresql redis_cluster
+ON_EACH := native pocketpaw device_limits pin_login stack_auth_refresh session_storage_access
+
 .PHONY: help env run bench audit sbom check test needs lint types imports format lock
 
 help: ## list what can be made
@@ -27,6 +31,10 @@ check: env lint types imports ## lint, types, imports and the fast tests
 
 test: needs env lint types imports ## everything; installs what it needs on Debian as root
 	$(BIN)/pytest $(PYTEST_ARGS)
+	@for engine in $(SHARED); do \
+		echo "The dialects on $$engine:"; \
+		$(BIN)/pytest --engine=$$engine -n 2 -q $(ON_EACH:%=tests/dialects/test_%.py) || exit 1; \
+	done
 
 bench: env ## measure beside nginx and the peers; QUICK=1 leaves the peers out and ends within two minutes
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(ARGS)

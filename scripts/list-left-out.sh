@@ -10,3 +10,5 @@ case $status in
 5) printf '\nLeft out by make check: nothing.\n' ;;
 *) printf '%s\n' "$left_out" >&2; exit "$status" ;;
 esac
+engines=$(printf '%s\n' "$left_out" | sed -n 's#^tests/storage/test_\([a-z]*\)_contract\.py: .*#\1#p')
+printf 'Engines left out: %s.\n' "$(printf '%s' "${engines:-none}" | tr '\n' ' ')"

@@ -73,8 +73,12 @@ def engine(request: pytest.FixtureRequest) -> Iterator[None]:
     databases.clear()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave to `make test` engines that need a server, dialects over TCP but the native one, and long machines."""
+    if config.getoption("--engine") != "sqlite":
+        in_files = [item for item in items if item.get_closest_marker("in_files")]
+        config.hook.pytest_deselected(items=in_files)
+        items[:] = [item for item in items if item not in in_files]
     for item in items:
         over_tcp = item.path.parent.name == "dialects" and item.path.name != _FAST_DIALECT
         on_a_server = _ON_A_SERVER.intersection(getattr(item, "fixturenames", ()))

@@ -52,6 +52,7 @@ def test_thirty_new_devices_an_hour_are_let_in_by_default_and_many_at_once_are_n
     assert statuses.count(429) == 18
 
 
+@pytest.mark.in_files
 def test_nothing_readable_of_the_identifier_is_kept_or_logged(tmp_path: Path) -> None:
     canary = f"canary-{uuid.uuid4()}"
     with ServerProcess.started(tmp_path) as server, httpx.Client(base_url=server.url) as http:

@@ -153,6 +153,7 @@ def test_a_session_is_ended_from_the_native_api_like_any_other(till: ServerProce
 
 
 @pytest.mark.slow
+@pytest.mark.in_files
 def test_no_pin_token_or_guessed_name_is_in_any_file_or_in_the_log(fresh_server: ServerProcess) -> None:
     pin, wrong, mistyped = "canary-pin-31415926", "canary-wrong-27182818", "canary-name-16180339"
     tokens = signed_in(with_user(fresh_server, pin=pin), pin=pin)

@@ -329,6 +329,7 @@ def test_entries_survive_a_crash(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.in_files
 def test_nothing_readable_of_a_token_is_kept_or_logged(tmp_path: Path) -> None:
     first, second = (f"{uuid.uuid4().hex}.{uuid.uuid4().hex}" for _ in range(2))
     with (
