@@ -141,9 +141,7 @@ class Erasing:
         """Delete what is there of *keys*, all of one partition."""
         for start in range(0, len(keys), _BITE):
             bite = keys[start : start + _BITE]
-            await self._contention.settle(
-                (bite[0].project, bite[0].id.hex()), partial(self._drop, bite)
-            )
+            await self._contention.settle((bite[0].project, bite[0].id.hex()), partial(self._drop, bite))
 
     async def _drop(self, keys: Sequence[Key]) -> None:
         rows = [row for row in await self._store.get_many(keys) if row is not None]
