@@ -11,9 +11,11 @@ from sessiond.bootstrap.background import Background
 from sessiond.bootstrap.machine import SystemClock
 from sessiond.bootstrap.opening import Opened, open_deployment
 from sessiond.config.loading import load
+from sessiond.crypto.ring import KeyRing
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
-from sessiond.domain.instants import millis
+from sessiond.domain.instants import Instant, later, millis
+from sessiond.domain.keys import KeyKind, KeyState
 from sessiond.domain.records import Kind
 from sessiond.domain.rules import PurgeRules
 from sessiond.domain.sessions import SessionKind
@@ -150,3 +152,37 @@ async def test_stopping_does_once_more_what_is_done_each_second(opened: Opened) 
     await background.stop()
 
     assert opened.files.read_witness() is not None
+
+
+async def put_old_ring(opened: Opened, kind: KeyKind, *, born: timedelta, rotated: timedelta) -> None:
+    """Put a ring that was born and rotated so long ago."""
+
+    def old_ring(_: KeyRing, now: Instant) -> KeyRing:
+        ring = KeyRing.initial(opened.entropy, later(now, -born))
+        return ring.rotated(DEFAULT_PROJECT, kind, opened.entropy, later(now, -rotated))
+
+    await opened.services.ring_writing.change(old_ring, by="test", facts={})
+
+
+def states(opened: Opened, kind: KeyKind) -> set[KeyState]:
+    return {key.state for key in opened.services.keys.ring.held() if key.line.kind is kind}
+
+
+async def test_a_key_whose_time_has_come_takes_over(opened: Opened) -> None:
+    minutes = timedelta(minutes=1)
+    await put_old_ring(opened, KeyKind.ROOT, born=3 * minutes, rotated=2.5 * minutes)
+    before = states(opened, KeyKind.ROOT)
+
+    await Background(opened).each_second()
+
+    assert before == {KeyState.ACTIVE, KeyState.PENDING}
+    assert states(opened, KeyKind.ROOT) == {KeyState.ACTIVE, KeyState.PENDING, KeyState.RETIRED}
+
+
+async def test_a_key_that_nothing_needs_is_destroyed(opened: Opened) -> None:
+    hours = timedelta(hours=1)
+    await put_old_ring(opened, KeyKind.SIGNING, born=30 * hours, rotated=26 * hours)
+
+    await Background(opened).keep_keys()
+
+    assert states(opened, KeyKind.SIGNING) == {KeyState.ACTIVE, KeyState.PENDING, KeyState.DESTROYED}

@@ -169,6 +169,20 @@ def test_a_rotated_vault_key_still_opens_what_it_sealed() -> None:
     assert after.data_key_by_id(identifier) == key
 
 
+def test_a_ring_of_before_there_were_successors_gets_one_and_waits_for_it() -> None:
+    contents = two_projects_contents()
+    roots = tuple(root for root in contents.roots if root.mints)
+    keys = tuple(key for key in contents.data_keys if key.mints)
+    old = KeyRing(msgspec.structs.replace(contents, roots=roots, data_keys=keys))
+
+    for kind in (KeyKind.ROOT, KeyKind.VAULT):
+        waiting = rotated(old, kind)
+        after = waiting.activated(CountedEntropy("due"), later(LATER, KNOWN_BEFORE_USE))
+
+        assert states(waiting, kind) == [KeyState.ACTIVE, KeyState.PENDING]
+        assert states(after, kind) == [KeyState.ACTIVE, KeyState.PENDING, KeyState.RETIRED]
+
+
 # Keys that may no longer be used
 
 

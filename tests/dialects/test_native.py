@@ -402,14 +402,14 @@ def test_a_client_that_has_the_jwks_is_told_so(http: httpx.Client) -> None:
     tag = http.get("/.well-known/jwks.json").headers["etag"]
 
     again = http.get("/.well-known/jwks.json", headers={"If-None-Match": f'"other", W/{tag}'})
-    another = http.get("/.well-known/jwks.json", headers={"If-None-Match": '"other"'})
+    others = [
+        http.get("/.well-known/jwks.json", headers={"If-None-Match": text})
+        for text in ('"other"', tag.strip('"'), "", '"')
+    ]
 
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
     assert again.headers["cache-control"] == "public, max-age=300"
-    assert another.status_code == 200
-    assert_problem(
-        http.get("/.well-known/jwks.json", headers={"If-None-Match": "other"}), 400, "malformed_header"
-    )
+    assert [another.status_code for another in others] == [200] * 4
 
 
 def test_an_unknown_path_is_a_problem(http: httpx.Client) -> None:

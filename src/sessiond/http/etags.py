@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from hashlib import sha256
+from typing import Literal
 
 import msgspec
 
@@ -30,22 +32,28 @@ def cached(request: Request, body: bytes, *headers: tuple[str, str]) -> Answer:
     """Return the JSON *body* with its tag; 304 without it for a client that has it already."""
     tag = etag(body)
     headers = (*headers, ("ETag", tag))
-    if _matches(request, "if-none-match", tag, weakly=True):
+    seen = _named(request, "if-none-match")
+    if seen is not None and (seen == "*" or tag in (each for _, each in seen)):
         return Answer(304, headers=headers)
     return Answer(200, body, headers=headers, content_type=JSON)
 
 
 def expects_another(request: Request, tag: str) -> bool:
-    """Tell whether `If-Match` names other states than the one with *tag*; without the header, none is expected."""
-    return request.header("if-match") is not None and not _matches(request, "if-match", tag, weakly=False)
+    """Tell whether `If-Match` names other states than the one with *tag*; without the header, none is expected.
 
-
-def _matches(request: Request, header: str, tag: str, *, weakly: bool) -> bool:
-    text = request.header(header)
-    if text is None:
+    Raises `InvalidRequest` (`malformed_header`): a change whose condition cannot be read is not made.
+    """
+    if request.header("if-match") is None:
         return False
-    if text.strip() == "*":
-        return True
-    if _TAGS.fullmatch(text.strip()) is None:
+    expected = _named(request, "if-match")
+    if expected is None:
         raise MALFORMED_TAGS
-    return any(each == tag and (weakly or not weak) for weak, each in _ONE.findall(text))
+    return expected != "*" and ("", tag) not in expected
+
+
+def _named(request: Request, header: str) -> Sequence[tuple[str, str]] | Literal["*"] | None:
+    """Return the tags that *header* names, each with its `W/` or nothing; None for a header that is none, or absent."""
+    text = (request.header(header) or "").strip()
+    if text == "*":
+        return "*"
+    return _ONE.findall(text) if _TAGS.fullmatch(text) else None

@@ -82,6 +82,7 @@ class KeyKeeping:
             if walks and all(walk.done for walk in walks) and settled(key, now):
                 unneeded.add(key.name)
         await self._destroy(unneeded)
+        self._forget_walks()
         return more
 
     async def reseal(self, progress: Callable[[int, int], None]) -> tuple[int, int]:
@@ -171,4 +172,8 @@ class KeyKeeping:
             return
         facts = {"destroyed": ", ".join(sorted(names))}
         await self._writing.change(lambda ring, now: ring.without(names, now), by="sessiond", facts=facts)
-        self._walks = {key: walk for key, walk in self._walks.items() if key[0] not in names}
+
+    def _forget_walks(self) -> None:
+        """Drop what is known about keys that are no longer retired, by this process or another."""
+        retired = {key.name for key in self._keys.ring.held() if key.state is KeyState.RETIRED}
+        self._walks = {key: walk for key, walk in self._walks.items() if key[0] in retired}

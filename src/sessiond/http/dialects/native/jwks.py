@@ -8,7 +8,7 @@ from sessiond.domain.keys import KEY_SETS_CACHED, Audience
 from sessiond.http.answer import Answer
 from sessiond.http.dialects.native.shapes import JwksAnswer
 from sessiond.http.endpoint import Endpoint
-from sessiond.http.etags import MALFORMED_TAGS, cached
+from sessiond.http.etags import cached
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
 
@@ -32,7 +32,6 @@ class KeySet:
                 tags=("keys",),
                 headers={"If-None-Match": "The `ETag` of an earlier answer."},
                 answers={200: JwksAnswer, 304: None},
-                refusals=(MALFORMED_TAGS,),
             ),
         )
 
