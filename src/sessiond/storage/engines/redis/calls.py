@@ -164,7 +164,7 @@ class Caller:
         wanted = self._wanted(node)
         asks = node.asked_at + _REPLICAS_ASKED_EVERY_SECONDS < asyncio.get_running_loop().time()
         if wanted:
-            commands.append(_wait(node, wanted))
+            commands.append(("WAIT", wanted, WAIT_MILLISECONDS))
         if asks:
             commands.append(("ROLE",))
         told = await node.link.send(commands, seconds=ANSWER_SECONDS + WAIT_MILLISECONDS / 1000)
@@ -182,27 +182,20 @@ class Caller:
 
     async def _have(self, node: Node, confirmed: Answer, wanted: int) -> bool:
         """Tell whether enough replicas have what was written; one that has gone meanwhile is not asked for."""
-        count = confirmed[-1] if isinstance(confirmed, list) else confirmed
-        if not isinstance(count, int):
+        if not isinstance(confirmed, int):
             return False
-        if count >= wanted:
+        if confirmed >= wanted:
             return True
         if self._nodes.target.wait is not None:
             return False
         (role,) = await node.link.send([("ROLE",)])
-        return node.learn(role) and count >= node.attached
+        return node.learn(role) and confirmed >= node.attached
 
     async def _teach(self, node: Node) -> None:
         try:
             await node.link.send([("SCRIPT", "LOAD", script.source) for script in scripts().values()])
         except LinkLost:
             _LOG.debug("a link was lost while scripts were loaded")
-
-
-def _wait(node: Node, replicas: int) -> Command:
-    if node.waits_for_disk:
-        return ("WAITAOF", 1, replicas, WAIT_MILLISECONDS)
-    return ("WAIT", replicas, WAIT_MILLISECONDS)
 
 
 def refused(error: hiredis.ReplyError | LinkLost) -> Unavailable:

@@ -18,7 +18,7 @@ from sessiond.storage.engine import unavailable
 from sessiond.storage.engines.redis.address import Address, Target
 from sessiond.storage.engines.redis.layout import SLOTS
 from sessiond.storage.engines.redis.link import Answer, Command, Link, LinkLost, connect
-from sessiond.storage.engines.redis.requirements import FIRST_WITH_WAITAOF, fault_of, info_from, version_of
+from sessiond.storage.engines.redis.requirements import fault_of, info_from
 from sessiond.storage.engines.redis.scripts import scripts
 
 _LOG = logging.getLogger("sessiond.storage.redis")
@@ -37,14 +37,12 @@ class Lane(enum.Enum):
 class Node:
     """A server that is linked, and how many replicas were *attached* when it was last asked.
 
-    *syncs* tells whether it syncs its file at every write, *waits_for_disk* whether its replicas can be waited for to
-    do so.
+    *syncs* tells whether it syncs its file at every write.
     """
 
-    def __init__(self, link: Link, *, syncs: bool, waits_for_disk: bool) -> None:
+    def __init__(self, link: Link, *, syncs: bool) -> None:
         self.link = link
         self.syncs = syncs
-        self.waits_for_disk = waits_for_disk
         self.attached = 0
         self.asked_at = float("-inf")
 
@@ -166,7 +164,7 @@ class Nodes:
             if isinstance(answer, hiredis.ReplyError):
                 raise LinkLost(f"the server at {address} takes no scripts: {kind_of(answer)}", sent=False)
         syncs = info.get("aof_enabled") == "1" and isinstance(policy, list) and policy[1:] == [b"always"]
-        node = Node(link, syncs=syncs, waits_for_disk=syncs and version_of(info) >= FIRST_WITH_WAITAOF)
+        node = Node(link, syncs=syncs)
         node.learn(role)
         return node
 

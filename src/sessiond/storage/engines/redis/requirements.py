@@ -7,7 +7,6 @@ import re
 from sessiond.storage.engines.redis.address import Address, Target
 
 OLDEST = (6, 2)  # ZADD LT
-FIRST_WITH_WAITAOF = (7, 2)
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 
 
