@@ -81,6 +81,24 @@ async def test_what_is_no_token_of_ours_fails_before_anything_it_says_is_believe
     assert not any(each.presented or each.standing or each.timeline for each in (mistyped, unknown, forged))
 
 
+async def test_a_jwt_is_walked_like_any_other_token(deployment: TestDeployment) -> None:
+    session = await deployment.issue()
+    now = deployment.clock.now()
+    text = deployment.services.tokens.jwt(
+        Form.NATIVE_JWT, session, now=now, expires_at=now + 60_000, first={"client_id": session.project}
+    )
+    head, body, signature = text.split(".")
+
+    good = await explained(deployment, text)
+    cut = await explained(deployment, f"{head}.{body}")
+    other = "A" if signature[0] != "A" else "B"
+    forged = await explained(deployment, f"{head}.{body}.{other}{signature[1:]}")
+
+    assert (good.kind, good.refusal) == ("access token (JWT)", None)
+    assert refused_at(cut) == ("invalid_token", Step.TEXT)
+    assert refused_at(forged) == ("invalid_token", Step.SIGNATURE)
+
+
 async def test_another_nonce_is_refused_as_not_the_session_s(deployment: TestDeployment) -> None:
     session = await deployment.issue()
     restored = deployment.access_token(msgspec.structs.replace(session, nonce=bytes(16)))

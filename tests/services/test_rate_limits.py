@@ -9,12 +9,14 @@ import pytest
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId
 from sessiond.domain.rate_limits import Quota, RateLimited
 from sessiond.domain.records import Key, Kind, Record
-from sessiond.domain.rules import LimitRules
+from sessiond.domain.rules import LimitRules, Rules
+from sessiond.services.bundle import Services
 from sessiond.services.contention import Contention
+from sessiond.services.keys import Keys
 from sessiond.services.ports import Change, Selection
 from sessiond.services.rate_limits import RateLimits
 from sessiond.storage.engines.memory import MemoryStore
-from tests.deployment import SetClock, TestDeployment
+from tests.deployment import WRAPPING_KEY, KeptInMemory, SetClock, TestDeployment
 
 HOME = "203.0.113.7"
 LIMIT = 100
@@ -45,6 +47,21 @@ class Nodes:
     def __init__(self, deployment: TestDeployment, store: CountingStore) -> None:
         self.deployment = deployment
         self.store = store
+
+    def another(self) -> Services:
+        """Return the services of another node, with keys of its own in memory."""
+        known = self.deployment.services
+        clock = self.deployment.clock
+        return Services(
+            store=self.store,
+            keys=Keys(self.store, clock, wrapping_key=WRAPPING_KEY, deployment=known.keys.deployment),
+            clock=clock,
+            entropy=known.entropy,
+            observer=self.deployment.observer,
+            keeper=KeptInMemory(),
+            rules=Rules(limits=LimitRules(by_address=LIMIT)),
+            base_url=known.base_url,
+        )
 
     def node(self, *, kept: int = 1000, clock: SetClock | None = None, most: int = LIMIT) -> RateLimits:
         """Return the limits of another node."""
@@ -83,7 +100,7 @@ async def used_up(limits: RateLimits) -> None:
 
 
 async def test_nodes_together_allow_no_more_than_the_limit(nodes: Nodes) -> None:
-    first, second = nodes.node(), nodes.node()
+    first, second = (nodes.another().rate_limits for _ in range(2))
 
     allowed = await asyncio.gather(*(taken(node) for _ in range(LIMIT) for node in (first, second)))
 

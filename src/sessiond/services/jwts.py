@@ -14,6 +14,7 @@ from sessiond.domain.impersonation import act_claim
 from sessiond.domain.instants import Instant, unix_seconds
 from sessiond.domain.keys import SigningKey
 from sessiond.domain.sessions import INVALID, Session
+from sessiond.domain.steps import UNREADABLE
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Entropy, Observer
 from sessiond.services.token_forms import (
@@ -97,7 +98,7 @@ class Jwts:
         """
         unverified = jws.peek(text)
         if unverified is None:
-            raise INVALID
+            raise UNREADABLE
         kid = unverified.header.get("kid")
         if unverified.header.get("alg") == "ES256" and isinstance(kid, str):
             return self._read_es256(text, kid, unverified.claims)
