@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -20,6 +21,7 @@ from sessiond.services.ports import Selection, Store
 from sessiond.services.vault.answers import NewToken
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.memory import open_store
+from sessiond.storage.engines.sqlite import open_store as open_sqlite
 from tests.crashing import Crashing
 from tests.deployment import NOON, TestDeployment
 
@@ -108,6 +110,11 @@ class House:
         return [name for name in names if name in everything]
 
 
+def bytes_in(directory: Path) -> bytes:
+    """Return every byte of the files there."""
+    return b"".join(path.read_bytes() for path in directory.iterdir())
+
+
 async def test_nothing_that_is_kept_names_the_erased() -> None:
     house = await House.furnished()
     assert await house.traces() == NAMES
@@ -122,6 +129,17 @@ async def test_nothing_that_is_kept_names_the_erased() -> None:
         event.type for event in told
     }
     assert (told[-1].type, told[-1].by) == (EventType.SUBJECT_ERASED, "server_key:app")
+
+
+async def test_nothing_in_a_database_file_names_the_erased(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/sessiond.db"
+    house = await House.furnished(await open_sqlite(url, role=Role.SERVER))
+
+    await house.erase()
+    assert await house.traces() == []
+    await house.services.store.close()
+
+    assert [name for name in NAMES if name in bytes_in(tmp_path)] == []
 
 
 async def test_the_sessions_of_the_erased_are_dead_at_once_and_do_not_revive() -> None:

@@ -74,6 +74,8 @@ class DatabaseFile:
         database.execute("PRAGMA trusted_schema = OFF")
         if writing:
             database.execute("PRAGMA synchronous = FULL")
+            # What is deleted is overwritten: who is erased is not to be found in the file either. Some builds' default.
+            database.execute("PRAGMA secure_delete = ON")
             database.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             database.execute(f"PRAGMA journal_size_limit = {LARGEST_WAL_KEPT}")
         else:
