@@ -10,12 +10,14 @@ import pytest
 
 from sessiond.domain.endings import Ending
 from sessiond.domain.errors import NotFound, Unauthenticated
-from sessiond.domain.events import EventType
+from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition, SessionId, SubjectId, mint_id
 from sessiond.domain.policies import Policy, Preset
+from sessiond.domain.projects import CONTROL_PARTITION
 from sessiond.domain.rules import Rules
 from sessiond.domain.sessions import Session
 from sessiond.services.bundle import Services
+from sessiond.services.ports import Change
 from sessiond.services.timelines import Mark, Timeline
 from sessiond.services.token_forms import Form
 from tests.deployment import ALICE, TestDeployment
@@ -217,6 +219,26 @@ async def test_pages_have_everything_once_and_in_order_row_or_no_row(deployment:
     assert len(whole) == 9
     assert before == whole
     assert await paged() == whole
+
+
+async def test_what_happened_long_before_is_not_read_through(deployment: TestDeployment) -> None:
+    store, now = deployment.services.store, deployment.clock.now()
+    first = await deployment.issue()
+    partition = first.key.partition
+    for crowd in (partition, CONTROL_PARTITION):
+        noise = Event(type=EventType.VAULT_READ, at=now, partition=crowd, project=DEFAULT_PROJECT)
+        for _ in range(30):
+            await store.apply(Change(partition=crowd, expects={}, events=[noise] * 500))
+    deployment.clock.advance(hours=1)
+    session = await deployment.issue()
+    deployment.clock.advance(hours=1)
+    await deployment.services.projects.revoke_sessions(DEFAULT_PROJECT, by="operator")
+
+    timeline = await told(deployment, session)
+
+    assert timeline.following is None
+    assert story(timeline) == [EventType.SESSION_ISSUED, EventType.PROJECT_SESSIONS_REVOKED]
+    assert (await told(deployment, first)).following is not None  # its own time is as full as it is
 
 
 async def test_what_nobody_knows_has_no_story_nor_has_another_project_s(deployment: TestDeployment) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from sessiond.domain.endings import Ended, ending, how_ended
 from sessiond.domain.events import Event
-from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId, partition_of
+from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId, instant_of, partition_of
 from sessiond.domain.instants import Instant
 from sessiond.domain.projects import CONTROL_PARTITION
 from sessiond.domain.sessions import Standing
@@ -19,6 +19,7 @@ from sessiond.services.sessions import SESSION_UNKNOWN
 
 _BITE = 500
 _MOST_BITES = 20
+_CLOCKS_APART_MS = 60_000
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
@@ -58,9 +59,10 @@ class Timelines:
         A page may hold fewer than there are: it looks at a bounded number of events. Raises `NotFound`
         (`session_unknown`) where neither a row nor an event knows the session.
         """
-        now, after = self._clock.now(), after or Mark()
+        now, partition = self._clock.now(), partition_of(session)
+        after = after or Mark(await self._before(partition, instant_of(session)))
         standing = await self._store.find_session(project, session)
-        reading = _Reading(session, partition_of(session), project, after)
+        reading = _Reading(session, partition, project, after)
         reading.subject = (
             standing.session.subject if standing is not None else await self._subject_told(reading)
         )
@@ -99,10 +101,25 @@ class Timelines:
                 return True
         return False
 
+    async def _before(self, partition: Partition, since: Instant) -> int:
+        """Return a sequence after which the partition tells everything since then, found by halving, not by reading.
+
+        What happened is in order but for the difference of the nodes' clocks.
+        """
+        low, high = 0, await self._store.newest_event()
+        while high - low > _BITE:
+            middle = (low + high) // 2
+            rows = await self._store.events(after=middle, limit=1, partition=partition)
+            if rows and rows[0][1].at < since - _CLOCKS_APART_MS:
+                low = rows[0][0]
+            else:
+                high = middle
+        return low
+
     async def _wider(self, reading: _Reading, since: Instant, until: Instant | None) -> Sequence[Event]:
         """Return what ended all sessions of the project or the deployment between the two."""
         found: list[Event] = []
-        sequence = 0
+        sequence = await self._before(CONTROL_PARTITION, max(since, instant_of(reading.session)))
         for _ in range(_MOST_BITES):
             rows = await self._store.events(after=sequence, limit=_BITE, partition=CONTROL_PARTITION)
             found += [event for _, event in rows if ended_all(event, reading.session, reading.project)]
