@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 
@@ -22,7 +23,6 @@ from tests.servers.redis import RedisCluster, RedisServer
 
 pytestmark = pytest.mark.slow
 
-NAMESPACE = "faults"
 SPREAD = [Partition(n) for n in range(0, PARTITIONS, PARTITIONS // 48)]
 
 Stores = tuple[Store, Store]
@@ -42,8 +42,18 @@ def cluster(harmed: RedisCluster) -> Iterator[RedisCluster]:
 
 
 @pytest.fixture
-async def stores(cluster: RedisCluster) -> AsyncIterator[Stores]:
-    url = cluster.url()
+def layout(request: pytest.FixtureRequest) -> Layout:
+    """Where the keys of a test lie: in a namespace of its own."""
+    return Layout(_namespace(request))
+
+
+def _namespace(request: pytest.FixtureRequest) -> str:
+    return hashlib.sha256(request.node.name.encode()).hexdigest()[:16]
+
+
+@pytest.fixture
+async def stores(cluster: RedisCluster, request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
+    url = cluster.url(_namespace(request))
     first, second = [await open_store(url, role=Role.SERVER) for _ in range(2)]
     yield first, second
     await first.close()
@@ -59,7 +69,7 @@ def server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def store(server: RedisServer) -> AsyncIterator[Store]:
-    store = await open_store(server.url(NAMESPACE), role=Role.SERVER)
+    store = await open_store(server.url(), role=Role.SERVER)
     yield store
     await store.close()
 
@@ -215,15 +225,13 @@ async def test_a_slot_can_be_moved_under_load_without_a_refusal(
         standing = await here.find_session(DEFAULT_PROJECT, each.id)
         assert standing is not None
         assert standing.session.revoked_at is not None
-    await here.close()
-    await there.close()
 
 
 async def test_a_write_that_the_replica_does_not_confirm_is_not_acknowledged(
-    cluster: RedisCluster, stores: Stores
+    cluster: RedisCluster, stores: Stores, layout: Layout
 ) -> None:
     session = samples.session()
-    master = cluster.master_of(Layout(NAMESPACE)[samples.PARTITION].slot)
+    master = cluster.master_of(layout[samples.PARTITION].slot)
     (replica,) = cluster.replicas_of(master)
     await stores[0].apply(samples.put(session))
 
@@ -235,9 +243,11 @@ async def test_a_write_that_the_replica_does_not_confirm_is_not_acknowledged(
     assert await stores[0].revoke([samples.revocation(session)]) != [None]
 
 
-async def test_a_replica_that_is_gone_is_not_waited_for(cluster: RedisCluster, stores: Stores) -> None:
+async def test_a_replica_that_is_gone_is_not_waited_for(
+    cluster: RedisCluster, stores: Stores, layout: Layout
+) -> None:
     session = samples.session()
-    (replica,) = cluster.replicas_of(cluster.master_of(Layout(NAMESPACE)[samples.PARTITION].slot))
+    (replica,) = cluster.replicas_of(cluster.master_of(layout[samples.PARTITION].slot))
 
     await asyncio.to_thread(replica.kill)
 
