@@ -289,7 +289,8 @@ def test_a_subject_with_control_characters_or_too_long_is_refused(
 ) -> None:
     answer = http.post("/v1/sessions", headers=server.authorization, json={"subject": subject})
 
-    assert_problem(answer, 400, "invalid_subject")
+    assert_problem(answer, 400, "invalid_body")
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["/subject"]
 
 
 def test_a_create_that_is_no_json_is_refused(http: httpx.Client, server: ServerProcess) -> None:
@@ -318,9 +319,7 @@ def test_a_subjects_sessions_are_listed_newest_first_in_pages(
     assert listed == ids[::-1]
 
 
-@pytest.mark.parametrize(
-    "query", ["", "subject=", "subject=a&limit=0", "subject=a&limit=101", "subject=a&x=1"]
-)
+@pytest.mark.parametrize("query", ["subject=", "subject=a&limit=0", "subject=a&limit=101", "subject=a&x=1"])
 def test_a_list_of_a_wrong_shape_is_refused(http: httpx.Client, server: ServerProcess, query: str) -> None:
     assert http.get(f"/v1/sessions?{query}", headers=server.authorization).status_code == 400
 

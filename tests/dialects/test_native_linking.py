@@ -152,7 +152,7 @@ def test_a_disabled_user_gets_no_device(http: httpx.Client, server: ServerProces
         ({"subject": 5}, "invalid_body"),
         ({"subject": ""}, "invalid_body"),
         ({"subject": "a", "acr": "2"}, "invalid_body"),
-        ({"subject": "a\nb"}, "invalid_subject"),
+        ({"subject": "a\nb"}, "invalid_body"),
     ],
 )
 def test_a_link_of_a_wrong_shape_is_refused(

@@ -74,6 +74,12 @@ def parse_project_id(text: str) -> ProjectId | None:
     return ProjectId(id_text(parsed)) if parsed is not None else None
 
 
+def subject_id_fault(text: str) -> str | None:
+    """Return why *text* cannot name a subject, or None."""
+    said = f"is not 1 to {LONGEST_SUBJECT_ID} bytes of UTF-8 without control characters"
+    return None if acceptable_subject_id(text) else said
+
+
 def acceptable_subject_id(text: str) -> bool:
     """Tell whether *text* may name a subject: 1 to 256 bytes of UTF-8, no control characters, no surrogates."""
     if not text or _CONTROL.search(text):

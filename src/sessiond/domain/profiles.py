@@ -24,22 +24,32 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 def check_name(name: str) -> str:
     """Return *name* if it can be shown, or raise `InvalidRequest` (`invalid_subject_name`)."""
-    if not 0 < len(name) <= LONGEST_NAME or _CONTROL.search(name):
-        raise InvalidRequest(
-            "invalid_subject_name",
-            f"A name is 1 to {LONGEST_NAME} characters, none of them a control character.",
-        )
+    fault = name_fault(name)
+    if fault is not None:
+        raise InvalidRequest("invalid_subject_name", f"The name {fault}.")
     return name
+
+
+def name_fault(name: str) -> str | None:
+    """Return why *name* cannot be shown, or None."""
+    if 0 < len(name) <= LONGEST_NAME and not _CONTROL.search(name):
+        return None
+    return f"is not 1 to {LONGEST_NAME} characters, none of them a control character"
 
 
 def check_profile(profile: Mapping[str, object]) -> Mapping[str, object]:
     """Return *profile* if it can be kept, or raise `InvalidRequest` (`invalid_profile`)."""
-    if deeper_than(profile, DEEPEST_PROFILE) or len(msgspec.json.encode(profile)) > LARGEST_PROFILE:
-        raise InvalidRequest(
-            "invalid_profile",
-            f"A profile is at most {LARGEST_PROFILE} bytes of JSON, nested at most {DEEPEST_PROFILE} deep.",
-        )
+    fault = profile_fault(profile)
+    if fault is not None:
+        raise InvalidRequest("invalid_profile", f"The profile {fault}.")
     return profile
+
+
+def profile_fault(profile: Mapping[str, object]) -> str | None:
+    """Return why *profile* cannot be kept, or None."""
+    if not deeper_than(profile, DEEPEST_PROFILE) and len(msgspec.json.encode(profile)) <= LARGEST_PROFILE:
+        return None
+    return f"has more than {LARGEST_PROFILE} bytes of JSON, or is nested more than {DEEPEST_PROFILE} deep"
 
 
 def patched(profile: Mapping[str, object], patch: Mapping[str, object]) -> Mapping[str, object]:

@@ -13,7 +13,7 @@ from sessiond.domain.addresses import canonical_address
 from sessiond.domain.assurance import authentication_fault
 from sessiond.domain.callers import OperatorCaller, ServerCaller
 from sessiond.domain.documents import metadata_fault
-from sessiond.domain.ids import SubjectId
+from sessiond.domain.ids import SubjectId, subject_id_fault
 from sessiond.domain.instants import Instant, parse_rfc3339
 from sessiond.domain.sessions import AccessFormat, Browser, Client, SessionKind
 from sessiond.domain.subjects import SubjectKind
@@ -141,7 +141,8 @@ def create_order(
 
 def create_faults(asked: CreateSession, now: Instant) -> dict[str, str | None]:
     """Return what no shape can tell of a create, by pointer."""
-    faults = session_faults(asked) | acting_faults(asked.actor, asked.reason, asked.ticket)
+    faults = {"/subject": subject_id_fault(asked.subject)} | session_faults(asked)
+    faults |= acting_faults(asked.actor, asked.reason, asked.ticket)
     return faults | assurance_faults(asked.acr, asked.amr, asked.authenticated_at, now)
 
 

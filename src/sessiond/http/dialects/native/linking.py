@@ -8,13 +8,14 @@ import msgspec
 from msgspec import Meta
 
 from sessiond.crypto.tokens import TokenKind
-from sessiond.domain.errors import Forbidden, InvalidRequest, StateConflict
+from sessiond.domain.errors import Forbidden, StateConflict
+from sessiond.domain.ids import SubjectId, subject_id_fault
 from sessiond.domain.linking import LINKED_SESSION_ENDED, LINKED_TO_ANOTHER, NOT_A_USER, NOT_ANONYMOUS
 from sessiond.domain.sessions import SessionKind
 from sessiond.http.answer import Answer
 from sessiond.http.credentials import Credentials
-from sessiond.http.dialects.native.listed import session_id
-from sessiond.http.dialects.native.sessions import manager, subject_id
+from sessiond.http.dialects.native.listed import require_sound, session_id
+from sessiond.http.dialects.native.sessions import manager
 from sessiond.http.dialects.native.shapes import CreatedAnswer, view
 from sessiond.http.dialects.native.token_answers import cookie_name, session_cookie, tokens_of
 from sessiond.http.endpoint import Endpoint
@@ -22,9 +23,6 @@ from sessiond.http.request import Request
 from sessiond.services.bundle import Services
 from sessiond.services.sessions import SESSION_UNKNOWN
 
-_SAMPLE_SUBJECT = InvalidRequest(
-    "invalid_subject", "A subject is 1 to 256 bytes of UTF-8 without control characters."
-)
 _SAMPLE_DISABLED = Forbidden("subject_disabled", "The subject is disabled.")
 _SAMPLE_LIMIT = StateConflict("session_limit_reached", "The subject already has as many sessions as it may.")
 
@@ -68,7 +66,6 @@ class DeviceLinks:
                 request=LinkSession,
                 answers={200: LinkAnswer},
                 refusals=(
-                    _SAMPLE_SUBJECT,
                     _SAMPLE_DISABLED,
                     SESSION_UNKNOWN,
                     NOT_ANONYMOUS,
@@ -82,7 +79,9 @@ class DeviceLinks:
 
     async def link(self, request: Request) -> Answer:
         """Link; again is no error."""
-        user, caller = subject_id(request.body_as(LinkSession).subject), manager(request)
+        asked, caller = request.body_as(LinkSession), manager(request)
+        require_sound({"/subject": subject_id_fault(asked.subject)})
+        user = SubjectId(asked.subject)
         presented = await self._services.sessions.get(caller.project, session_id(request.params["id"]))
         if presented.session.session_kind is SessionKind.BROWSER:
             cookie_name(request)

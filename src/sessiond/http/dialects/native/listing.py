@@ -7,11 +7,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from sessiond.domain.ids import SubjectId
+from sessiond.domain.ids import SubjectId, subject_id_fault
 from sessiond.domain.instants import Instant, parse_rfc3339
 from sessiond.domain.session_filters import Filter, Span, State
 from sessiond.domain.sessions import SessionKind
-from sessiond.domain.texts import Name
+from sessiond.domain.texts import Name, text_fault
 from sessiond.http.dialects.native.listed import require_sound
 
 Term = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -43,16 +43,21 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     seen_before: Annotated[str | None, Meta(description="Last seen earlier.")] = None
 
 
-def filter_of(query: ListQuery, subject: SubjectId | None) -> Filter:
-    """Return what the query asks for, of *subject* or of everybody; refuses bounds that are no instants."""
+def filter_of(query: ListQuery) -> Filter:
+    """Return what the query asks for; refuses a subject that cannot be, and bounds that are no instants."""
     texts: dict[str, str | None] = {name: getattr(query, name) for name in _BOUNDS}
     bounds: dict[str, Instant | None] = {
         name: None if text is None else parse_rfc3339(text) for name, text in texts.items()
     }
-    wrong = {name for name, text in texts.items() if text is not None and bounds[name] is None}
-    require_sound({f"/{name}": "is no RFC 3339 date-time" for name in sorted(wrong)}, where="query")
+    faults = {
+        f"/{name}": None if text is None or bounds[name] is not None else "is no RFC 3339 date-time"
+        for name, text in texts.items()
+    }
+    faults["/subject"] = None if query.subject is None else subject_id_fault(query.subject)
+    faults["/client"] = text_fault(query.client)
+    require_sound(faults, where="query")
     return Filter(
-        subject=subject,
+        subject=None if query.subject is None else SubjectId(query.subject),
         state=query.state,
         session_kind=query.kind,
         actor=query.actor,

@@ -89,7 +89,7 @@ class ManagedSessions:
                 credential=server,
                 query=ListQuery,
                 answers={200: ListedPage},
-                refusals=(INVALID_SUBJECT, INVALID_CURSOR),
+                refusals=(INVALID_CURSOR,),
             ),
             Endpoint(
                 "GET",
@@ -108,7 +108,7 @@ class ManagedSessions:
         """Issue a session; the answer carries its tokens, or sets its cookie."""
         asked, caller = request.body_as(CreateSession), manager(request)
         require_sound(create_faults(asked, request.now))
-        order = create_order(request, caller, subject_id(asked.subject), asked)
+        order = create_order(request, caller, SubjectId(asked.subject), asked)
         acting = None if asked.actor is None else asked_of(asked.actor, asked.reason or "", asked.ticket)
         return await self._issuing.issue(request, caller, asked, order, acting)
 
@@ -117,7 +117,7 @@ class ManagedSessions:
         query, caller = request.query_as(ListQuery), manager(request)
         found, following = await self._services.listing.page(
             caller.project,
-            filter_of(query, None if query.subject is None else subject_id(query.subject)),
+            filter_of(query),
             limit=query.limit,
             before=cursor(query.after),
         )

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
+from msgspec import UnsetType
+
 from sessiond.domain.errors import InvalidRequest, NotFound, StateConflict
-from sessiond.domain.profiles import check_name, check_profile
+from sessiond.domain.ids import SubjectId, subject_id_fault
+from sessiond.domain.profiles import name_fault, profile_fault
 from sessiond.domain.subject_filters import SubjectFilter
 from sessiond.domain.subjects import SUBJECT_RESERVED, Subject, SubjectKind, is_operator
 from sessiond.http.answer import NO_CONTENT, Answer
 from sessiond.http.credentials import Credentials
-from sessiond.http.dialects.native.listed import INVALID_CURSOR
+from sessiond.http.dialects.native.listed import INVALID_CURSOR, require_sound
 from sessiond.http.dialects.native.sessions import manager, subject_id
 from sessiond.http.dialects.native.subject_shapes import (
     CreateSubject,
@@ -30,9 +33,6 @@ from sessiond.services.bundle import Services
 _PATH = "/v1/subjects"
 _SAMPLE_SUBJECT = InvalidRequest(
     "invalid_subject", "A subject is 1 to 256 bytes of UTF-8 without control characters."
-)
-_SAMPLE_NAME = InvalidRequest(
-    "invalid_subject_name", "A name is 1 to 256 characters, none of them a control character."
 )
 _SAMPLE_PROFILE = InvalidRequest(
     "invalid_profile", "A profile is at most 8192 bytes of JSON, nested at most 32 deep."
@@ -56,7 +56,6 @@ class ManagedSubjects:
             "params": {"id": "The subject's id, percent-encoded."},
             "answers": {200: SubjectAnswer},
         }
-        told = (_SAMPLE_SUBJECT, _SAMPLE_NAME, _SAMPLE_PROFILE)
         named = (_SAMPLE_SUBJECT, SUBJECT_UNKNOWN)
         return (
             Endpoint(
@@ -67,7 +66,7 @@ class ManagedSubjects:
                 description="Not needed before a session is created: that creates its subject at first sight.",
                 request=CreateSubject,
                 answers={201: SubjectAnswer},
-                refusals=(*told, _EXISTS),
+                refusals=(_EXISTS,),
                 **shared,
             ),
             Endpoint(
@@ -87,7 +86,7 @@ class ManagedSubjects:
                 self.patch,
                 summary="Change a subject's name and profile",
                 request=PatchSubject,
-                refusals=(*told, SUBJECT_UNKNOWN),
+                refusals=(_SAMPLE_SUBJECT, _SAMPLE_PROFILE, SUBJECT_UNKNOWN),
                 **one,
             ),
             Endpoint(
@@ -121,16 +120,23 @@ class ManagedSubjects:
     async def create(self, request: Request) -> Answer:
         """Create a user, under an id of ours where none is given."""
         asked, caller, subjects = request.body_as(CreateSubject), manager(request), self._services.subjects
-        identifier = subjects.mint_id() if asked.id is None else subject_id(asked.id)
+        require_sound(
+            {
+                "/id": None if asked.id is None else subject_id_fault(asked.id),
+                "/name": None if asked.name is None else name_fault(asked.name),
+                "/profile": profile_fault(asked.profile),
+            }
+        )
+        identifier = subjects.mint_id() if asked.id is None else SubjectId(asked.id)
         if is_operator(caller.project, identifier):
             raise _EXISTS
         created = await subjects.create(
             caller.project,
             identifier,
             by=caller.label,
-            name=None if asked.name is None else check_name(asked.name),
+            name=asked.name,
             anonymous=asked.anonymous,
-            profile=check_profile(asked.profile),
+            profile=asked.profile,
         )
         location = ("Location", f"{_PATH}/{quote(created.id, safe='')}")
         return Answer(201, SubjectAnswer(subject=view_subject(created)), headers=(location,))
@@ -155,6 +161,12 @@ class ManagedSubjects:
     async def patch(self, request: Request) -> Answer:
         """Change what is told about a subject."""
         asked, old = request.body_as(PatchSubject), await named_subject(self._services, request)
+        require_sound(
+            {
+                "/name": name_fault(asked.name) if isinstance(asked.name, str) else None,
+                "/profile": None if isinstance(asked.profile, UnsetType) else profile_fault(asked.profile),
+            }
+        )
         return _shown(
             await self._services.subjects.change(
                 old.project,
