@@ -197,13 +197,11 @@ async def test_a_master_that_hangs_under_load_is_replaced_and_loses_nothing(
 
 
 async def test_a_slot_can_be_moved_under_load_without_a_refusal(
-    cluster: RedisCluster, stores: Stores
+    cluster: RedisCluster, stores: Stores, layout: Layout
 ) -> None:
-    layout = Layout(NAMESPACE)
-    url = cluster.url(NAMESPACE)
+    here, there = stores
     partition = SPREAD[5]
     slot = layout[partition].slot
-    here, there = [await open_store(url, role=Role.SERVER) for _ in range(2)]
     kept = [samples.session(id=samples.session_id(NOW, partition)) for _ in range(40)]
     await here.apply(samples.put(*kept))
     target = next(node for node in cluster.masters() if node is not cluster.master_of(slot))
