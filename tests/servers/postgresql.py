@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.server_process import WITHIN_SECONDS, free_port
+from tests.system.waiting import eventually
 
 INSTALL = "apt-get install --no-install-recommends postgresql"
 USER = "sessiond"
@@ -77,6 +78,29 @@ class PostgresqlServer:
                 yield server
             finally:
                 server.kill()
+
+    @contextlib.contextmanager
+    def followed(self) -> Iterator[PostgresqlServer]:
+        """Start a synchronous standby of this server, of the same user and password, and remove it in the end."""
+        primary = f"host=127.0.0.1 port={self.port} user={USER} password={self.password}"
+        follows = {
+            "primary_conninfo": f"{primary} application_name=standby",
+            "wal_retrieve_retry_interval": "200ms",
+        }
+        with _folder() as folder:
+            standby = PostgresqlServer(folder, settings=follows)
+            standby.password = self.password
+            copy = (f"--pgdata={standby.data}", f"--dbname={primary}", "--checkpoint=fast", "--no-sync")
+            _run(program("pg_basebackup"), *copy, "--write-recovery-conf")
+            standby.start()
+            try:
+                # Only now, as every commit waits for it from here on.
+                self.run_sql("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+                self.run_sql("SELECT pg_reload_conf()")
+                eventually(lambda: self.run_sql("SELECT sync_state FROM pg_stat_replication") == "sync")
+                yield standby
+            finally:
+                standby.kill()
 
     def make(self) -> None:
         """Make the data directory."""

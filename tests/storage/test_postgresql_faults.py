@@ -274,3 +274,25 @@ async def test_waiting_writes_are_finished_by_a_close_and_later_ones_refused(sto
     assert (
         await outcome_of(store.apply(Change(partition=samples.PARTITION, expects={}))) == "store_unavailable"
     )
+
+
+async def test_a_write_whose_wait_for_the_standby_is_cancelled_is_not_acknowledged(
+    mortal: PostgresqlServer,
+) -> None:
+    store = await open_store(mortal.url(), role=Role.SERVER)
+    mortal.run_sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    mortal.run_sql("SELECT pg_reload_conf()")
+    waits = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+
+    writing = asyncio.create_task(outcome_of(store.apply(samples.put(samples.session()))))
+    while not int(await asyncio.to_thread(mortal.run_sql, f"SELECT count(*) {waits}")):
+        if writing.done():  # the setting had not reached the whole server
+            writing = asyncio.create_task(outcome_of(store.apply(samples.put(samples.session()))))
+    await asyncio.to_thread(mortal.run_sql, f"SELECT pg_cancel_backend(pid) {waits}")
+    outcome = await writing
+    mortal.run_sql("ALTER SYSTEM RESET synchronous_standby_names")
+    mortal.run_sql("SELECT pg_reload_conf()")
+
+    assert outcome == "store_unavailable"
+    await store.apply(samples.put(samples.session()))
+    await store.close()
