@@ -202,10 +202,10 @@ async def test_a_slot_can_be_moved_under_load_without_a_refusal(
     here, there = stores
     partition = SPREAD[5]
     slot = layout[partition].slot
-    kept = [samples.session(id=samples.session_id(NOW, partition)) for _ in range(40)]
+    kept = [samples.session(id=samples.session_id(NOW, partition)) for _ in range(20)]
     await here.apply(samples.put(*kept))
     target = next(node for node in cluster.masters() if node is not cluster.master_of(slot))
-    moving = asyncio.create_task(asyncio.to_thread(cluster.move, slot, target, between_keys=[0.01] * 40))
+    moving = asyncio.create_task(asyncio.to_thread(cluster.move, slot, target, between_keys=[0.01] * 20))
     born: list[Session] = []
 
     while not moving.done():

@@ -13,7 +13,8 @@ from sessiond.storage.engines.redis.address import Address, parse_url
 from sessiond.storage.engines.redis.requirements import fault_of, info_from
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
-from tests.server_process import ServerProcess
+from tests.browser.tls import make_certificate
+from tests.server_process import ServerProcess, free_port
 from tests.servers.redis import RedisCluster, RedisServer
 
 HERE = Address("127.0.0.1", 6379)
@@ -217,3 +218,31 @@ def test_readyz_tells_it_too(redis_server: RedisServer, tmp_path: Path) -> None:
 
     assert answer["status"] == "ready"
     assert answer["durability"].startswith("replicas that have confirmed it: 0")
+
+
+@pytest.mark.slow
+async def test_tls_is_spoken_with_a_server_whose_certificate_is_known_and_no_other(tmp_path: Path) -> None:
+    (known := tmp_path / "known").mkdir()
+    (other := tmp_path / "other").mkdir()
+    certificate, stranger = make_certificate(known), make_certificate(other)
+    port = free_port()
+    settings = {
+        "tls-port": str(port),
+        "tls-cert-file": str(certificate.path),
+        "tls-key-file": str(certificate.key_path),
+        "tls-auth-clients": "no",
+    }
+    with RedisServer.started(**settings) as server:
+        session = samples.session()
+        store = await open_store(f"redis://localhost:{port}?tls_ca={certificate.path}", role=Role.SERVER)
+        await store.apply(samples.put(session))
+        assert await store.get(session.key) == session
+        await store.close()
+
+        for ours in (f"redis://localhost:{port}?tls_ca={stranger.path}", f"redis://localhost:{port}?tls=on"):
+            with pytest.raises(Misconfigured, match="certificate"):
+                await open_store(ours, role=Role.SERVER)
+        with pytest.raises(Misconfigured):
+            await open_store(f"redis://localhost:{port}", role=Role.SERVER)
+        with pytest.raises(Misconfigured):
+            await open_store(f"redis://localhost:{server.port}?tls_ca={certificate.path}", role=Role.SERVER)

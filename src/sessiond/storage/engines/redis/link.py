@@ -133,6 +133,8 @@ async def connect(address: Address, target: Target, context: ssl.SSLContext | No
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             _, link = await loop.create_connection(Link, address.host, address.port, ssl=context)
+    except ssl.SSLError as error:
+        raise LinkLost(f"no TLS with the server at {address}: {_tls_fault(error)}", sent=False) from error
     except (OSError, TimeoutError) as error:
         raise LinkLost(f"the server at {address} cannot be reached", sent=False) from error
     greetings: list[Command] = []
@@ -152,3 +154,9 @@ async def connect(address: Address, target: Target, context: ssl.SSLContext | No
                 link.close()
             raise LinkLost("the server refuses the credentials or the database number of the URL", sent=False)
     return link
+
+
+def _tls_fault(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted ({error.verify_message})"
+    return (error.reason or "it does not speak TLS").lower().replace("_", " ")
