@@ -1,12 +1,13 @@
-"""SQLite and memory agree under random operations, with a command writing beside the server."""
+"""Memory agrees with SQLite, and with PostgreSQL, under random operations, a command writing beside the server."""
 
 import asyncio
 import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -29,6 +30,7 @@ from sessiond.storage.engine import Role
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
 from sessiond.testing.samples import NOW
+from tests.servers.postgresql import PostgresqlServer
 
 PEOPLE = {SubjectId("alice"): Partition(1), SubjectId("bob"): Partition(2)}
 IDS = [mint_id(now=NOW + n, partition=Partition(1 + n % 2), entropy=bytes(8)) for n in range(6)]
@@ -73,10 +75,14 @@ class Agreement(RuleBasedStateMachine):
     def open(self) -> None:
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
-        url = f"sqlite:///{Path(self.folder.name)}/sessiond.db"
+        url = self.url()
         self.memory = self.run(open_store("memory://", role=Role.SERVER))
         self.server = self.run(open_store(url, role=Role.SERVER, cache_records=4))
         self.command = self.run(open_store(url, role=Role.TOOL))
+
+    def url(self) -> str:
+        """Return where a new and empty store is made."""
+        return f"sqlite:///{Path(self.folder.name)}/sessiond.db"
 
     def teardown(self) -> None:
         if hasattr(self, "command"):
@@ -299,3 +305,22 @@ class Agreement(RuleBasedStateMachine):
 
 TestAgreement = Agreement.TestCase
 TestAgreement.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+
+
+class AgreementOnPostgresql(Agreement):
+    """The same rules, done to memory and to PostgreSQL."""
+
+    database: ClassVar[PostgresqlServer]
+
+    def url(self) -> str:
+        return self.database.url()
+
+
+@pytest.fixture
+def on_postgresql(postgresql: PostgresqlServer) -> None:
+    AgreementOnPostgresql.database = postgresql
+
+
+@pytest.mark.usefixtures("on_postgresql")
+class TestAgreementOnPostgresql(AgreementOnPostgresql.TestCase):  # type: ignore[misc,valid-type]
+    settings = settings(max_examples=15, stateful_step_count=40, deadline=None)
