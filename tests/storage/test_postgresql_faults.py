@@ -217,6 +217,14 @@ async def test_a_schema_that_is_not_ours_is_left_alone(postgresql: PostgresqlSer
         await open_store(postgresql.url("theirs"), role=Role.SERVER)
 
 
+async def test_a_database_that_cannot_hold_every_text_is_refused(postgresql: PostgresqlServer) -> None:
+    made = "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C'"
+    postgresql.run_sql(made, database="postgres")
+
+    with pytest.raises(Misconfigured, match="encoding LATIN1"):
+        await open_store(postgresql.url().replace("/sessiond?", "/latin?"), role=Role.SERVER)
+
+
 async def test_a_schema_that_was_made_empty_for_us_is_used(postgresql: PostgresqlServer) -> None:
     postgresql.run_sql("CREATE SCHEMA prepared_for_us")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from importlib import resources
 
@@ -9,7 +10,7 @@ import asyncpg
 
 from sessiond.domain.errors import Misconfigured
 
-OLDEST_SERVER = 140000  # 14: what reports whether it is a standby
+OLDEST_SERVER = 14  # what reports whether it is a standby
 LOCK_SECONDS = 30
 TABLE_LOCK_SECONDS = 1
 
@@ -29,29 +30,31 @@ async def migrate(connection: asyncpg.Connection, namespace: str, known: Migrati
     It may be run while other nodes work: migrations only add, and none may wait long for a table, as everybody who
     wants that table then waits behind it. Raises `Misconfigured` when what is there is not ours or newer than we are.
     """
-    if connection.get_server_version().major * 10000 < OLDEST_SERVER:
+    if connection.get_server_version().major < OLDEST_SERVER:
         raise Misconfigured("the PostgreSQL server is older than version 14; a newer one is needed")
+    encoding = await connection.fetchval("SHOW server_encoding")
+    if encoding != "UTF8":
+        raise Misconfigured(f"the database has the encoding {encoding}; make one with ENCODING 'UTF8'")
     newest = known[-1][0]
     if await _version(connection, namespace, newest) == newest:
         return
+    execute = functools.partial(connection.execute, timeout=LOCK_SECONDS + 1)
     async with connection.transaction():
-        await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
-        await connection.execute(f"SET LOCAL statement_timeout = '{LOCK_SECONDS}s'")
-        await connection.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"sessiond {namespace}"
-        )
+        await execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+        await execute(f"SET LOCAL statement_timeout = '{LOCK_SECONDS}s'")
+        await execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"sessiond {namespace}")
         version = await _version(connection, namespace, newest)  # again: another node may have been faster
         if not await connection.fetchval(
             "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", namespace
         ):
-            await connection.execute(f'CREATE SCHEMA "{namespace}"')
-        await connection.execute(f'SET LOCAL search_path = "{namespace}", pg_temp')
-        await connection.execute(f"SET LOCAL lock_timeout = '{TABLE_LOCK_SECONDS}s'")
-        await connection.execute("CREATE TABLE IF NOT EXISTS migrations (number integer PRIMARY KEY)")
+            await execute(f'CREATE SCHEMA "{namespace}"')
+        await execute(f'SET LOCAL search_path = "{namespace}", pg_temp')
+        await execute(f"SET LOCAL lock_timeout = '{TABLE_LOCK_SECONDS}s'")
+        await execute("CREATE TABLE IF NOT EXISTS migrations (number integer PRIMARY KEY)")
         for number, script in known:
             if number > version:
-                await connection.execute(script)
-                await connection.execute("INSERT INTO migrations VALUES ($1)", number)
+                await execute(script)
+                await execute("INSERT INTO migrations VALUES ($1)", number)
 
 
 async def _version(connection: asyncpg.Connection, namespace: str, newest: int) -> int:
