@@ -48,8 +48,8 @@ async def measure(
 
 async def main() -> None:
     """Fill, then measure each operation."""
-    url, count = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 20_000
-    nodes = int(sys.argv[3]) if len(sys.argv) > 3 else 1
+    given = dict(enumerate(sys.argv))
+    url, count, nodes = given[1], int(given.get(2, "20000")), int(given.get(3, "1"))
     stores = [await open_store(url, role=Role.SERVER) for _ in range(nodes)]
     if await stores[0].get(samples.deployment().key) is None:
         await stores[0].apply(samples.put(samples.project(), samples.deployment()))
