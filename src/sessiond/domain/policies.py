@@ -85,7 +85,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = None
     access_token_lifetime: Annotated[
-        timedelta, Described(text="How long an access token is accepted before it must be refreshed.")
+        timedelta,
+        Described(
+            text="How long an access token is accepted before it must be refreshed; a JWT at most 24h."
+        ),
     ] = timedelta(minutes=10)
     grace: Annotated[
         timedelta,
