@@ -41,6 +41,37 @@ def test_a_holder_is_told_why_its_session_was_ended(http: httpx.Client, server: 
     assert told.json()["reason"] == "Passwort geändert"
 
 
+def test_whoever_ends_all_of_a_subject_s_sessions_tells_why_and_when(
+    http: httpx.Client, server: ServerProcess
+) -> None:
+    swept, kept = Holder(http, server), Holder(http, server)
+    other = Holder(http, server, subject=kept.subject)
+
+    http.delete(f"/v1/subjects/{swept.subject}/sessions?reason=breach", headers=server.authorization)
+    kept.ask("DELETE", "/v1/me/sessions?reason=new%20phone")
+
+    for holder, reason in ((swept, "breach"), (other, "new phone")):
+        told = holder.ask("GET", "/v1/session").json()
+        assert (told["code"], told["reason"]) == ("subject_sessions_revoked", reason)
+        assert told["detail"] == (
+            f"All sessions of the subject were ended ({reason}) at {told['ended_at']}; sign in again."
+        )
+    assert kept.state() == "live"
+
+
+def test_a_holder_is_told_why_all_sessions_of_the_project_ended(
+    http: httpx.Client, elsewhere: dict[str, str]
+) -> None:
+    made = http.post("/v1/sessions", headers=elsewhere, json={"subject": a_subject()}).json()
+
+    http.delete("/v1/project/sessions", params={"reason": "breach"}, headers=elsewhere)
+
+    told = http.get("/v1/session", headers={"Authorization": f"Bearer {made['access_token']}"})
+    assert_problem(told, 401, "project_sessions_revoked")
+    assert told.json()["reason"] == "breach"
+    assert "ended_at" in told.json()
+
+
 def test_many_sessions_end_at_once_with_one_reason(
     http: httpx.Client, server: ServerProcess, elsewhere: dict[str, str]
 ) -> None:
