@@ -152,6 +152,17 @@ async def test_a_session_s_own_changes_count_by_session_wherever_they_come_from(
     assert (await rename(other, HOME)).status_code == 200
 
 
+async def test_account_switches_count_by_subject_for_each_makes_a_new_session(house: House) -> None:
+    answers = []
+    for _ in range(4):
+        tokens = await house.tokens()
+        own = {"Authorization": f"Bearer {tokens['access_token']}"}
+        asked = {"session": tokens["session"]["id"]}
+        answers.append(await house.ask("POST", "/v1/session/switch", headers=own, json=asked))
+
+    assert [answer.json()["code"] for answer in answers] == ["account_unknown"] * 3 + ["too_many_requests"]
+
+
 async def test_verifying_listing_and_signing_out_are_never_limited() -> None:
     house = await a_house(LimitRules(by_address=1, by_session=1, by_server_key=1))
     body = (await house.ask("POST", "/v1/sessions", headers=KEY, json={"subject": "alice"})).json()

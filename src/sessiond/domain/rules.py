@@ -182,7 +182,10 @@ class LimitRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = 600
     by_session: Annotated[
         int | None,
-        Described(text="How many changes a session may make below /v1/me in a minute.", least=1),
+        Described(
+            text="How many changes below /v1/me a session may make in a minute, and account switches a subject.",
+            least=1,
+        ),
     ] = 120
     sign_ups_by_address: Annotated[
         int | None,

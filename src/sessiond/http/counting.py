@@ -82,6 +82,14 @@ def by_session(request: Request) -> Counted | None:
     return Counted("session", caller.project, id_text(caller.standing.session.id))
 
 
+def by_subject(request: Request) -> Counted | None:
+    """Count a request towards the same limit as one of the subject: for what gives a session a new id each time."""
+    caller = request.caller
+    if not isinstance(caller, SubjectCaller):
+        return None
+    return Counted("session", caller.project, f"subject|{caller.subject}")
+
+
 def never(_request: Request) -> Counted | None:
     """Count nothing, not even by server key: this is how sessions are verified."""
     return None

@@ -11,6 +11,7 @@ from sessiond.domain.ids import SessionId, id_text, parse_id
 from sessiond.domain.instants import rfc3339
 from sessiond.domain.sessions import Session
 from sessiond.http.answer import NO_CONTENT, Answer
+from sessiond.http.counting import by_subject
 from sessiond.http.credentials import Credentials
 from sessiond.http.dialects.native.my_sessions import held
 from sessiond.http.dialects.native.shapes import SessionAnswer, view
@@ -76,6 +77,7 @@ class BrowserAccounts:
                 tags=_TAGS,
                 credential=self._credential,
                 request=SwitchAccount,
+                counting=by_subject,
                 answers={200: SessionAnswer},
                 refusals=(WRONG_KIND, ACCOUNT_UNKNOWN, ACCOUNT_ENDED),
             ),
