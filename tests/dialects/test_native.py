@@ -385,7 +385,7 @@ def test_the_operator_manages_any_project(http: httpx.Client, server: ServerProc
 
 def test_health_and_readiness_are_answered(http: httpx.Client) -> None:
     assert http.get("/healthz").json() == {"status": "ok"}
-    assert http.get("/readyz").json() == {"status": "ready"}
+    assert http.get("/readyz").json()["status"] == "ready"  # and on some engines what a write rests on
 
 
 def test_the_jwks_holds_public_keys_only_and_may_be_cached(http: httpx.Client) -> None:
