@@ -7,7 +7,7 @@ neither the database nor the wrapping key alone opens anything. A change makes a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import sha256
 
 import msgspec
@@ -146,7 +146,7 @@ class KeyRing:
         """Return every key in every state: roots, signing keys, data keys, each in the order of their birth."""
         return self._contents.keys
 
-    @property
+    @cached_property
     def next_activation(self) -> Instant | None:
         """The instant at which the next key takes over, or None when no rotation waits."""
         return min((key.activates_at for key in self.held() if key.activates_at is not None), default=None)
