@@ -16,7 +16,7 @@ from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.domain.sessions import Session
 from sessiond.services.ports import Change, Store, Touch
 from sessiond.storage.engine import Role
-from sessiond.storage.engines.postgresql import migrations
+from sessiond.storage.engines.postgresql import connections, migrations
 from sessiond.storage.engines.postgresql.url import parse_url
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
@@ -197,15 +197,15 @@ async def test_a_later_migration_runs_beside_a_working_node(
 ) -> None:
     address = parse_url(url)
     known = [*migrations.known_migrations(), (9000, "ALTER TABLE records ADD COLUMN later text")]
-    connections = [await asyncpg.connect(postgresql.admin_url) for _ in range(2)]
+    nodes = [await asyncpg.connect(postgresql.admin_url) for _ in range(2)]
 
-    await asyncio.gather(*(migrations.migrate(each, address.namespace, known) for each in connections))
+    await asyncio.gather(*(migrations.migrate(each, address.namespace, known) for each in nodes))
 
     session = samples.session()
     await store.apply(samples.put(session))
     assert await store.get(session.key) == session
-    for connection in connections:
-        await connection.close()
+    for node in nodes:
+        await node.close()
     with pytest.raises(Misconfigured, match="written by a newer sessiond"):
         await open_store(url, role=Role.SERVER)
 
@@ -268,6 +268,22 @@ async def test_a_commit_is_on_disk_whatever_the_server_s_own_setting_is(
         postgresql.run_sql("ALTER DATABASE sessiond RESET synchronous_commit")
 
     assert inside == "on"
+
+
+async def test_connections_that_were_idle_for_long_are_not_used_again(
+    mortal: PostgresqlServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.0)
+    store = await open_store(mortal.url(), role=Role.SERVER)
+    ours = "FROM pg_stat_activity WHERE application_name = 'sessiond'"
+
+    await asyncio.gather(*(store.newest_event() for _ in range(5)))
+    await store.newest_event()
+
+    while int(await asyncio.to_thread(mortal.run_sql, f"SELECT count(*) {ours}")) > 0:
+        pass  # the server takes a moment to notice
+    assert await store.newest_event() == 0
+    await store.close()
 
 
 async def test_waiting_writes_are_finished_by_a_close_and_later_ones_refused(store: Store) -> None:

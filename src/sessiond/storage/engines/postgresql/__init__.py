@@ -13,6 +13,8 @@ from sessiond.storage.engines.postgresql.failures import FAILURES, meaning
 from sessiond.storage.engines.postgresql.migrations import known_migrations, migrate
 from sessiond.storage.engines.postgresql.url import parse_url
 
+SHARED = True
+
 
 async def open_store(url: str, *, role: Role, cache_records: int = 100_000) -> Store:  # noqa: ARG001  the signature of all
     """Open the namespace that *url* names, and make it if there is none. Nothing is kept in memory.

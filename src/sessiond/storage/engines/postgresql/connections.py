@@ -27,6 +27,7 @@ MOST_ALONE = 6
 CONNECT_SECONDS = 5.0
 WAIT_SECONDS = 10.0
 STATEMENT_SECONDS = 10.0
+IDLE_SECONDS = 60.0
 ATTEMPTS = 3
 
 _SETTINGS = {
@@ -66,7 +67,8 @@ class Connections:
         self._address = address
         self._welcome = welcome
         self._alone = asyncio.Semaphore(MOST_ALONE)
-        self._idle: list[asyncpg.Connection] = []
+        # With when each was given back, the last one at the end: it is the next to be used.
+        self._idle: list[tuple[float, asyncpg.Connection]] = []
         self._warned: set[asyncpg.Connection] = set()
         self._closed = False
 
@@ -108,7 +110,7 @@ class Connections:
         """Let go of every connection. What is in use ends with its statement."""
         self._closed = True
         idle, self._idle = self._idle, []
-        for connection in idle:
+        for _, connection in idle:
             await _close(connection)
 
     async def _take(self) -> asyncpg.Connection:
@@ -116,9 +118,10 @@ class Connections:
         if self._closed:
             raise unavailable("it was closed")
         while self._idle:
-            connection = self._idle.pop()
-            if not connection.is_closed():
+            since, connection = self._idle.pop()
+            if self._is_fresh(since) and not connection.is_closed():
                 return connection
+            connection.terminate()
         try:
             return await self._connect()
         except FAILURES as error:
@@ -154,10 +157,17 @@ class Connections:
 
     def _give_back(self, connection: asyncpg.Connection, *, sound: bool) -> None:
         if sound and not self._closed:
-            self._idle.append(connection)
+            self._idle.append((asyncio.get_running_loop().time(), connection))
+            if not self._is_fresh(self._idle[0][0]):
+                self._idle.pop(0)[1].terminate()
         else:
             self._warned.discard(connection)
             connection.terminate()
+
+    @staticmethod
+    def _is_fresh(since: float) -> bool:
+        """Tell whether a connection that is idle since then may be used: a firewall may have dropped an old one."""
+        return asyncio.get_running_loop().time() - since < IDLE_SECONDS
 
     def _note(self, connection: Any, message: Any) -> None:  # noqa: ANN401  the driver's types are not known
         if message.severity_en == "WARNING":
