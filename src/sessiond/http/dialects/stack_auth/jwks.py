@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sessiond.domain.ids import parse_project_id
-from sessiond.domain.keys import Audience
+from sessiond.domain.keys import LONGEST_KEY_SETS_CACHED, Audience
 from sessiond.http.answer import Answer
 from sessiond.http.dialects.stack_auth import known_errors as no
 from sessiond.http.dialects.stack_auth.errors import schema_fault
@@ -20,7 +20,7 @@ _ALL = (*_RESTRICTED, Audience.STACK_ANONYMOUS)
 _FLAGS: dict[str, Field] = {
     name: Text(rules=[one_of("true", "false")]) for name in ("include_anonymous", "include_restricted")
 }
-_CACHE = ("Cache-Control", "public, max-age=3600")
+_CACHE = ("Cache-Control", f"public, max-age={int(LONGEST_KEY_SETS_CACHED.total_seconds())}")
 
 
 class Jwks:
