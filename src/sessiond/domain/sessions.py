@@ -91,8 +91,8 @@ class Session(Record, frozen=True, kw_only=True, gc=False):
 
     *idle_timeout_ms* None means none. *seen_generation* is the highest generation whose access token a node of ours
     has verified (0 at birth: nothing precedes it). *prev_kid* is the key of the previous generation's tokens.
-    *linked_from* is the device that it continues, for a user's session that a device was linked to. *browser* is None
-    but for a session of kind `browser`.
+    *linked_from* is the device or anonymous subject that it continues, for a user's session that one was linked to.
+    *browser* is None but for a session of kind `browser`.
     """
 
     kind: ClassVar[Kind] = Kind.SESSION

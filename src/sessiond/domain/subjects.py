@@ -33,7 +33,7 @@ def subject_key(project: ProjectId, subject: SubjectId, partition: Partition) ->
 
 
 class Link(msgspec.Struct, frozen=True, gc=False):
-    """The session of a user that continues a device's, by its 16 bytes."""
+    """The session of a user that continues a device's or an anonymous subject's, by its 16 bytes."""
 
     user: SubjectId
     session: bytes

@@ -20,7 +20,7 @@ from sessiond.services.ports import Change
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session is to be. *linked_from* is the device that it continues, *actor* who acts in it instead.
+    """What a session is to be. *linked_from* is whose session it continues, *actor* who acts in it instead.
 
     *absolute_timeout* and *idle_timeout* None mean the policy's; a longer one than the policy's is cut to it, unless
     *ceiling* says how far a dialect's contract reaches. *create* None: an unknown subject is refused
