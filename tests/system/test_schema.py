@@ -49,8 +49,10 @@ class Examination(NamedTuple):
 
 
 EXAMINATIONS = (
-    Examination("server key", "coverage,fuzzing,stateful", 1500),
-    Examination("server key", "coverage", 400, ("--exclude-tag", "stack_auth"), ("negative_data_rejection",)),
+    Examination(
+        "server key", "coverage,stateful", 1000, ("--exclude-tag", "stack_auth"), ("negative_data_rejection",)
+    ),
+    Examination("server key", "coverage", 300, ("--include-tag", "stack_auth")),
     Examination("session", "coverage", 1000, ("--exclude-name", "DELETE /v1/session")),
     Examination("operator", "coverage", 1000, ("--exclude-path-regex", "/token/regenerate$")),
     Examination("nobody", "coverage", 1000),
@@ -106,7 +108,9 @@ def examine(
 
 
 @pytest.mark.parametrize(
-    "examination", EXAMINATIONS, ids=lambda e: "-".join((e.credential, *e.more_checks)).replace(" ", "_")
+    "examination",
+    EXAMINATIONS,
+    ids=lambda e: "-".join((e.credential, *e.options[1:], *e.more_checks)).replace(" ", "_"),
 )
 def test_the_document_describes_every_answer(
     examined: ServerProcess, tmp_path: Path, examination: Examination
