@@ -17,7 +17,9 @@ def serving_line(opened: Opened, addresses: Sequence[Address]) -> str:
     urls = ", ".join(url_of(address) for address in addresses)
     public_url = opened.settings.public_url
     known = f", known as {public_url}" if public_url else ""
-    return f"sessiond {sessiond.__version__} serves {urls}{known}; its API documentation is at /docs"
+    count = opened.settings.workers
+    workers = f" with {count} workers" if count > 1 else ""
+    return f"sessiond {sessiond.__version__} serves {urls}{known}{workers}; its API documentation is at /docs"
 
 
 def public_access_line(app: App) -> str:

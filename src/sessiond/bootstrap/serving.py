@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -16,6 +16,7 @@ from sessiond.bootstrap.announcing import public_access_line, serving_line
 from sessiond.bootstrap.background import Background
 from sessiond.bootstrap.first_start import first_start_text
 from sessiond.bootstrap.opening import Opened, open_deployment, settle_server
+from sessiond.bootstrap.workers import supervise
 from sessiond.config.loading import Loaded
 from sessiond.config.settings import LogLevel
 from sessiond.domain.errors import Misconfigured
@@ -51,8 +52,14 @@ def serve(loaded: Loaded) -> None:
     sockets = bind(loaded.settings.host, loaded.settings.port)
     port = sockets[0].getsockname()[1]
     loaded = msgspec.structs.replace(loaded, settings=msgspec.structs.replace(loaded.settings, port=port))
+    count = loaded.settings.workers
     try:
-        run(_serve(loaded, sockets))
+        if count == 1:
+            run(_serve(loaded, sockets))
+        else:
+            supervise(
+                count, lambda first, ready: run(_serve(loaded, sockets, announces=first, on_ready=ready))
+            )
     finally:
         for listener in sockets:
             listener.close()
@@ -80,7 +87,13 @@ def build_app(opened: Opened, sockets: Sequence[socket.socket]) -> App:
     )
 
 
-async def _serve(loaded: Loaded, sockets: Sequence[socket.socket]) -> None:
+async def _serve(
+    loaded: Loaded,
+    sockets: Sequence[socket.socket],
+    *,
+    announces: bool = True,
+    on_ready: Callable[[], None] | None = None,
+) -> None:
     opened = await open_deployment(loaded, Role.SERVER)
     try:
         await settle_server(opened, _warn)
@@ -90,8 +103,11 @@ async def _serve(loaded: Loaded, sockets: Sequence[socket.socket]) -> None:
             _say(first_start_text(opened))
 
         def started(addresses: Sequence[Address]) -> None:
-            _say(serving_line(opened, addresses))
-            _say(public_access_line(app))
+            if announces:
+                _say(serving_line(opened, addresses))
+                _say(public_access_line(app))
+            if on_ready is not None:
+                on_ready()
             _logger.info("serving", extra={"public_access": "open" if app.edge.public_open else "closed"})
 
         background.start()

@@ -9,15 +9,15 @@ from sessiond.config.settings import Settings
 from sessiond.domain.errors import Misconfigured
 from sessiond.domain.policies import check
 from sessiond.http.login_page import LoginPage
-from sessiond.storage.open import known_engines
+from sessiond.storage.open import is_shared, known_engines
 
 
 def check_settings(settings: Settings) -> None:
     """Raise `Misconfigured` with the first thing that is wrong; the sentence begins with the setting's name."""
     check(settings.policy)
-    _check_workers(settings)
     _check_host(settings.host)
     _check_database(settings.database)
+    _check_workers(settings)
     _check_public_url(settings.public_url)
     _check_login_url(settings)
     for network in settings.trusted_proxies:
@@ -26,10 +26,10 @@ def check_settings(settings: Settings) -> None:
 
 
 def _check_workers(settings: Settings) -> None:
-    if settings.workers > 1:
+    if settings.workers > 1 and not is_shared(settings.database_url):
         raise Misconfigured(
-            f"workers must be 1, not {settings.workers}: a server is one process; start another on the same "
-            "PostgreSQL or Redis database for more"
+            f"workers must be 1, not {settings.workers}: SQLite is served by one process; several can share a "
+            "PostgreSQL or Redis database"
         )
 
 

@@ -70,7 +70,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "Default: sessiond.db in the data directory."
         ),
     ] = None
-    workers: Annotated[int, Described(text="How many processes serve: one.", least=1)] = 1
+    workers: Annotated[
+        int, Described(text="How many processes serve; SQLite is served by one.", least=1, most=1024)
+    ] = 1
     secrets_dir: Annotated[
         Path | None,
         Described(text="Where keys and first secrets lie. Default: secrets in the data directory."),

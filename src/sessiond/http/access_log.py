@@ -10,6 +10,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from select import PIPE_BUF
 
 import msgspec
 
@@ -25,13 +26,19 @@ Write = Callable[[bytes], None]
 
 
 def write_to(descriptor: int) -> Write:
-    """Return a function that writes whole lines to the file *descriptor*; a reader that went away loses them."""
+    """Return a function that writes whole lines to the file *descriptor*; a reader that went away loses them.
+
+    They go in pieces of whole lines that a pipe takes at once (POSIX, `PIPE_BUF`): other workers write there, too.
+    """
 
     def write(lines: bytes) -> None:
-        rest = memoryview(lines)
+        begin = 0
         try:
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
+            while begin < len(lines):
+                end = len(lines)
+                if end - begin > PIPE_BUF:
+                    end = lines.rfind(b"\n", begin, begin + PIPE_BUF) + 1 or end
+                begin += os.write(descriptor, lines[begin:end])
         except OSError:
             return
 

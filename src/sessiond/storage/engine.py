@@ -23,7 +23,12 @@ class Role(enum.Enum):
 
 
 class EngineModule(Protocol):
-    """A module or package below `sessiond.storage.engines`, named as the scheme of its URLs (`+` becomes `_`)."""
+    """A module or package below `sessiond.storage.engines`, named as the scheme of its URLs (`+` becomes `_`).
+
+    `SHARED` tells whether several servers may serve one database at once.
+    """
+
+    SHARED: bool
 
     async def open_store(self, url: str, *, role: Role, cache_records: int = 100_000) -> Store:
         """Open the store at *url*, keeping at most *cache_records* sessions in memory.

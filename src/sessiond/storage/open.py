@@ -27,6 +27,11 @@ async def open_store(url: str, *, role: Role, cache_records: int = 100_000) -> S
     return await module.open_store(url, role=role, cache_records=cache_records)
 
 
+def is_shared(url: str) -> bool:
+    """Tell whether several servers may serve the database at *url* at once."""
+    return cast("EngineModule", _module_of(url)).SHARED
+
+
 def copying_engine(url: str) -> CopyingEngine:
     """Return the engine of *url*, or raise `Misconfigured` where its database is no file of this machine."""
     module = _module_of(url)

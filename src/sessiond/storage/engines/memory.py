@@ -20,6 +20,8 @@ from sessiond.domain.subjects import Subject, subject_key
 from sessiond.services.ports import Change, Place, Revocation, Selection, Store, Touch
 from sessiond.storage.engine import Role, check_shape, unavailable
 
+SHARED = False
+
 
 async def open_store(url: str, *, role: Role, cache_records: int = 100_000) -> Store:  # noqa: ARG001  the signature of all
     """Open a new, empty store; *url* is `memory://` and nothing more."""

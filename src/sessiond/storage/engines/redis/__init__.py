@@ -8,6 +8,8 @@ from sessiond.storage.engines.redis.address import parse_url
 from sessiond.storage.engines.redis.engine import RedisStore
 from sessiond.storage.engines.redis.nodes import Nodes
 
+SHARED = True
+
 
 async def open_store(url: str, *, role: Role, cache_records: int = 100_000) -> Store:  # noqa: ARG001  nothing is cached
     """Open the store on the servers that *url* names.

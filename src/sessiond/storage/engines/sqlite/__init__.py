@@ -16,7 +16,9 @@ from sessiond.storage.engines.sqlite.reads import Reads
 from sessiond.storage.engines.sqlite.trust import TrustedMemory
 from sessiond.storage.engines.sqlite.wal_index import WalIndex
 
-__all__ = ["copy_store", "open_store", "replace_store"]
+SHARED = False
+
+__all__ = ["SHARED", "copy_store", "open_store", "replace_store"]
 
 BUSY_SECONDS = 5.0
 BUSY_SECONDS_ON_THE_LOOP = 0.25

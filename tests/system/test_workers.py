@@ -1,0 +1,143 @@
+"""`--workers`: several processes on one port and one shared database."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.server_process import WITHIN_SECONDS, ServerProcess, free_port, sessiond_command
+from tests.servers.postgresql import PostgresqlServer
+from tests.system.waiting import eventually
+
+WORKERS = 3
+MOST_CONNECTIONS = 3000
+
+
+@contextlib.contextmanager
+def started(folder: Path, postgresql: PostgresqlServer) -> Iterator[ServerProcess]:
+    """Start a server; it is ready when its first worker is."""
+    settings = {"SESSIOND_DATABASE": postgresql.url(), "SESSIOND_WORKERS": str(WORKERS)}
+    with ServerProcess.started(folder, settings=settings) as process:
+        eventually(lambda: len(children_of(process.process.pid)) == WORKERS)
+        yield process
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, postgresql: PostgresqlServer) -> Iterator[ServerProcess]:
+    with started(tmp_path_factory.mktemp("workers"), postgresql) as process:
+        yield process
+
+
+@pytest.fixture
+def doomed_server(tmp_path: Path, postgresql: PostgresqlServer) -> Iterator[ServerProcess]:
+    with started(tmp_path, postgresql) as process:
+        yield process
+
+
+def children_of(pid: int) -> set[int]:
+    try:
+        return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    except FileNotFoundError:
+        return set()
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether *pid* runs; what nobody waited for is not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def answering_worker(answer: httpx.Response) -> str:
+    """Return the part of a request id that each process has for itself."""
+    return answer.headers["x-request-id"].rpartition("-")[0]
+
+
+def create(server: ServerProcess, subject: str) -> dict[str, object]:
+    answer = httpx.post(f"{server.url}/v1/sessions", json={"subject": subject}, headers=server.authorization)
+    found: dict[str, object] = answer.json()
+    return found
+
+
+def test_connections_are_shared_among_all_workers(server: ServerProcess) -> None:
+    seen: set[str] = set()
+    held = []
+    for _ in range(MOST_CONNECTIONS):
+        client = httpx.Client(base_url=server.url)
+        held.append(client)
+        seen.add(answering_worker(client.get("/healthz")))
+        if len(seen) == WORKERS:
+            break
+    for client in held:
+        client.close()
+
+    assert len(seen) == WORKERS
+
+
+def test_a_revoke_counts_in_every_worker_at_once(server: ServerProcess) -> None:
+    for number in range(4):
+        made = create(server, f"alice-{number}")
+        bearer = {"Authorization": f"Bearer {made['access_token']}"}
+        assert httpx.get(f"{server.url}/v1/session", headers=bearer).status_code == 200
+
+        session = made["session"]
+        assert isinstance(session, dict)
+        ended = httpx.delete(f"{server.url}/v1/sessions/{session['id']}", headers=server.authorization)
+
+        assert ended.status_code == 204
+        after = {httpx.get(f"{server.url}/v1/session", headers=bearer).status_code for _ in range(8)}
+        assert after == {401}
+
+
+def test_a_worker_that_was_killed_is_replaced(server: ServerProcess) -> None:
+    before = children_of(server.process.pid)
+    victim = min(before)
+
+    os.kill(victim, signal.SIGKILL)
+    eventually(lambda: len(children_of(server.process.pid) - {victim}) == WORKERS)
+
+    assert children_of(server.process.pid) - before
+    assert '"a worker died"' in server.log()
+    assert create(server, "bob")["access_token"]
+
+
+def test_one_sigterm_ends_all_of_them_well(doomed_server: ServerProcess) -> None:
+    workers = children_of(doomed_server.process.pid)
+
+    assert doomed_server.stop() == 0
+
+    assert not any(is_running(pid) for pid in workers)
+
+
+def test_workers_do_not_outlive_their_parent(doomed_server: ServerProcess) -> None:
+    workers = children_of(doomed_server.process.pid)
+
+    doomed_server.kill()
+
+    assert eventually(lambda: not any(is_running(pid) for pid in workers))
+
+
+def test_a_start_is_announced_once(server: ServerProcess) -> None:
+    log = server.log()
+
+    assert log.count("A new installation was made.") == 1
+    assert log.count(f" with {WORKERS} workers;") == 1
+
+
+def test_a_start_that_fails_says_why_once_and_leaves_nobody(tmp_path: Path) -> None:
+    nobody = free_port()
+    command = [*sessiond_command(), "serve", "--port", str(free_port()), "--data-dir", str(tmp_path / "data")]
+    command += ["--workers", "2", "--database", f"postgresql://nobody@127.0.0.1:{nobody}/nothing"]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN_SECONDS, check=False)
+
+    assert done.returncode == 2
+    assert done.stderr.count("the database cannot be opened") == 1
