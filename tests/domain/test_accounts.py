@@ -51,7 +51,7 @@ def test_who_signs_in_beside_others_keeps_them() -> None:
 
     joining = join(present, ALICE, impersonated=False)
 
-    assert (joining.accounts, joining.replaced) == ((an_id(1), an_id(2)), [])
+    assert (joining.accounts, joining.replaced) == ((an_id(1), an_id(2)), ())
 
 
 def test_a_subject_has_one_session_in_a_browser() -> None:
@@ -59,7 +59,7 @@ def test_a_subject_has_one_session_in_a_browser() -> None:
 
     joining = join(present, ALICE, impersonated=False)
 
-    assert (joining.accounts, joining.replaced) == ((an_id(1),), [present[1]])
+    assert (joining.accounts, joining.replaced) == ((an_id(1),), (an_id(2),))
 
 
 def test_an_impersonation_ends_with_the_next_sign_in() -> None:
@@ -67,7 +67,7 @@ def test_an_impersonation_ends_with_the_next_sign_in() -> None:
 
     joining = join(present, ALICE, impersonated=False)
 
-    assert (joining.accounts, joining.replaced) == ((an_id(2),), [present[0]])
+    assert (joining.accounts, joining.replaced, joining.left) == ((an_id(2),), (), [present[0]])
 
 
 def test_an_impersonation_does_not_replace_the_subjects_own_session() -> None:

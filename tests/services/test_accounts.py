@@ -13,6 +13,8 @@ from sessiond.crypto.tokens import TokenKind
 from sessiond.domain.errors import NotFound, StateConflict, Unauthenticated
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SessionId, SubjectId
+from sessiond.domain.policies import OnLimit, Policy
+from sessiond.domain.rules import Rules
 from sessiond.domain.sessions import Actor, Browser, Session, SessionKind
 from sessiond.domain.subjects import SubjectKind
 from sessiond.services.orders import Order
@@ -135,6 +137,42 @@ async def test_a_sign_in_of_the_same_subject_replaces_its_session(browser: Brows
     assert again.id != former.id
     assert not await browser.lives(former)
     assert await browser.others() == []
+
+
+@pytest.mark.parametrize("on_limit", list(OnLimit))
+async def test_what_a_sign_in_replaces_takes_no_place_under_the_limit(on_limit: OnLimit) -> None:
+    policy = Policy(max_sessions=2, on_limit=on_limit)
+    browser = Browsing(await TestDeployment.born(Rules(policy=policy)))
+    phone = await Browsing(browser.deployment).sign_in(ALICE)
+    former = await browser.sign_in(ALICE)
+
+    again = await browser.sign_in(ALICE)
+
+    assert [await browser.lives(each) for each in (phone, former, again)] == [True, False, True]
+
+
+async def test_a_sign_in_replaces_also_what_another_tab_switched_to_meanwhile(browser: Browsing) -> None:
+    alice = await browser.sign_in(ALICE)
+    bob = await browser.sign_in(BOB)
+    order = msgspec.structs.replace(an_order(), replaces=(alice.id,))
+    new = await browser.accounts.switch(bob, alice.id, by=BY)
+
+    issued = await browser.deployment.services.issuing.issue(order)
+
+    assert [await browser.lives(each) for each in (alice, new, bob, issued.session)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+
+
+async def test_an_older_list_leads_to_whoever_signed_in_anew(browser: Browsing) -> None:
+    await browser.sign_in(ALICE)
+    bob = await browser.sign_in(BOB)
+    again = await browser.sign_in(ALICE)
+
+    assert [each.id for each in await browser.accounts.list_others(bob)] == [again.id]
 
 
 @pytest.mark.parametrize("cookie", ["", "x", "sdb1_" + "A" * 86, "session:1:00", "eyJhbGciOiJub25lIn0.e30."])

@@ -34,10 +34,14 @@ REPLACED = "replaced"
 
 
 class Joining(msgspec.Struct, frozen=True, kw_only=True):
-    """What a sign-in makes of its browser's accounts: those that stay, and sessions that it replaces."""
+    """What a sign-in makes of its browser.
+
+    *accounts* stay beside it, sessions of the same subject are *replaced*, impersonations are *left*.
+    """
 
     accounts: tuple[SessionId, ...] = ()
-    replaced: Sequence[Session] = ()
+    replaced: tuple[SessionId, ...] = ()
+    left: Sequence[Session] = ()
 
 
 def accounts_of(session: Session) -> tuple[SessionId, ...]:
@@ -63,17 +67,16 @@ def is_account(standing: Standing, now: Instant) -> bool:
 def join(present: Sequence[Session], subject: SubjectId, *, impersonated: bool) -> Joining:
     """Return what a sign-in of *subject* makes of the live sessions that are *present* in the browser.
 
-    A subject has one session there, so that the former is replaced. So is an impersonation: it ends with the next
-    sign-in, and is none of the subject's. Raises `TOO_MANY_ACCOUNTS`.
+    A subject has one session there, so that the former is replaced; an impersonation is no session of the subject's,
+    and ends with the next sign-in. Raises `TOO_MANY_ACCOUNTS`.
     """
-
-    def stays(session: Session) -> bool:
-        return session.actor is None and (impersonated or session.subject != subject)
-
-    accounts = tuple(session.id for session in present if stays(session))
+    own = [each for each in present if each.actor is None]
+    replaced = tuple(each.id for each in own if each.subject == subject and not impersonated)
+    accounts = tuple(each.id for each in own if each.id not in replaced)
     if len(accounts) >= MOST_ACCOUNTS:
         raise TOO_MANY_ACCOUNTS
-    return Joining(accounts=accounts, replaced=[each for each in present if not stays(each)])
+    left = [each for each in present if each.actor is not None]
+    return Joining(accounts=accounts, replaced=replaced, left=left)
 
 
 def beside(target: Session, left: Session, others: Sequence[Session]) -> tuple[SessionId, ...]:

@@ -11,7 +11,6 @@ from sessiond.domain.accounts import (
     ACCOUNT_ENDED,
     ACCOUNT_UNKNOWN,
     MOST_SUCCESSORS,
-    REPLACED,
     Joining,
     accounts_of,
     beside,
@@ -62,14 +61,14 @@ class Accounts:
     async def sign_in(self, order: Order, cookie: str | None) -> Issued:
         """Issue a browser session; *cookie* is the session cookie that the browser sent, whose accounts it joins.
 
-        A cookie that means nothing here joins nothing. The subject's former session in the browser ends. Raises what
-        `Issuing.issue` does, and `StateConflict` (`too_many_accounts`).
+        A cookie that means nothing here joins nothing. The subject's former session in the browser ends in the same
+        change. Raises what `Issuing.issue` does, and `StateConflict` (`too_many_accounts`).
         """
         joining = Joining() if cookie is None else await self._joining(order, cookie)
         browser = msgspec.structs.replace(order.browser or Browser(), accounts=joining.accounts)
-        issued = await self._issuing.issue(msgspec.structs.replace(order, browser=browser))
-        former = [each for each in joining.replaced if each.id != issued.session.id]
-        await self._end_all(former, reason=REPLACED, by=order.by)
+        joined = msgspec.structs.replace(order, browser=browser, replaces=joining.replaced)
+        issued = await self._issuing.issue(joined)
+        await self._end_all(joining.left, reason=_LEFT, by=order.by)
         return issued
 
     async def list_others(self, holder: Session) -> Sequence[Session]:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from sessiond.domain.accounts import successor_of
 from sessiond.domain.endings import ending
 from sessiond.domain.errors import Forbidden, NotFound, Unavailable
-from sessiond.domain.ids import id_text, mint_id, parse_id
+from sessiond.domain.ids import SessionId, id_text, mint_id, parse_id
 from sessiond.domain.instants import Instant, later, millis
 from sessiond.domain.limits import make_room
 from sessiond.domain.policies import Policy
@@ -20,6 +21,7 @@ from sessiond.domain.sessions import (
     Session,
     SessionKind,
     Standing,
+    session_key,
 )
 from sessiond.domain.subjects import Subject, check_not_operator, subject_key
 from sessiond.services.contention import Contention
@@ -103,12 +105,15 @@ class Issuing:
         if subject.disabled_at is not None:
             raise Forbidden("subject_disabled", "The subject is disabled.")
         session = self._born(order, ground)
+        replaced = await self._replaced(order)
         live = await self._live(order, ground, session) if found is not None else ()
         if order.find_existing is not None:
             existing = next((each for each in live if order.find_existing(each)), None)
             if existing is not None:
                 return Issued(existing, subject, ground.policy, fresh=False)
-        change = birth(order, ground, session, make_room(live, ground.policy))
+        leaving = {each.id for each in replaced}
+        evicted = make_room([each for each in live if each.id not in leaving], ground.policy)
+        change = birth(order, ground, session, evicted=evicted, replaced=replaced)
         if retry is not None:
             change = self._replays.remembering(
                 change, *retry, subject=session.subject, created=id_text(session.id), now=ground.now
@@ -163,6 +168,20 @@ class Issuing:
         return [
             row for row in rows if ending(msgspec.structs.replace(standing, session=row), ground.now) is None
         ]
+
+    async def _replaced(self, order: Order) -> Sequence[Session]:
+        """Return the sessions whose place the new one takes, each at its latest id."""
+        found: list[Session] = []
+        for identifier in order.replaces:
+            following: SessionId | None = identifier
+            while following is not None:
+                row = await self._store.get(session_key(order.project, following))
+                if not isinstance(row, Session):
+                    break
+                if row.revoked_at is None:
+                    found.append(row)
+                following = successor_of(row)
+        return found
 
     def _born(self, order: Order, ground: Ground) -> Session:
         now, policy = ground.now, ground.policy

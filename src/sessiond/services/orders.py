@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import msgspec
 
+from sessiond.domain.accounts import REPLACED, ended_for
 from sessiond.domain.events import EventType
-from sessiond.domain.ids import ProjectId, SubjectId, id_text
+from sessiond.domain.ids import ProjectId, SessionId, SubjectId, id_text
 from sessiond.domain.instants import Instant
 from sessiond.domain.policies import Policy
 from sessiond.domain.projects import Deployment, Project
@@ -25,7 +26,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     *absolute_timeout* and *idle_timeout* None mean the policy's; a longer one than the policy's is cut to it, unless
     *ceiling* says how far a dialect's contract reaches. *create* None: an unknown subject is refused
     (`subject_unknown`), else it is created as that kind. *find_existing* given: a live session it accepts is
-    answered instead of a new one, decided in the same change. *authenticated_at* None means now.
+    answered instead of a new one, decided in the same change. *authenticated_at* None means now. *replaces* are
+    sessions of the subject whose place it takes in their browser: they end in the same change, and fill no limit.
 
     With an *idempotency_key* a retry is answered with the session that the first order made; *asked* is all that makes
     two orders the same.
@@ -52,6 +54,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Mapping[str, object] = {}
     linked_from: SubjectId | None = None
     browser: Browser | None = None
+    replaces: tuple[SessionId, ...] = ()
     find_existing: Callable[[Session], bool] | None = None
     idempotency_key: str | None = None
     asked: bytes = b""
@@ -97,8 +100,10 @@ def idle_limit(order: Order, policy: Policy) -> timedelta | None:
     return min(asked, allowed)
 
 
-def birth(order: Order, ground: Ground, session: Session, evicted: Sequence[Session]) -> Change:
-    """Return the change that *session* is born by, which ends those that are *evicted* for it."""
+def birth(
+    order: Order, ground: Ground, session: Session, *, evicted: Sequence[Session], replaced: Sequence[Session]
+) -> Change:
+    """Return the change that *session* is born by, which ends those that are *evicted* for it or *replaced* by it."""
     subject, now = ground.subject, ground.now
     expects: dict[Key, int] = {session.key: 0}
     puts: list[Record] = [session]
@@ -112,11 +117,16 @@ def birth(order: Order, ground: Ground, session: Session, evicted: Sequence[Sess
         # An anonymous subject may be purged at this moment: whoever of the two comes second must notice.
         expects[subject.key] = subject.version
         puts.append(subject.signed_in())
+    successor: Facts = {"successor": id_text(session.id)}
     for each in evicted:
         expects[each.key] = each.version
         puts.append(each.revoked(now=now, reason="evicted"))
-        successor: Facts = {"successor": id_text(session.id)}
         events.append(session_event(each, EventType.SESSION_EVICTED, by=order.by, now=now, data=successor))
+    for each in replaced:
+        expects[each.key] = each.version
+        puts.append(ended_for(each, session, reason=REPLACED, now=now))
+        ending = EventType.SESSION_REVOKED
+        events.append(session_event(each, ending, by=order.by, now=now, reason=REPLACED, data=successor))
     return Change(partition=subject.partition, expects=expects, puts=puts, events=events)
 
 
