@@ -72,7 +72,7 @@ def test_pages_follow_each_other(http: httpx.Client, server: ServerProcess) -> N
 
 
 @pytest.mark.parametrize(
-    "after", ["", "1", "x-y-z", "1-2-3-4", "-1-2-3", "1-2-99999999999999999999", "٣-1-1"]
+    "after", ["", "1", "x-y-z-0", "1-2-3-4", "1-2-3", "-1-2-3-0", "1-2-9999999999999999999-0", "٣-1-1-0"]
 )
 def test_a_cursor_of_one_s_own_making_is_refused(
     http: httpx.Client, server: ServerProcess, after: str

@@ -192,33 +192,67 @@ async def test_once_the_row_is_purged_the_events_tell(deployment: TestDeployment
     assert ended(timeline)[0::2] == (why, "operator")
 
 
-async def test_pages_have_everything_once_and_in_order_row_or_no_row(deployment: TestDeployment) -> None:
+async def pages_of(deployment: TestDeployment, session: Session, *, limit: int) -> list[Timeline]:
+    pages, after = [], None
+    while True:
+        pages.append(await told(deployment, session, limit=limit, after=after))
+        after = pages[-1].following
+        if after is None:
+            return pages
+
+
+async def ended_thrice(deployment: TestDeployment) -> Session:
+    """Return a session that was renamed, ended with all of its project's, and then by its subject, again and again."""
     session, services = await deployment.issue(), deployment.services
-    for number in range(5):
+    for number in range(3):
         deployment.clock.advance(minutes=1)
         await services.changing.rename(session, f"name {number}", by="test")
         await deployment.issue(SubjectId(f"somebody {number}"))
     deployment.clock.advance(minutes=1)
-    await services.projects.revoke_sessions(DEFAULT_PROJECT, by="operator")
-    deployment.clock.advance(minutes=1)
-    await services.subjects.disable(DEFAULT_PROJECT, ALICE, by="operator")
+    await services.projects.revoke_sessions(DEFAULT_PROJECT, by="first")
+    for by in ("second", "third"):
+        deployment.clock.advance(minutes=1)
+        await services.subjects.disable(DEFAULT_PROJECT, ALICE, by=by)
+        await services.subjects.enable(DEFAULT_PROJECT, ALICE, by=by)
+    return session
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_pages_have_everything_once_and_in_order_row_or_no_row(
+    deployment: TestDeployment, *, gone: bool
+) -> None:
+    session = await ended_thrice(deployment)
+    if gone:
+        await purged(deployment)
+
     whole = story(await told(deployment, session))
+    pages = await pages_of(deployment, session, limit=2)
 
-    async def paged() -> list[EventType]:
-        found, after = [], None
-        while True:
-            page = await told(deployment, session, limit=2, after=after)
-            found += story(page)
-            after = page.following
-            if after is None:
-                return found
+    assert len(whole) == 10
+    assert [what for page in pages for what in story(page)] == whole
 
-    before = await paged()
+
+async def test_of_many_pages_one_tells_who_ended_the_session(deployment: TestDeployment) -> None:
+    session = await ended_thrice(deployment)
+
+    live = [page.by for page in await pages_of(deployment, session, limit=2)]
     await purged(deployment)
+    gone = [(page.ended is not None, page.by) for page in await pages_of(deployment, session, limit=2)]
 
-    assert len(whole) == 9
-    assert before == whole
-    assert await paged() == whole
+    assert [by for by in live if by] == ["first"]
+    assert [told for told in gone if told != (False, None)] == [(True, "first")]
+
+
+async def test_the_one_who_disabled_the_subject_ended_the_session_though_it_was_enabled_since(
+    deployment: TestDeployment,
+) -> None:
+    session = await deployment.issue()
+    deployment.clock.advance(minutes=1)
+    await deployment.services.subjects.disable(DEFAULT_PROJECT, ALICE, by="operator")
+    deployment.clock.advance(minutes=1)
+    await deployment.services.subjects.enable(DEFAULT_PROJECT, ALICE, by="somebody else")
+
+    assert ended(await told(deployment, session))[0::2] == (Ending.SUBJECT_EPOCH, "operator")
 
 
 async def test_what_happened_long_before_is_not_read_through(deployment: TestDeployment) -> None:

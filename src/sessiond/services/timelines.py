@@ -23,11 +23,15 @@ _CLOCKS_APART_MS = 60_000
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
-    """How far a timeline was read: the last event looked at and when it happened, and the first of the session's."""
+    """How far a timeline was read: the last event looked at and when it happened, and the first of the session's.
+
+    *over* tells that the event was there which ended it.
+    """
 
     sequence: int = 0
     at: Instant = 0
     first: int = 0
+    over: bool = False
 
 
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,9 +76,11 @@ class Timelines:
         until = None if last else reading.mark.at
         wider = await self._wider(reading, after.at, until)
         events = list(heapq.merge(reading.found, wider, key=lambda event: event.at))
-        ended, by = _how_ended(standing, events, session, now)
+        endings = [] if after.over else _endings(events, session)
+        mark = msgspec.structs.replace(reading.mark, over=after.over or bool(endings))
+        ended, by = _how_ended(standing, endings, now)
         return Timeline(
-            standing=standing, ended=ended, by=by, events=events, following=None if last else reading.mark
+            standing=standing, ended=ended, by=by, events=events, following=None if last else mark
         )
 
     async def _subject_told(self, reading: _Reading) -> SubjectId | None:
@@ -148,21 +154,27 @@ class _Reading:
             self.subject = self.subject or event.subject
         if belongs(event, self.session, self.subject):
             self.found.append(event)
-        self.mark = Mark(sequence, max(event.at, self.mark.at), first)
+        self.mark = Mark(sequence, max(event.at, self.mark.at), first, self.mark.over)
+
+
+def _endings(events: Sequence[Event], session: SessionId) -> Sequence[tuple[Ended, str]]:
+    """Return each way in which *events* ended the session, and who did it."""
+    return [(ended, event.by) for event in events if (ended := ended_by(event, session)) is not None]
 
 
 def _how_ended(
-    standing: Standing | None, events: Sequence[Event], session: SessionId, now: Instant
+    standing: Standing | None, endings: Sequence[tuple[Ended, str]], now: Instant
 ) -> tuple[Ended | None, str | None]:
-    """Return how the session ended, and who ended it as far as *events* tell."""
-    told = [(how, event.by) for event in events if (how := ended_by(event, session)) is not None]
+    """Return how the session ended, as its row says it or else the first of *endings*; and who ended it, if told."""
     if standing is None:
-        return told[0] if told else (None, None)
+        return endings[0] if endings else (None, None)
     why = ending(standing, now)
     if why is None:
         return None, None
     ended = how_ended(standing, why)
-    for how, by in told:
-        if how.why is why and ended.at in {None, how.at}:
-            return (how if ended.at is None else ended), by
+    for told, by in endings:
+        if ended.at is None and told.why is why:
+            return told, by
+        if ended.at == told.at:
+            return ended, by
     return ended, None

@@ -29,7 +29,7 @@ from sessiond.services.bundle import Services
 from sessiond.services.sessions import SESSION_UNKNOWN
 from sessiond.services.timelines import Mark
 
-_MARK = re.compile(r"(\d{1,19})-(\d{1,15})-(\d{1,19})", re.ASCII)
+_MARK = re.compile(r"(\d{1,19})-(\d{1,15})-(\d{1,19})-([01])", re.ASCII)
 
 
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +131,7 @@ def _ending(ended: Ended, by: str | None) -> TimelineEnding:
 
 
 def _text(mark: Mark) -> str:
-    return f"{mark.sequence}-{mark.at}-{mark.first}"
+    return f"{mark.sequence}-{mark.at}-{mark.first}-{int(mark.over)}"
 
 
 def _mark(after: str | None) -> Mark | None:
@@ -140,7 +140,7 @@ def _mark(after: str | None) -> Mark | None:
     match = _MARK.fullmatch(after)
     if match is None:
         raise INVALID_CURSOR
-    sequence, at, first = (int(number) for number in match.groups())
+    sequence, at, first, over = (int(number) for number in match.groups())
     if max(sequence, first) >= 2**63:
         raise INVALID_CURSOR
-    return Mark(sequence, at, first)
+    return Mark(sequence, at, first, bool(over))
