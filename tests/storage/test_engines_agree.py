@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from sessiond.domain.errors import Conflict
-from sessiond.domain.events import EventType
+from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import (
     DEFAULT_PROJECT,
     Partition,
@@ -31,6 +31,7 @@ from sessiond.storage.open import open_store
 from sessiond.testing import samples
 from sessiond.testing.samples import NOW
 from tests.servers.postgresql import PostgresqlServer
+from tests.servers.redis import RedisServer
 
 PEOPLE = {SubjectId("alice"): Partition(1), SubjectId("bob"): Partition(2)}
 IDS = [mint_id(now=NOW + n, partition=Partition(1 + n % 2), entropy=bytes(8)) for n in range(6)]
@@ -323,4 +324,47 @@ def on_postgresql(postgresql: PostgresqlServer) -> None:
 
 @pytest.mark.usefixtures("on_postgresql")
 class TestAgreementOnPostgresql(AgreementOnPostgresql.TestCase):  # type: ignore[misc,valid-type]
+    settings = settings(max_examples=15, stateful_step_count=40, deadline=None)
+
+
+class AgreementOnRedis(Agreement):
+    """The same rules, done to memory and to Redis, whose sequences are other numbers in the same order."""
+
+    database: ClassVar[RedisServer]
+
+    def url(self) -> str:
+        return self.database.url()
+
+    def told(self, store: Store, partition: Partition) -> list[tuple[int, Event]]:
+        return list(self.run(store.events(after=0, limit=EVERYTHING, partition=partition)))
+
+    @rule(partition=partitions, project=st.none() | projects, skipped=st.integers(0, 3))
+    def events(self, partition: Partition, project: ProjectId | None, skipped: int) -> None:
+        ours, theirs = self.told(self.server, partition), self.told(self.memory, partition)
+        assert [event for _, event in ours] == [event for _, event in theirs]
+        if len(ours) > skipped:
+            after = ours[skipped][0]
+            found = self.run(self.server.events(after=after, limit=2, project=project, partition=partition))
+            rest = [told for told in ours[skipped + 1 :] if project in {None, told[1].project}]
+            assert list(found) == rest[:2]
+
+    @rule(partition=partitions, index=st.integers(0, 3), at=instants)
+    def rewrite_events(self, partition: Partition, index: int, at: int) -> None:
+        told = samples.event(EventType.SUBJECT_DELETED, at=at, partition=partition)
+        for store in (self.memory, self.server):
+            numbers = [number for number, _ in self.told(store, partition)]
+            self.run(store.rewrite_events([(number, told) for number in numbers[index : index + 1]]))
+
+    @rule(before=instants)
+    def purge_events(self, before: int) -> None:
+        self.both(lambda store: store.purge_events(before=before, limit=EVERYTHING))
+
+
+@pytest.fixture
+def on_redis(redis_server: RedisServer) -> None:
+    AgreementOnRedis.database = redis_server
+
+
+@pytest.mark.usefixtures("on_redis")
+class TestAgreementOnRedis(AgreementOnRedis.TestCase):  # type: ignore[misc,valid-type]
     settings = settings(max_examples=15, stateful_step_count=40, deadline=None)
