@@ -30,7 +30,7 @@ check: env lint types imports ## lint, types, imports and the fast tests
 	@sh scripts/list-left-out.sh
 
 test: needs env lint types imports ## everything; installs what it needs on Debian as root
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 	@for engine in $(SHARED); do \
 		echo "The dialects on $$engine:"; \
 		$(BIN)/pytest --engine=$$engine -n 2 -q $(ON_EACH:%=tests/dialects/test_%.py) || exit 1; \
