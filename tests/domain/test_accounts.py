@@ -12,6 +12,7 @@ from sessiond.domain.accounts import (
     ended_for,
     is_account,
     join,
+    leads_on,
     successor_of,
     switched,
 )
@@ -127,6 +128,24 @@ def test_a_switch_ends_the_former_session_and_says_what_took_its_place() -> None
     assert (ended.revoked_at, ended.revoked_reason, successor_of(ended)) == (NOW, "switched", new.id)
     assert ended.version == former.version + 1
     assert not is_account(a_standing(ended), NOW)
+
+
+@pytest.mark.parametrize(
+    ("born", "ended", "now", "leads"),
+    [
+        (0, 10, 1000, True),
+        (0, 60, 1000, True),
+        (0, 61, 1000, False),
+        (0, 70, 129, True),
+        (0, 70, 130, False),
+        (50, 10, 1000, True),
+    ],
+)
+def test_a_list_leads_on_while_tabs_settle(born: int, ended: int, now: int, leads: bool) -> None:
+    holder = an_account(1, created_at=NOW + born * 1000)
+    gone = an_account(2, BOB, revoked_at=NOW + ended * 1000)
+
+    assert leads_on(gone, holder, NOW + now * 1000) is leads
 
 
 def test_what_took_the_place_of_a_session_that_ended_before_is_named_too() -> None:

@@ -167,7 +167,43 @@ async def test_a_sign_in_replaces_also_what_another_tab_switched_to_meanwhile(br
     ]
 
 
-async def test_an_older_list_leads_to_whoever_signed_in_anew(browser: Browsing) -> None:
+async def test_an_older_cookie_does_not_lead_to_what_its_browser_did_since(browser: Browsing) -> None:
+    alice = await browser.sign_in(ALICE)
+    bob = await browser.sign_in(BOB)
+    browser.deployment.clock.advance(minutes=5)
+    new = await browser.switch(alice)
+    browser.deployment.clock.advance(minutes=2)
+
+    assert await browser.accounts.list_others(bob) == []
+    with pytest.raises(NotFound, match="account_unknown"):
+        await browser.accounts.switch(bob, new.id, by=BY)
+    assert await browser.others() == [BOB]
+
+
+async def test_an_older_cookie_can_still_sign_the_browser_out(browser: Browsing) -> None:
+    alice = await browser.sign_in(ALICE)
+    bob = await browser.sign_in(BOB)
+    browser.deployment.clock.advance(minutes=5)
+    new = await browser.switch(alice)
+    browser.deployment.clock.advance(minutes=2)
+
+    await browser.accounts.sign_out(bob, reason="signed_out", by=BY)
+
+    assert not await browser.lives(new)
+
+
+async def test_what_tabs_did_at_once_is_still_known_an_hour_later(browser: Browsing) -> None:
+    alice, carol = await browser.sign_in(ALICE), await browser.sign_in(CAROL)
+    bob = await browser.sign_in(BOB)
+    switches = [browser.accounts.switch(bob, target.id, by=BY) for target in (alice, carol)]
+    latest = await asyncio.gather(*switches)
+    browser.deployment.clock.advance(hours=1)
+
+    for browser.session in latest:
+        assert {browser.current.subject, *await browser.others()} == {ALICE, BOB, CAROL}
+
+
+async def test_a_fresh_list_leads_to_whoever_signed_in_anew(browser: Browsing) -> None:
     await browser.sign_in(ALICE)
     bob = await browser.sign_in(BOB)
     again = await browser.sign_in(ALICE)

@@ -1,24 +1,28 @@
 """Accounts: the several sessions of one browser, of which its one cookie holds the current.
 
 A session's row lists the browser's other accounts as they were at its birth. A row that ended because another took its
-place names that one, so that an older list still leads to the living.
+place names that one, so that what tabs do at once is not lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import msgspec
 
 from sessiond.domain.endings import ending
 from sessiond.domain.errors import NotFound, StateConflict
 from sessiond.domain.ids import SessionId, SubjectId
-from sessiond.domain.instants import Instant
+from sessiond.domain.instants import Instant, millis
 from sessiond.domain.sessions import Browser, Session, SessionKind, Standing
 
 MOST_ACCOUNTS = 8
 MOST_SUCCESSORS = 8
-"""How many successors are followed from a list; it is older only where a tab slept through as many switches."""
+"""How many successors are followed from a list."""
+
+SETTLING = timedelta(minutes=1)
+"""How long the tabs of a browser may take to agree: requests under way still have the cookie from before a switch."""
 
 ACCOUNT_UNKNOWN = NotFound("account_unknown", "This browser has no such account.")
 ACCOUNT_ENDED = StateConflict(
@@ -52,6 +56,16 @@ def accounts_of(session: Session) -> tuple[SessionId, ...]:
 def successor_of(session: Session) -> SessionId | None:
     """Return the session that took this one's place in its browser, if any did."""
     return None if session.browser is None else session.browser.successor
+
+
+def leads_on(ended: Session, holder: Session, now: Instant) -> bool:
+    """Tell whether the list of *holder* still leads to what took the place of *ended*.
+
+    Only where that happened about when the holder was born, or just now: as long as tabs settle. Whoever has an older
+    cookie of the browser does not get at what its owner has signed in to since, or stepped up.
+    """
+    at, settling = ended.revoked_at, millis(SETTLING)
+    return at is not None and (at <= holder.created_at + settling or now < at + settling)
 
 
 def is_account(standing: Standing, now: Instant) -> bool:

@@ -16,12 +16,14 @@ from sessiond.domain.accounts import (
     beside,
     is_account,
     join,
+    leads_on,
     successor_of,
     switched,
 )
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import ProjectId, SessionId, id_text, mint_id, partition_of
+from sessiond.domain.instants import Instant
 from sessiond.domain.records import Record
 from sessiond.domain.session_events import session_event
 from sessiond.domain.sessions import Browser, Session, Standing, session_key
@@ -111,7 +113,7 @@ class Accounts:
 
         The current one goes last: should this break off, the same cookie can do it again.
         """
-        others = [standing.session for standing in await self._others(holder)]
+        others = [standing.session for standing in await self._others(holder, to_end=True)]
         await self._end_all(others, reason="signed_out", by=by)
         await self._end_all([holder], reason=reason, by=by)
 
@@ -132,24 +134,30 @@ class Accounts:
             return None
         return session if session.project == project else None
 
-    async def _others(self, holder: Session) -> Sequence[Standing]:
-        """Return the living among the accounts that the holder's row lists, each at its latest id."""
-        found = await asyncio.gather(
-            *(self._latest(holder.project, account) for account in accounts_of(holder))
-        )
+    async def _others(self, holder: Session, *, to_end: bool = False) -> Sequence[Standing]:
+        """Return the living among the accounts that the holder's row lists, each at its latest id.
+
+        *to_end*: also those to which the list is too old to lead. Who has it may end them, not use them.
+        """
         now = self._clock.now()
+        found = await asyncio.gather(
+            *(self._latest(holder, account, now, to_end=to_end) for account in accounts_of(holder))
+        )
         living = {each.session.id: each for each in found if each is not None and is_account(each, now)}
         living.pop(holder.id, None)
         return list(living.values())
 
-    async def _latest(self, project: ProjectId, account: SessionId) -> Standing | None:
-        following: SessionId | None = account
-        standing: Standing | None = None
+    async def _latest(
+        self, holder: Session, account: SessionId, now: Instant, *, to_end: bool
+    ) -> Standing | None:
+        standing = await self._store.find_session(holder.project, account)
         for _ in range(MOST_SUCCESSORS):
-            if following is None:
-                break
-            standing = await self._store.find_session(project, following)
             following = None if standing is None else successor_of(standing.session)
+            if standing is None or following is None:
+                break
+            if not to_end and not leads_on(standing.session, holder, now):
+                break
+            standing = await self._store.find_session(holder.project, following)
         return standing
 
     async def _take_up(self, former: Session, accounts: tuple[SessionId, ...], by: str) -> Session:
