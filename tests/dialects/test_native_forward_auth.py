@@ -77,6 +77,17 @@ def test_texts_are_percent_encoded_and_methods_told_apart(http: httpx.Client, se
     assert told["x-session-amr"] == "pwd o%20t%20p %C3%BC"
 
 
+def test_who_acts_is_told_by_its_id_or_else_by_its_name(http: httpx.Client, server: ServerProcess) -> None:
+    desk = created(http, server, subject="desk/ü").json()["session"]
+    by_session, by_name = (
+        created(http, server, actor=actor, reason="a call").json()["access_token"]
+        for actor in ({"session": desk["id"]}, {"name": "night shift"})
+    )
+
+    assert identity(verified(http, by_session))["x-session-actor"] == "desk%2F%C3%BC"
+    assert identity(verified(http, by_name))["x-session-actor"] == "night%20shift"
+
+
 def test_both_ways_of_answering_tell_the_same(http: httpx.Client, server: ServerProcess) -> None:
     """From memory at once, and from a read where there is a query."""
     token = created(http, server, acr="gold").json()["access_token"]
