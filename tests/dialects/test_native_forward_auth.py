@@ -79,8 +79,9 @@ def test_texts_are_percent_encoded_and_methods_told_apart(http: httpx.Client, se
 
 def test_who_acts_is_told_by_its_id_or_else_by_its_name(http: httpx.Client, server: ServerProcess) -> None:
     desk = created(http, server, subject="desk/ü").json()["session"]
+    customer = created(http, server).json()["session"]["subject"]
     by_session, by_name = (
-        created(http, server, actor=actor, reason="a call").json()["access_token"]
+        created(http, server, subject=customer, actor=actor, reason="a call").json()["access_token"]
         for actor in ({"session": desk["id"]}, {"name": "night shift"})
     )
 
