@@ -230,7 +230,8 @@ def test_a_browser_is_sent_to_sign_in_and_back(proxy: Proxy) -> None:
     page = proxy.get("/orders?page=2", **PAGE)
     script = proxy.get("/orders", **PAGE, Sec_Fetch_Mode="cors")
     elsewhere = httpx.get(f"{proxy.url}/x", headers=PAGE | {"Host": "evil.example"})
-    spoofed = proxy.get("/a", **PAGE, X_Forwarded_Uri="/b", X_Original_Url="http://app.example.org/c")
+    forged = {"X_Forwarded_Uri": "/b", "X_Forwarded_Host": "app.example.org", "X_Forwarded_Method": "POST"}
+    spoofed = proxy.get("/a", **PAGE, **forged, X_Original_Url="http://app.example.org/c")
 
     assert page.status_code == 302
     assert page.headers["location"] == f"{LOGIN}?return_to=http%3A%2F%2Fapp.example.org%2Forders%3Fpage%3D2"
