@@ -187,17 +187,21 @@ class RedisCluster:
 
     def move(self, slot: int, target: RedisServer, *, between_keys: Sequence[float] = ()) -> None:
         """Move *slot* to *target*, key by key, as `redis-cli --cluster reshard` does."""
-        source = self.master_of(slot)
-        here, there = source, target
-        names = {node.port: node.ask("CLUSTER", "MYID").decode() for node in self.nodes}
-        there.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", names[source.port])
-        here.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", names[target.port])
+        source, names = self.begin_move(slot, target)
         pauses = iter(between_keys)
-        while keys := here.ask("CLUSTER", "GETKEYSINSLOT", slot, 1):
+        while keys := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 1):
             time.sleep(next(pauses, 0.0))
-            here.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+            source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
         for node in (target, source, *self.masters()):
             node.ask("CLUSTER", "SETSLOT", slot, "NODE", names[target.port])
+
+    def begin_move(self, slot: int, target: RedisServer) -> tuple[RedisServer, dict[int, str]]:
+        """Let *slot* lie between its master, which is returned, and *target*; the names of all nodes come by port."""
+        source = self.master_of(slot)
+        names = {node.port: _text(node.ask("CLUSTER", "MYID")) for node in self.nodes}
+        target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", names[source.port])
+        source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", names[target.port])
+        return source, names
 
     def _join(self) -> None:
         masters, replicas = self.nodes[:3], self.nodes[3:]

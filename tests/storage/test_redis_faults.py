@@ -12,7 +12,7 @@ import pytest
 from sessiond.domain.errors import Conflict, Unavailable
 from sessiond.domain.ids import DEFAULT_PROJECT, PARTITIONS, Partition
 from sessiond.domain.sessions import Session
-from sessiond.services.ports import Store
+from sessiond.services.ports import Store, Touch
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.redis.layout import Layout
 from sessiond.storage.open import open_store
@@ -223,6 +223,35 @@ async def test_a_slot_can_be_moved_under_load_without_a_refusal(
         standing = await here.find_session(DEFAULT_PROJECT, each.id)
         assert standing is not None
         assert standing.session.revoked_at is not None
+
+
+async def test_what_waits_for_a_slot_that_is_moved_holds_up_nothing_else(
+    cluster: RedisCluster, stores: Stores, layout: Layout
+) -> None:
+    store, _ = stores
+    partition = SPREAD[5]
+    slot = layout[partition].slot
+    source = cluster.master_of(slot)
+    neighbour = next(
+        each for each in SPREAD if each != partition and cluster.master_of(layout[each].slot) is source
+    )
+    near = samples.session(id=samples.session_id(NOW, neighbour))
+    moved, waits = [samples.session(id=samples.session_id(NOW, partition)) for _ in range(2)]
+    await store.apply(samples.put(near))
+    await store.apply(samples.put(moved))
+    target = next(node for node in cluster.masters() if node is not source)
+
+    cluster.begin_move(slot, target)
+    waiting = asyncio.create_task(store.apply(samples.put(waits)))
+    for _ in range(5):
+        assert await store.find_session(DEFAULT_PROJECT, near.id) is not None
+        await store.touch([Touch(project=DEFAULT_PROJECT, session=near.id, seen_at=NOW + 1, generation=0)])
+    has_waited = not waiting.done()
+    await asyncio.to_thread(cluster.move, slot, target)
+    await waiting
+
+    assert has_waited
+    assert await store.get_many([moved.key, waits.key]) == [moved, waits]
 
 
 async def test_a_write_that_the_replica_does_not_confirm_is_not_acknowledged(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, cast
 
 import hiredis
@@ -25,7 +25,7 @@ _LOG = logging.getLogger("sessiond.storage.redis")
 
 WAIT_MILLISECONDS = 1000
 MIGRATION_SECONDS = 5.0
-_PAUSE_SECONDS = 0.02
+PAUSE_SECONDS = 0.02
 _REPLICAS_ASKED_EVERY_SECONDS = 0.5
 _MOST_TRIES_OF_A_LOST_LINK = 2
 
@@ -65,16 +65,39 @@ class _Where(NamedTuple):
 Outcome = Answer | Unavailable
 
 
+class Moving(Unavailable):
+    """What is asked for is being moved to another server: it was not done, and may be asked again in a moment."""
+
+    def __init__(self) -> None:
+        told = unavailable(_MEANINGS["TRYAGAIN"])
+        super().__init__(told.code, told.detail)
+
+
+async def while_moving(attempt: Callable[[], Awaitable[object]]) -> object:
+    """Return what *attempt* comes to once what it asks for is not being moved any more."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + MIGRATION_SECONDS
+    while True:
+        try:
+            return await attempt()
+        except Moving:
+            if loop.time() > deadline:
+                raise
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
 class Caller:
     """Carries calls to the servers."""
 
     def __init__(self, nodes: Nodes) -> None:
         self._nodes = nodes
 
-    async def call(self, calls: Sequence[Call], lane: Lane) -> list[Outcome]:
+    async def call(self, calls: Sequence[Call], lane: Lane, *, patient: bool = True) -> list[Outcome]:
         """Return for each call its answer, or the `Unavailable` that it came to.
 
-        On the lane of writes an answer means that as many replicas as are asked for have it.
+        On the lane of writes an answer means that as many replicas as are asked for have it. Calls to data that is
+        being moved are repeated until it has been, unless *patient* is False: then they come to `Moving` at once, so
+        that others need not wait for them.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + MIGRATION_SECONDS
@@ -82,37 +105,27 @@ class Caller:
         lost: collections.Counter[int] = collections.Counter()
         places = {n: self._place(call.slot) for n, call in enumerate(calls)}
         while places:
-            groups: dict[_Where, list[int]] = {}
-            for n, place in places.items():
-                if isinstance(place, Unavailable):
-                    outcomes[n] = place
-                else:
-                    groups.setdefault(place, []).append(n)
-            places = {}
+            groups = _grouped(places, outcomes)
             found = await asyncio.gather(
                 *(self._at(where, [calls[n] for n in members], lane) for where, members in groups.items())
             )
-            pause = False
+            places, pause = {}, False
             for (where, members), answers in zip(groups.items(), found, strict=True):
                 for n, answer in zip(members, answers, strict=True):
                     if not isinstance(answer, (hiredis.ReplyError, LinkLost)):
                         outcomes[n] = answer
                         continue
-                    if isinstance(answer, LinkLost):
-                        lost[n] += 1
-                        again = lost[n] < _MOST_TRIES_OF_A_LOST_LINK and (
-                            lane is Lane.READ or not answer.sent
-                        )
-                        next_place = self._place(calls[n].slot) if again else None
-                    else:
-                        next_place = self._after(answer, where, calls[n])
-                        pause = pause or kind_of(answer) == "TRYAGAIN"
-                    if next_place is None or loop.time() > deadline:
+                    lost[n] += isinstance(answer, LinkLost)
+                    place = self._next(answer, where, calls[n], lane, lost[n])
+                    if place is None or loop.time() > deadline:
                         outcomes[n] = refused(answer)
+                    elif patient or not _is_moving(answer):
+                        places[n] = place
+                        pause = pause or _is_moving(answer)
                     else:
-                        places[n] = next_place
+                        outcomes[n] = Moving()
             if pause:
-                await asyncio.sleep(_PAUSE_SECONDS)
+                await asyncio.sleep(PAUSE_SECONDS)
         return outcomes
 
     def _place(self, slot: int) -> _Where | Unavailable:
@@ -120,6 +133,15 @@ class Caller:
             return _Where(self._nodes.address_of(slot))
         except Unavailable as refusal:
             return refusal
+
+    def _next(
+        self, answer: hiredis.ReplyError | LinkLost, where: _Where, call: Call, lane: Lane, losses: int
+    ) -> _Where | Unavailable | None:
+        """Return where a call that was refused or lost has to go next, None where it has failed."""
+        if isinstance(answer, LinkLost):
+            again = losses < _MOST_TRIES_OF_A_LOST_LINK and (lane is Lane.READ or not answer.sent)
+            return self._place(call.slot) if again else None
+        return self._after(answer, where, call)
 
     def _after(self, error: hiredis.ReplyError, where: _Where, call: Call) -> _Where | Unavailable | None:
         """Return where a call that was refused has to go next, None where it has failed."""
@@ -196,6 +218,21 @@ class Caller:
             await node.link.send([("SCRIPT", "LOAD", script.source) for script in scripts().values()])
         except LinkLost:
             _LOG.debug("a link was lost while scripts were loaded")
+
+
+def _grouped(places: Mapping[int, _Where | Unavailable], outcomes: list[Outcome]) -> dict[_Where, list[int]]:
+    """Return which calls go where; those that can go nowhere have their outcome."""
+    groups: dict[_Where, list[int]] = {}
+    for n, place in places.items():
+        if isinstance(place, Unavailable):
+            outcomes[n] = place
+        else:
+            groups.setdefault(place, []).append(n)
+    return groups
+
+
+def _is_moving(answer: hiredis.ReplyError | LinkLost) -> bool:
+    return isinstance(answer, hiredis.ReplyError) and kind_of(answer) == "TRYAGAIN"
 
 
 def refused(error: hiredis.ReplyError | LinkLost) -> Unavailable:

@@ -84,16 +84,15 @@ class RedisStore:
     async def apply(self, change: Change) -> None:
         self.check()
         check_shape(change)
-        await self._write(Apply(change))
+        await self._writing.write(Apply(change))
 
     async def revoke(self, revocations: Sequence[Revocation]) -> Sequence[Session | None]:
         self.check()
-        waiting = [self._write(Revoke(revocation)) for revocation in revocations]
-        return cast("list[Session | None]", await _all(waiting))
+        return cast("list[Session | None]", await self._write_all([Revoke(each) for each in revocations]))
 
     async def touch(self, touches: Sequence[Touch]) -> None:
         self.check()
-        await _all([self._write(TouchOne(touch)) for touch in touches])
+        await self._write_all([TouchOne(touch) for touch in touches])
 
     async def events(
         self,
@@ -139,14 +138,11 @@ class RedisStore:
         await self._reading.close()
         await self._nodes.close()
 
-    def _write(self, operation: Operation) -> asyncio.Future[object]:
-        return self._writing.submit(operation)
-
-
-async def _all(waiting: Sequence[asyncio.Future[object]]) -> Sequence[object]:
-    """Return what each came to, once all have; raise the first refusal among them."""
-    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-    return outcomes
+    async def _write_all(self, operations: Sequence[Operation]) -> Sequence[object]:
+        """Return what each came to, once all have; raise the first refusal among them."""
+        writes = (self._writing.write(operation) for operation in operations)
+        outcomes = await asyncio.gather(*writes, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return outcomes

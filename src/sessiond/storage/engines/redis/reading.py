@@ -20,7 +20,14 @@ from sessiond.storage.batching import Batcher, Outcome
 from sessiond.storage.cache import Recent
 from sessiond.storage.engine import unavailable
 from sessiond.storage.engines.redis.address import Address
-from sessiond.storage.engines.redis.calls import Call, Caller, answer_of, script_call, values_of
+from sessiond.storage.engines.redis.calls import (
+    Call,
+    Caller,
+    answer_of,
+    script_call,
+    values_of,
+    while_moving,
+)
 from sessiond.storage.engines.redis.layout import (
     Layout,
     field,
@@ -77,16 +84,20 @@ class Reading:
 
     async def standing(self, project: ProjectId, session: SessionId) -> Standing | None:
         """Return the session with everything its life depends on."""
-        if self._closed:
-            raise unavailable("it was closed")
-        address = self._nodes.address_of(self._layout[partition_of(session)].slot)
-        batcher = self._batchers.get(address)
-        if batcher is None:
-            batcher = self._batchers[address] = Batcher(self._start)
-        standing = cast("Standing | None", await batcher.submit(_Lookup(project, session)))
+        lookup = _Lookup(project, session)
+        standing = cast("Standing | None", await while_moving(lambda: self._submit(lookup)))
         if standing is None or standing.session.actor is None:
             return standing
         return await self._with_actor(standing)
+
+    def _submit(self, lookup: _Lookup) -> asyncio.Future[object]:
+        if self._closed:
+            raise unavailable("it was closed")
+        address = self._nodes.address_of(self._layout[partition_of(lookup.session)].slot)
+        batcher = self._batchers.get(address)
+        if batcher is None:
+            batcher = self._batchers[address] = Batcher(self._start)
+        return batcher.submit(lookup)
 
     async def records(self, keys: Sequence[Key]) -> list[Record | None]:
         """Return the records at *keys*: those of one partition as of one instant, all as of now."""
@@ -155,7 +166,7 @@ class Reading:
             self._standings_call(partition, [lookups[n] for n in members])
             for partition, members in together.items()
         ]
-        told, *answers = await self._caller.call(calls, Lane.READ)
+        told, *answers = await self._caller.call(calls, Lane.READ, patient=False)
         controls = self._learn(known, answer_of(told))
         outcomes: list[Outcome] = [None] * len(lookups)
         for members, answer in zip(together.values(), answers, strict=True):

@@ -11,7 +11,7 @@ from sessiond.domain.ids import Partition
 from sessiond.storage.batching import Batcher, Outcome
 from sessiond.storage.engine import unavailable
 from sessiond.storage.engines.redis.address import Address
-from sessiond.storage.engines.redis.calls import Call, Caller, script_call
+from sessiond.storage.engines.redis.calls import Call, Caller, script_call, while_moving
 from sessiond.storage.engines.redis.directory import Directory, Entry
 from sessiond.storage.engines.redis.layout import Layout
 from sessiond.storage.engines.redis.nodes import Lane, Nodes
@@ -34,8 +34,11 @@ class Writing:
         self.newest = 0
         """The highest sequence of an event that was acknowledged here."""
 
-    def submit(self, operation: Operation) -> asyncio.Future[object]:
-        """Accept *operation* for its server's next batch."""
+    async def write(self, operation: Operation) -> object:
+        """Do *operation* in its server's next batch, again and again while its partition is being moved."""
+        return await while_moving(lambda: self._submit(operation))
+
+    def _submit(self, operation: Operation) -> asyncio.Future[object]:
         if self._closed:
             raise unavailable("it was closed")
         address = self._nodes.address_of(self._layout[operation.partition].slot)
@@ -74,7 +77,7 @@ class Writing:
             self._call(partition, [operations[n] for n in members]) for partition, members in together.items()
         ]
         outcomes: list[Outcome] = [None] * len(operations)
-        answers = await self._caller.call(calls, Lane.WRITE)
+        answers = await self._caller.call(calls, Lane.WRITE, patient=False)
         for members, answer in zip(together.values(), answers, strict=True):
             if isinstance(answer, Unavailable):
                 for n in members:
