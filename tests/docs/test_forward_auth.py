@@ -16,7 +16,12 @@ import pytest
 from tests.docs.proxies import RUN, proxied
 from tests.server_process import ServerProcess, free_port
 
-pytestmark = [pytest.mark.slow, pytest.mark.real("nginx")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.real("nginx"),
+    pytest.mark.real("caddy"),
+    pytest.mark.real("haproxy"),
+]
 
 HOST = {"Host": "app.example.org"}
 PAGE = {"Accept": "text/html,*/*"}
