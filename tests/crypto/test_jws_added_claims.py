@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sessiond.crypto import jws
 from sessiond.crypto.jws import LONGEST
 from sessiond.domain.claim_templates import RESERVED
+from sessiond.domain.documents import fits_jwts
 from sessiond.services.token_forms import JWT_FORMS, Form
 from tests.crypto.forging import CLAIMS, ISSUER, SIGNING, refused
 from tests.crypto.material import PROJECT
@@ -35,6 +36,15 @@ def test_added_claims_are_signed_and_ignored() -> None:
     claims = jws.verify(NATIVE, text, SIGNING, issuer=ISSUER, audience=PROJECT)
 
     assert (claims["tenant"], claims["roles"], claims["sub"]) == ("acme", ["a"], "alice")
+
+
+@given(VALUES | st.lists(st.integers() | st.floats(allow_nan=False, allow_infinity=False), max_size=2))
+def test_what_fits_jwts_is_what_we_read_again(value: object) -> None:
+    text = jws.sign(NATIVE, SIGNING, {**OWN, "added": value})
+
+    read = jws.peek(text)
+
+    assert (read is not None) is fits_jwts(value)
 
 
 @pytest.mark.parametrize("name", sorted(RESERVED - OWN.keys() - {"act"}))

@@ -109,6 +109,19 @@ def test_nothing_is_too_long_for_a_token(
     assert http.get("/v1/session", headers=bearer(made["access_token"])).status_code == 200
 
 
+@pytest.mark.parametrize("value", [1.5, -1, 10**15, {"deep": [2**64]}])
+def test_a_number_that_no_jwt_can_say_is_left_out_and_the_token_passes(
+    http: httpx.Client, server: ServerProcess, operator: dict[str, str], value: object
+) -> None:
+    declared(http, operator, score={"from": "session.metadata.score"}, plan={"value": 10**15 - 1})
+
+    token = created(http, server, format="jwt", metadata={"score": value}).json()["access_token"]
+
+    found = claims_of(http, token)
+    assert ("score" in found, found["plan"]) == (False, 10**15 - 1)
+    assert http.get("/v1/session", headers=bearer(token)).status_code == 200
+
+
 def test_tokens_of_a_former_template_still_pass(
     http: httpx.Client, server: ServerProcess, operator: dict[str, str]
 ) -> None:
@@ -146,6 +159,7 @@ def test_every_fault_of_a_template_is_named_and_nothing_is_changed(
         "https://example.org/x": {"from": "session.nonce"},
         "both": {"value": 1, "from": "subject.name"},
         "acr": {"value": "urn:mfa"},
+        "half": {"value": {"of": 0.5}},
     }
 
     answer = http.put(PATH, headers=operator, json={"claims": wrong})
@@ -156,6 +170,7 @@ def test_every_fault_of_a_template_is_named_and_nothing_is_changed(
         "/claims/https:~1~1example.org~1x/from",
         "/claims/both",
         "/claims/acr/value",
+        "/claims/half/value",
     ]
     assert http.get(PATH, headers=server.authorization).json() == {"claims": {}}
 

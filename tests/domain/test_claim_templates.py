@@ -177,7 +177,7 @@ def test_what_is_too_long_is_left_out_and_counted() -> None:
 
     added = added_claims(both, session, None)
 
-    assert (list(added.claims), added.too_long) == (["b"], 1)
+    assert (list(added.claims), added.left_out) == (["b"], 1)
 
 
 @given(st.text(max_size=20))

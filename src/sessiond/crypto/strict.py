@@ -12,7 +12,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from typing import NoReturn
 
-_LONGEST_INTEGER = 15  # digits: exact in every JSON reader, and no time is spent on longer ones
+from sessiond.domain.documents import MOST_DIGITS
 
 
 def octets(segment: str) -> bytes:
@@ -45,7 +45,7 @@ def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > _LONGEST_INTEGER or digits.startswith("-"):
+    if len(digits) > MOST_DIGITS or digits.startswith("-"):
         raise ValueError("no integer of ours")
     return int(digits)
 

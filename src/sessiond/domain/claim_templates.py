@@ -13,12 +13,16 @@ from typing import NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from sessiond.domain.documents import MOST_DIGITS, fits_jwts
+
 MOST_CLAIMS = 30
 LONGEST_CONSTANT = 512
 """Bytes of JSON that a constant may have."""
 
 LONGEST_VALUE = 1024
 """Bytes of JSON that a value from a session or subject may have in a token; a longer one is left out."""
+
+UNFIT_NUMBER = f"is not whole, negative, or of more than {MOST_DIGITS} digits"
 
 RESERVED = frozenset(
     {
@@ -107,8 +111,9 @@ def _faults(name: str, claim: Claim) -> Sequence[tuple[str, str]]:
         return [("", "needs a value, or from")]
     if name in _ONLY_FROM:
         return [("/value", f"comes from {_ONLY_FROM[name]} only")]
-    too_long = len(msgspec.json.encode(claim.value)) > LONGEST_CONSTANT
-    return [("/value", f"has more than {LONGEST_CONSTANT} bytes")] if too_long else []
+    if len(msgspec.json.encode(claim.value)) > LONGEST_CONSTANT:
+        return [("/value", f"has more than {LONGEST_CONSTANT} bytes")]
+    return [] if fits_jwts(claim.value) else [("/value", f"has a number that {UNFIT_NUMBER}")]
 
 
 def _name_fault(name: str) -> str | None:

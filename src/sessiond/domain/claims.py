@@ -7,30 +7,34 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from sessiond.domain.claim_templates import LONGEST_VALUE, Template, steps_of
+from sessiond.domain.documents import fits_jwts
 from sessiond.domain.sessions import Session
 from sessiond.domain.subjects import Subject
 
 
 class Added(msgspec.Struct, frozen=True):
-    """The claims to add, in the template's order, and how many were left out for their length."""
+    """The claims to add, in the template's order, and how many were left out because no JWT can say them."""
 
     claims: Mapping[str, object] = {}
-    too_long: int = 0
+    left_out: int = 0
 
 
 def added_claims(template: Template, session: Session, subject: Subject | None) -> Added:
-    """Return what *template* adds to a token of *session*, without what is not there and what is too long."""
+    """Return what *template* adds to a token of *session*, without what is not there and what no JWT can say.
+
+    That is what is too long, and what has a number that no JWT of ours may have: our own endpoints refuse such a one.
+    """
     claims: dict[str, object] = {}
-    too_long = 0
+    left_out = 0
     for name, claim in template.items():
         value = _at(claim.path, session, subject) if isinstance(claim.path, str) else claim.value
         if value is None:
             continue
-        if len(msgspec.json.encode(value)) > LONGEST_VALUE:
-            too_long += 1
+        if len(msgspec.json.encode(value)) > LONGEST_VALUE or not fits_jwts(value):
+            left_out += 1
         else:
             claims[name] = value
-    return Added(claims, too_long)
+    return Added(claims, left_out)
 
 
 def _at(path: str, session: Session, subject: Subject | None) -> object:

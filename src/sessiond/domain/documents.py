@@ -12,6 +12,9 @@ LARGEST_METADATA = 4096
 DEEPEST_METADATA = 16
 """How many objects and arrays of metadata may lie in each other."""
 
+MOST_DIGITS = 15
+"""Digits of a number in a JWT: exact in every JSON reader."""
+
 
 def metadata_fault(metadata: Mapping[str, object]) -> str | None:
     """Return why *metadata* cannot be kept with a session, or None."""
@@ -42,6 +45,18 @@ def deeper_than(value: object, most: int) -> bool:
         level = [inner for each in level for inner in _inside(each)]
         if not level:
             return False
+    return True
+
+
+def fits_jwts(value: object) -> bool:
+    """Tell whether every number in *value* may stand in a JWT: whole, not negative, of at most `MOST_DIGITS` digits."""
+    level: Sequence[object] = [value]
+    while level:
+        if any(
+            type(each) is float or (type(each) is int and not 0 <= each < 10**MOST_DIGITS) for each in level
+        ):
+            return False
+        level = [inner for each in level for inner in _inside(each)]
     return True
 
 

@@ -87,6 +87,6 @@ class Claims:
         key = subject_key(session.project, session.subject, partition_of(session.id))
         found = await self._store.get(key)
         added = added_claims(project.claims, session, found if isinstance(found, Subject) else None)
-        for _ in range(added.too_long):
+        for _ in range(added.left_out):
             self._observer.count("claim_left_out")
         return added.claims
