@@ -30,11 +30,11 @@ check: env lint types imports ## lint, types, imports and the fast tests
 	@sh scripts/list-left-out.sh
 
 test: needs env lint types imports ## everything; installs what it needs on Debian as root
-	$(BIN)/pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 	@for engine in $(SHARED); do \
 		echo "The dialects on $$engine:"; \
 		$(BIN)/pytest --engine=$$engine -n 2 -q $(ON_EACH:%=tests/dialects/test_%.py) || exit 1; \
 	done
+	$(BIN)/pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 bench: env ## measure beside nginx and the peers; QUICK=1 leaves the peers out and ends within two minutes
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(ARGS)
