@@ -215,6 +215,7 @@ def test_a_create_needs_a_reason_with_an_actor_and_an_actor_with_a_reason(
         return {error["pointer"] for error in answer.json()["errors"]}
 
     assert pointers(actor={"name": "carol"}) == {"/reason"}
+    assert pointers(actor={"name": "carol"}, reason=" ") == {"/reason"}
     assert pointers(reason="r", ticket="T-1") == {"/reason", "/ticket"}
 
 

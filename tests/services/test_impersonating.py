@@ -172,6 +172,20 @@ async def test_it_ends_with_the_actor(deployment: TestDeployment, how: str, code
         await services.sessions.refresh(deployment.refresh_token(session), Form.REFRESH)
 
 
+async def test_a_project_s_sessions_that_end_while_it_is_ordered_take_it_along(
+    deployment: TestDeployment,
+) -> None:
+    own, _ = await acting(deployment)
+    services = deployment.services
+    order = await services.impersonating.order(APP, an_order(), Asked(session=own.id, reason="r"))
+    await services.projects.revoke_sessions(DEFAULT_PROJECT, by="operator")
+
+    session = (await services.issuing.issue(order)).session
+
+    assert await refused(deployment, own) == "project_sessions_revoked"
+    assert await refused(deployment, session) == "actor_session_ended"
+
+
 async def test_it_ends_with_the_subject_s_sessions_too(deployment: TestDeployment) -> None:
     _, session = await acting(deployment)
 

@@ -74,7 +74,13 @@ def _abandoned(standing: Standing, now: Instant) -> Ending | None:
         return Ending.ACTOR_EPOCH
     if own is None or own.subject != actor.subject or _ended_alone(own, now) is not None:
         return Ending.ACTOR_SESSION
-    return None
+    return None if _coeval(standing.session, own) else Ending.ACTOR_SESSION
+
+
+def _coeval(session: Session, own: Session) -> bool:
+    """Tell whether both are of the same epochs: all sessions may have been ended between the one and the other."""
+    ours, theirs = session.epochs, own.epochs
+    return (ours.deployment, ours.project) == (theirs.deployment, theirs.project)
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False):
@@ -95,7 +101,7 @@ def how_ended(standing: Standing, why: Ending) -> Ended:
             return Ended(why, session.expires_at)
         case Ending.IDLE_TIMEOUT:
             return Ended(why, session.last_seen_at + (session.idle_timeout_ms or 0))
-        case Ending.ACTOR_SESSION if standing.acting is not None:
+        case Ending.ACTOR_SESSION if standing.acting is not None and _coeval(session, standing.acting):
             own = standing.acting
             return Ended(why, own.revoked_at or time_limit(own), own.revoked_reason)
         case Ending.SUBJECT_GONE | Ending.ACTOR_SESSION | Ending.DEPLOYMENT_EPOCH:

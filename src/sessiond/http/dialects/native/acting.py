@@ -47,7 +47,7 @@ def acting_faults(
     if actor is None:
         given = {"/reason": reason, "/ticket": ticket}
         return faults | {name: "goes with an actor" for name, value in given.items() if value is not None}
-    if reason is None:
+    if not (reason or "").strip():
         faults["/reason"] = "is required with an actor"
     if (actor.session is None) is (actor.name is None):
         faults["/actor"] = "has either a session or a name"
