@@ -16,7 +16,7 @@ from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import ProjectId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.pins import Pin, check_name, check_pin, fold_name, pin_key
-from sessiond.domain.records import Kind, Record
+from sessiond.domain.records import Kind
 from sessiond.domain.subjects import Subject, SubjectKind, check_not_operator, subject_key
 from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys
@@ -159,23 +159,21 @@ class Pins:
         await self._store.apply(Change(partition=user.subject.partition, expects={}, events=[event]))
 
     async def delete_user(self, project: ProjectId, name: str, *, by: str) -> None:
-        """Delete the user with its PIN and counters; its sessions are dead at once."""
+        """Delete the user with its PIN, counters and vault entries; its sessions are dead at once."""
         subject = (await self.get_user(project, name)).subject.id
 
         async def attempt() -> None:
             found, pin = await self._read(project, subject)
             if found is None:
                 raise _unknown(name)
-            gone: list[Record] = [found] if pin is None else [found, pin]
-            event = self._event(found, EventType.SUBJECT_DELETED, by)
-            await self._store.apply(
-                Change(
-                    partition=found.partition,
-                    expects={record.key: record.version for record in gone},
-                    deletes=[record.key for record in gone],
-                    events=[event],
+            change = await self._subjects.deletion(found, by=by)
+            if pin is not None:
+                change = msgspec.structs.replace(
+                    change,
+                    expects={**change.expects, pin.key: pin.version},
+                    deletes=[*change.deletes, pin.key],
                 )
-            )
+            await self._store.apply(change)
 
         await self._contention.settle((project, subject), attempt)
         await self._attempts.forget(project, subject)

@@ -18,6 +18,7 @@ from sessiond.domain.subjects import Subject, SubjectKind, subject_key
 from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Change, Clock, Entropy, Place, Selection, Store
+from sessiond.services.vault.leaving import Leaving
 
 _LOOKED_AT = 500
 """Subjects that are looked at for one page, at most."""
@@ -34,6 +35,7 @@ class Subjects:
         self._clock = clock
         self._entropy = entropy
         self._contention = contention
+        self._leaving = Leaving(store, clock)
 
     async def get(self, project: ProjectId, subject: SubjectId) -> Subject | None:
         """Return the subject, or None when there is none of this id."""
@@ -174,21 +176,22 @@ class Subjects:
         )
 
     async def delete(self, project: ProjectId, subject: SubjectId, *, by: str) -> None:
-        """Delete the subject; its sessions are dead at once and are purged later. Unknown: `NotFound`."""
+        """Delete the subject and its vault entries; its sessions are dead at once. Unknown: `NotFound`."""
 
         async def attempt() -> None:
-            now = self._clock.now()
-            old = await self.require(project, subject)
-            await self._store.apply(
-                Change(
-                    partition=old.partition,
-                    expects={old.key: old.version},
-                    deletes=[old.key],
-                    events=[_event(old, EventType.SUBJECT_DELETED, by, now)],
-                )
-            )
+            await self._store.apply(await self.deletion(await self.require(project, subject), by=by))
 
         await self._contention.settle((project, subject), attempt)
+
+    async def deletion(self, subject: Subject, *, by: str) -> Change:
+        """Return the change that deletes the subject, and with it what the vault keeps for it."""
+        change = Change(
+            partition=subject.partition,
+            expects={subject.key: subject.version},
+            deletes=[subject.key],
+            events=[_event(subject, EventType.SUBJECT_DELETED, by, self._clock.now())],
+        )
+        return await self._leaving.with_entries(change, subject, by=by)
 
     def _epoch(self) -> Epoch:
         return int.from_bytes(self._entropy.bytes(8), signed=True)
