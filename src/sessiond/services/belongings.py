@@ -125,15 +125,13 @@ class Belongings:
     async def _events(
         self, project: ProjectId, partition: Partition | None, after: int
     ) -> AsyncIterator[tuple[int, Event]]:
-        """Go through the events that were there when it began."""
-        last = await self._store.newest_event()
-        while after < last:
+        """Go through the events until there is no further page: what a node wrote just now is among them."""
+        while True:
             rows = await self._store.events(
                 after=after, limit=_EVENTS_PAGE, project=project, partition=partition
             )
-            for number, event in rows:
-                if number <= last:
-                    yield number, event
+            for row in rows:
+                yield row
             if len(rows) < _EVENTS_PAGE:
                 return
             after = rows[-1][0]
