@@ -28,6 +28,9 @@ _URL = re.compile(
     re.IGNORECASE,
 )
 
+# A segment that URL parsers resolve (WHATWG URL, "single-dot" and "double-dot"); no browser asks for one.
+_DOTS = re.compile(r"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
+
 
 class LoginPage:
     """The login page at *url*; *return_to* are the origins and whole URLs to which it may be asked to lead back.
@@ -65,8 +68,12 @@ class LoginPage:
         if found is None:
             return None
         origin, target = found
-        # Whoever reads the path alone takes two slashes for another host.
-        if origin in self._origins and not target.startswith("//"):
+        # Whoever reads the path alone takes two slashes for another host: also those that are left of `/.//`.
+        if (
+            origin in self._origins
+            and not target.startswith("//")
+            and not _DOTS.search(target.partition("?")[0])
+        ):
             return origin + target
         return origin + target if origin + target in self._pages else None
 
