@@ -251,3 +251,17 @@ async def test_it_is_told_which_session_took_the_place_of_which(deployment: Test
     opening = (await told(deployment, EventType.SESSION_ISSUED))[-1]
     assert opening.session == successor.id
     assert opening.data == {"kind": "tokens", "former": id_text(former.id)}
+
+
+async def test_a_node_that_has_not_heard_of_a_refused_root_does_not_step_up_under_it(
+    deployment: TestDeployment,
+) -> None:
+    session, services = await issued(deployment), deployment.services
+    before = services.keys.deployment, services.keys.ring
+    await services.rotating.compromise(DEFAULT_PROJECT, str(session.kid), by="operator")
+    services.keys.deployment, services.keys.ring = before  # as a node that has read nothing since
+
+    successor = await stepped_up(deployment, session)
+
+    await services.keys.reload(at_once=True)
+    assert (await services.sessions.verify(deployment.access_token(successor))).session == successor

@@ -107,6 +107,8 @@ class SteppingUp:
         if ending(standing, now) is not None:
             raise SESSION_ENDED
         check_steppable(former, authentication)
+        if standing.deployment is not None:
+            self._keys.adopt(standing.deployment)
         newborn = self._newborn(former, now)
         successor = stepped_up(former, newborn, authentication, policy=self._sessions.policy_of(standing))
         change = _change(former, successor, caller.label, now)
