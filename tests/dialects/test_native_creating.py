@@ -144,7 +144,7 @@ def test_a_clock_that_is_a_little_ahead_means_now(http: httpx.Client, server: Se
         ({"client": {"address": "fe80::1%eth0"}}, "/client/address"),
         ({"client": {"name": "a\nb"}}, "/client/name"),
         ({"client": {"name": ""}}, "/client/name"),
-        ({"client": {"ip": "::1"}}, "/client"),
+        ({"client": {"ip": "::1"}}, "/client/ip"),
         ({"metadata": {"x": "y" * 4096}}, "/metadata"),
         ({"metadata": []}, "/metadata"),
         ({"metadata": None}, "/metadata"),

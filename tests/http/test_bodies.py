@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from sessiond.http.json_body import decode_json, parse_json
@@ -70,6 +71,28 @@ def test_every_fault_is_told_with_its_json_pointer() -> None:
         Fault("/size", "Expected `int`, got `str`"),
         Fault("/points/0/y", "Expected `int`, got `str`"),
         Fault("/a~1b", "is not a known member"),
+    }
+
+
+class _Client(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    address: str | None = None
+
+
+class _WithClient(msgspec.Struct, forbid_unknown_fields=True):
+    client: _Client | None = None
+    size: int = 0
+
+
+def test_every_fault_within_a_member_is_told_too() -> None:
+    with pytest.raises(InvalidMembers) as refused:
+        decode_json(b'{"size":"big","client":{"address":7,"ip":"::1"}}', _WithClient)
+
+    assert set(refused.value.faults) == {
+        Fault("/size", "Expected `int`, got `str`"),
+        Fault("/client/address", "Expected `str | null`, got `int`"),
+        Fault("/client/ip", "is not a known member"),
+        Fault("/client/name", "is required"),
     }
 
 

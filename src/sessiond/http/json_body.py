@@ -11,7 +11,7 @@ import json
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -138,24 +138,61 @@ def _convert(value: object, kind: type, *, strict: bool, where: str) -> object:
 
 
 def _faults(value: object, kind: type, error: Exception, *, strict: bool) -> list[Fault]:
-    """Return every fault of the top-level members, one each; else the one that msgspec names."""
+    """Return every fault of the members, and of the objects among them, one each; else the one that msgspec names."""
     if not isinstance(value, Mapping) or not issubclass(kind, msgspec.Struct):
         return [_fault(error)]
     faults = []
-    fields = msgspec.structs.fields(kind)
-    for field in fields:
-        if field.encode_name not in value:
-            if field.required:
-                faults.append(Fault(_pointer(field.encode_name), "is required"))
+    for field, inner in _refused(value, kind, strict=strict):
+        below, base = _struct_of(field.type), _pointer(field.encode_name)
+        found = value[field.encode_name]
+        if below is None or not isinstance(found, Mapping):
+            faults.append(_fault(inner, base))
             continue
-        try:
-            msgspec.convert(value[field.encode_name], field.type, strict=strict)
-        except (msgspec.ValidationError, RecursionError) as inner:
-            faults.append(_fault(inner, _pointer(field.encode_name)))
+        deeper = [
+            _fault(each, base + _pointer(it.encode_name))
+            for it, each in _refused(found, below, strict=strict)
+        ]
+        faults += [*deeper, *_shape_faults(found, below, base)] or [_fault(inner, base)]
+    faults += _shape_faults(value, kind)
+    return faults[:_MOST_FIELDS] or [_fault(error)]
+
+
+def _refused(
+    value: Mapping[str, object], kind: type[msgspec.Struct], *, strict: bool
+) -> Iterator[tuple[msgspec.structs.FieldInfo, Exception]]:
+    """Go through the members of *value* whose values are not what *kind* asks for."""
+    for field in msgspec.structs.fields(kind):
+        if field.encode_name in value:
+            try:
+                msgspec.convert(value[field.encode_name], field.type, strict=strict)
+            except (msgspec.ValidationError, RecursionError) as error:
+                yield field, error
+
+
+def _shape_faults(value: Mapping[str, object], kind: type[msgspec.Struct], base: str = "") -> list[Fault]:
+    """Return which members are missing in *value*, and which nobody knows."""
+    fields = msgspec.structs.fields(kind)
+    faults = [
+        Fault(base + _pointer(field.encode_name), "is required")
+        for field in fields
+        if field.required and field.encode_name not in value
+    ]
     if kind.__struct_config__.forbid_unknown_fields:
         known = {field.encode_name for field in fields}
-        faults += [Fault(_pointer(str(name)), "is not a known member") for name in value if name not in known]
-    return faults[:_MOST_FIELDS] or [_fault(error)]
+        faults += [
+            Fault(base + _pointer(str(name)), "is not a known member") for name in value if name not in known
+        ]
+    return faults
+
+
+def _struct_of(annotation: object) -> type[msgspec.Struct] | None:
+    """Return the struct that *annotation* asks for, perhaps beside null."""
+    if typing.get_origin(annotation) in {typing.Annotated, typing.Union, types.UnionType}:
+        parts = [_struct_of(part) for part in typing.get_args(annotation)]
+        return next((part for part in parts if part is not None), None)
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        return annotation
+    return None
 
 
 def _fault(error: Exception, base: str = "") -> Fault:
