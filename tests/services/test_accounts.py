@@ -192,6 +192,19 @@ async def test_an_older_cookie_can_still_sign_the_browser_out(browser: Browsing)
     assert not await browser.lives(new)
 
 
+async def test_an_older_cookie_signs_out_accounts_that_were_switched_to_often(browser: Browsing) -> None:
+    bob = await browser.sign_in(BOB)
+    carol = await browser.sign_in(CAROL)
+    old = await browser.sign_in(ALICE)
+    for _ in range(10):
+        bob = await browser.switch(bob)
+        carol = await browser.switch(carol)
+
+    await browser.accounts.sign_out(old, reason="signed_out", by=BY)
+
+    assert [await browser.lives(each) for each in (old, bob, carol)] == [False, False, False]
+
+
 async def test_what_tabs_did_at_once_is_still_known_an_hour_later(browser: Browsing) -> None:
     alice, carol = await browser.sign_in(ALICE), await browser.sign_in(CAROL)
     bob = await browser.sign_in(BOB)

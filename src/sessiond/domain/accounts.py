@@ -19,7 +19,7 @@ from sessiond.domain.sessions import Browser, Session, SessionKind, Standing
 
 MOST_ACCOUNTS = 8
 MOST_SUCCESSORS = 8
-"""How many successors are followed from a list."""
+"""How many successors are followed from a list to what may be used; to what is to end, all are."""
 
 SETTLING = timedelta(minutes=1)
 """How long the tabs of a browser may take to agree: requests under way still have the cookie from before a switch."""

@@ -151,13 +151,11 @@ class Accounts:
         self, holder: Session, account: SessionId, now: Instant, *, to_end: bool
     ) -> Standing | None:
         standing = await self._store.find_session(holder.project, account)
-        for _ in range(MOST_SUCCESSORS):
-            following = None if standing is None else successor_of(standing.session)
-            if standing is None or following is None:
+        hops = 0
+        while standing is not None and (following := successor_of(standing.session)) is not None:
+            if not to_end and (hops == MOST_SUCCESSORS or not leads_on(standing.session, holder, now)):
                 break
-            if not to_end and not leads_on(standing.session, holder, now):
-                break
-            standing = await self._store.find_session(holder.project, following)
+            standing, hops = await self._store.find_session(holder.project, following), hops + 1
         return standing
 
     async def _take_up(self, former: Session, accounts: tuple[SessionId, ...], by: str) -> Session:
