@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -12,15 +13,16 @@ import pytest
 from sessiond.domain.callers import PUBLIC, ServerCaller
 from sessiond.domain.errors import Forbidden, StateConflict, Unauthenticated
 from sessiond.domain.events import Event, EventType
-from sessiond.domain.ids import DEFAULT_PROJECT, id_text
+from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SessionId, id_text
 from sessiond.domain.instants import later
 from sessiond.domain.policies import OnLimit, Policy
 from sessiond.domain.rules import Rules
-from sessiond.domain.sessions import Actor, Browser, Client, Session, SessionKind
+from sessiond.domain.sessions import Actor, Browser, Client, Session, SessionKind, Standing
 from sessiond.domain.step_up import Authentication
 from sessiond.domain.subjects import SubjectKind
 from sessiond.services.orders import Order
 from sessiond.services.token_forms import Form
+from sessiond.storage.engines.memory import MemoryStore
 from tests.deployment import ALICE, TestDeployment
 
 APP = ServerCaller(project=DEFAULT_PROJECT, name="app", key_id="key")
@@ -174,6 +176,35 @@ async def test_a_retry_with_the_same_key_gets_the_same_session(deployment: TestD
     assert again == first
     with pytest.raises(StateConflict, match="session_ended"):
         await stepped_up(deployment, former)
+
+
+class Beside(MemoryStore):
+    """A store in which something else happens just before the next session is looked up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before: Callable[[], Awaitable[object]] | None = None
+
+    async def find_session(self, project: ProjectId, session: SessionId) -> Standing | None:
+        before, self.before = self.before, None
+        if before is not None:
+            await before()
+        return await super().find_session(project, session)
+
+
+async def test_a_retry_beside_the_first_on_another_node_gets_the_same_session() -> None:
+    store = Beside()
+    here = await TestDeployment.born(store=store)
+    there = await TestDeployment.born(store=store, seed="there")
+    former, first = await issued(here), []
+
+    async def meanwhile() -> None:
+        first.append(await stepped_up(there, former, idempotency_key="k"))
+
+    store.before = meanwhile
+    retried = await stepped_up(here, former, idempotency_key="k")
+
+    assert first == [retried]
 
 
 async def test_a_subject_that_was_ended_everywhere_is_not_brought_back(deployment: TestDeployment) -> None:

@@ -6,6 +6,7 @@ import msgspec
 
 from sessiond.domain.callers import OperatorCaller, ServerCaller
 from sessiond.domain.endings import ending
+from sessiond.domain.errors import StateConflict
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import SessionId, id_text, mint_id, parse_id, partition_of
 from sessiond.domain.instants import Instant
@@ -83,7 +84,13 @@ class SteppingUp:
             if memory.first is not None:
                 return await self._repeat(memory.first, now)
             await self._replays.claim(ticket, memory, now)
-            return await self._replace(caller, identifier, authentication, now, (ticket, memory))
+            try:
+                return await self._replace(caller, identifier, authentication, now, (ticket, memory))
+            except StateConflict:  # the same call on another node may have ended it since it was looked up
+                memory = await self._replays.recall(ticket, now)
+                if memory.first is None:
+                    raise
+                return await self._repeat(memory.first, now)
 
         return await self._contention.settle((caller.project, identifier.hex()), attempt)
 
