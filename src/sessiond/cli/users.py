@@ -103,10 +103,12 @@ async def unlock(opened: Opened, name: NameArgument, *, project: ProjectOption =
 async def delete(
     opened: Opened, name: NameArgument, *, yes: YesOption = False, project: ProjectOption = "default"
 ) -> Answer:
-    """Delete a user with its PIN; the user's sessions end."""
+    """Delete a user with its PIN and what the vault keeps; the user's sessions end."""
     owner = await _project(opened, project)
     user = await opened.services.pins.get_user(owner, name)
-    confirm(f"User {name} is deleted, and the sessions of {name} end. Go on?", yes=yes)
+    confirm(
+        f"User {name} is deleted with what the vault keeps, and the sessions of {name} end. Go on?", yes=yes
+    )
     await opened.services.pins.delete_user(owner, name, by=BY)
     return Answer({"id": user.subject.id, "deleted": True}, (harmless(f"User {name} is deleted."),))
 
