@@ -200,6 +200,19 @@ def test_a_user_that_is_created_again_does_not_revive_sessions(stack: Stack) -> 
     assert stack.refresh(old.refresh).status_code == 401
 
 
+def test_a_user_that_is_created_again_does_not_inherit_what_the_vault_kept(stack: Stack) -> None:
+    entry = {"user_id": "heir", "token": "x" * 30, "expires_at": "2199-01-01T00:00:00Z"}
+    stack.http.post("/v1/sessions", headers=BEARER, json={"subject": "heir"})
+    saved = stack.http.post("/api/v1/session-storage", headers=BEARER, json=entry)
+    stack.http.delete("/api/v1/users/heir", headers=SERVER)
+
+    made = stack.http.post("/v1/sessions", headers=BEARER, json={"subject": "heir"}).json()
+    heir = {"Authorization": f"Bearer {made['access_token']}"}
+
+    assert saved.status_code == 201
+    assert stack.http.get("/api/v1/session-storage", headers=heir).json()["data"] == []
+
+
 @pytest.mark.parametrize("path", ["/api/v1/users/a/b", "/api/v1/auth/nothing", "/auth/sessions/a/b"])
 def test_an_unknown_path_is_refused_in_this_dialects_shape(stack: Stack, path: str) -> None:
     assert plain(stack.http.get(path, headers=SERVER))[0] == 404
