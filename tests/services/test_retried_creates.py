@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import msgspec
 import pytest
 
 from sessiond.domain.errors import StateConflict
 from sessiond.domain.ids import DEFAULT_PROJECT
+from sessiond.domain.policies import OnLimit, Policy
 from sessiond.domain.records import Kind
 from sessiond.domain.replays import Replay
-from sessiond.domain.sessions import SessionKind
+from sessiond.domain.rules import Rules
+from sessiond.domain.sessions import Session, SessionKind
 from sessiond.domain.subjects import SubjectKind
 from sessiond.services.orders import Order
 from sessiond.services.ports import Selection
 from sessiond.services.token_forms import Form
+from sessiond.storage.engines.memory import MemoryStore
 from tests.deployment import ALICE, TestDeployment
 
 ORDER = Order(
@@ -82,3 +87,31 @@ async def test_a_retry_does_not_give_a_disabled_subject_its_session_back(deploym
 
     with pytest.raises(StateConflict):
         await deployment.services.issuing.issue(ORDER)
+
+
+class Beside(MemoryStore):
+    """A store in which something else happens just before sessions are listed next."""
+
+    before: Callable[[], Awaitable[object]] | None = None
+
+    async def list_by_subject(self, *args: Any, **options: Any) -> Sequence[Session]:  # noqa: ANN401  as the port's
+        before, self.before = self.before, None
+        if before is not None:
+            await before()
+        return await super().list_by_subject(*args, **options)
+
+
+async def test_a_retry_that_finds_the_place_taken_by_the_first_gets_the_same_session() -> None:
+    store, rules = Beside(), Rules(policy=Policy(max_sessions=1, on_limit=OnLimit.DENY))
+    here = await TestDeployment.born(rules, store=store)
+    there = await TestDeployment.born(rules, store=store, seed="there")
+    await here.services.subjects.create(DEFAULT_PROJECT, ALICE, by="test")
+    first: list[Session] = []
+
+    async def meanwhile() -> None:
+        first.append((await there.services.issuing.issue(ORDER)).session)
+
+    store.before = meanwhile
+    retried = await here.services.issuing.issue(ORDER)
+
+    assert first == [retried.session]

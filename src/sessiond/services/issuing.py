@@ -8,7 +8,7 @@ import msgspec
 
 from sessiond.domain.accounts import successor_of
 from sessiond.domain.endings import ending
-from sessiond.domain.errors import Forbidden, NotFound, Unavailable
+from sessiond.domain.errors import Forbidden, NotFound, StateConflict, Unavailable
 from sessiond.domain.ids import SessionId, id_text, mint_id, parse_id
 from sessiond.domain.instants import Instant, later, millis
 from sessiond.domain.limits import make_room
@@ -92,7 +92,13 @@ class Issuing:
         if memory.first is not None:
             return await self._repeat(memory.first, ground)
         await self._replays.claim(ticket, memory, ground.now)
-        return await self._issue(order, ground, (ticket, memory))
+        try:
+            return await self._issue(order, ground, (ticket, memory))
+        except StateConflict:  # the same order on another node may have taken the place meanwhile
+            memory = await self._replays.recall(ticket, ground.now)
+            if memory.first is None:
+                raise
+            return await self._repeat(memory.first, ground)
 
     async def _repeat(self, first: Replay, ground: Ground) -> Issued:
         """Answer a retry with what the first order made, while its first tokens are still good."""
