@@ -53,6 +53,10 @@ def as_its_user(*command: str) -> list[str]:
     return ["setpriv", *identity, *command]
 
 
+def _children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 class PostgresqlServer:
     """A server with a database and a user of one name, who has a password."""
 
@@ -134,7 +138,12 @@ class PostgresqlServer:
         self._end(signal.SIGINT)
 
     def kill(self) -> None:
-        """End it as a crash does."""
+        """End it as a crash does, with every process of it: one that is left could still answer once."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGSTOP)
+            for child in _children_of(self.process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
         self._end(signal.SIGKILL)
 
     def url(self, namespace: str | None = None, **parameters: str) -> str:
