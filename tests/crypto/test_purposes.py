@@ -62,6 +62,7 @@ def test_the_purposes_are_those_of_the_specification() -> None:
         "lookup.device",
         "lookup.counter",
         "lookup.publishable_key",
+        "lookup.pseudonym",
         "pin.pepper",
         "vault.kek",
         "audit",
