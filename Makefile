@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 SHARED := postgresql redis_cluster
 ON_EACH := native pocketpaw device_limits pin_login stack_auth_refresh session_storage_access
 
-.PHONY: help env run bench audit sbom check test needs lint types imports format lock
+.PHONY: help env run bench soak audit sbom check test needs lint types imports format lock
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,7 +26,7 @@ run: env ## serve on 127.0.0.1:8000 with SQLite under ./data; more options in AR
 	@exec $(BIN)/sessiond serve --host 127.0.0.1 --port 8000 --data-dir ./data $(ARGS)
 
 check: env lint types imports ## lint, types, imports and the fast tests
-	$(BIN)/pytest -m "not slow" -n 2 -q $(PYTEST_ARGS)
+	$(BIN)/pytest -m "not slow and not soak" -n 2 -q $(PYTEST_ARGS)
 	@sh scripts/list-left-out.sh
 
 test: needs env lint types imports ## everything; installs what it needs on Debian as root
@@ -35,6 +35,9 @@ test: needs env lint types imports ## everything; installs what it needs on Debi
 		$(BIN)/pytest --engine=$$engine -n 2 -q $(ON_EACH:%=tests/dialects/test_%.py) || exit 1; \
 	done
 	$(BIN)/pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+
+soak: needs env ## what takes long, a few hours: crash points, fuzzing, load; keeps what it did in docs/security/soak.md
+	$(BIN)/pytest -m soak --timeout=7200 --keep-results=docs/security/soak.md $(PYTEST_ARGS)
 
 bench: env ## measure beside nginx and the peers; QUICK=1 leaves the peers out and ends within two minutes
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(ARGS)

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from tests.server_process import ServerProcess, databases
 from tests.servers.postgresql import PostgresqlServer
 from tests.servers.redis import RedisCluster, RedisServer
+from tests.soaking import KeptResults
 
 _PATIENCE_SECONDS = 120.0
 _MILLISECOND_NS = 1_000_000
@@ -61,6 +62,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Let `pytest --engine=postgresql tests/dialects` run servers on another engine than SQLite."""
     choices = ("sqlite", "postgresql", "redis_server", "redis_cluster")
     parser.addoption("--engine", choices=choices, default="sqlite", help=pytest_addoption.__doc__)
+    parser.addoption("--keep-results", metavar="PAGE", type=Path, help="Write what soak tests did into PAGE.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the results of soak tests where `--keep-results` says so."""
+    page = config.getoption("--keep-results")
+    if page is not None:
+        config.pluginmanager.register(KeptResults(page))
 
 
 @pytest.fixture(scope="session", autouse=True)
