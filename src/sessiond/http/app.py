@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -90,10 +90,11 @@ class App:
         self, method: str, path: str, query_string: bytes, headers: Headers, connection: Connection
     ) -> tuple[Request, Refusal | None]:
         """Return a request, and what is wrong with its headers, if anything."""
-        problem, incoming = survey(headers)
+        values = dict(headers)
+        problem, incoming = survey(headers, values), values.get(b"x-request-id")
         request_id = self.request_ids.mint() if incoming is None else self.request_ids.accept(incoming)
         return Request(
-            method, path, query_string, headers, connection, self.edge, self.clock, request_id
+            method, path, query_string, headers, connection, self.edge, self.clock, request_id, values
         ), problem
 
     async def respond(self, request: Request, problem: Refusal | None, receive: Receive) -> Finished | None:
@@ -199,16 +200,13 @@ async def _ask(route: Route, request: Request, receive: Receive, quotas: Quotas 
     return await endpoint.handler(request)
 
 
-def survey(headers: Headers) -> tuple[Refusal | None, bytes | None]:
-    """Return what is wrong with *headers*, if anything, and the incoming request id, if any.
+def survey(headers: Headers, values: Mapping[bytes, bytes]) -> Refusal | None:
+    """Return what is wrong with *headers*, whose *values* by name are given, if anything.
 
     There must be exactly one sound `Host`, and no second one of each header that may stand once.
     """
-    values = dict(headers)
     problem = None if len(values) == len(headers) else _repetition(headers)
-    if not _sound_host(values.get(b"host", b"")):
-        problem = BAD_HOST
-    return problem, values.get(b"x-request-id")
+    return problem if _sound_host(values.get(b"host", b"")) else BAD_HOST
 
 
 def _repetition(headers: Headers) -> Refusal | None:

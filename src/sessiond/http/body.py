@@ -30,6 +30,10 @@ class ClientGoneError(Exception):
 
 async def read_body(request: Request, receive: Receive, limit: int) -> bytes:
     """Return the whole body. Raises `BodyTooLarge` as soon as it is known, `ClientGoneError` if it never ends."""
+    if request.whole_body is not None:
+        if len(request.whole_body) > limit:
+            raise BodyTooLarge(limit)
+        return request.whole_body
     length = request.header("content-length")
     if length is not None and (not length.isdecimal() or int(length[:20]) > limit):
         raise BodyTooLarge(limit)

@@ -45,15 +45,29 @@ class Exchange:
         self._on_response = on_response
         self._expects_continue = expects_continue
         self.keep_alive = keep_alive
-        self.message_event = asyncio.Event()
         self.body = bytearray()
         self.more_body = True
         self.disconnected = False
         self.response_started = False
         self.response_complete = False
+        self._event: asyncio.Event | None = None
+
+    @property
+    def message_event(self) -> asyncio.Event:
+        """What is set whenever more arrived; most requests are whole before anybody waits, and never need it."""
+        if self._event is None:
+            self._event = asyncio.Event()
+        return self._event
+
+    def arrived(self) -> None:
+        """Tell whoever waits that there is more of the body, or that it has ended."""
+        if self._event is not None:
+            self._event.set()
 
     async def run_asgi(self, app: App) -> None:
         """Answer the request; named as uvicorn's protocol calls it."""
+        if not self.more_body and not self.disconnected:
+            self._request.whole_body = bytes(self.body)
         try:
             finished = await app.respond(self._request, self._problem, self._receive)
             if finished is None:

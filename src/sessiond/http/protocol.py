@@ -16,6 +16,7 @@ from typing import Any, cast
 import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -142,17 +143,23 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Tell the task, if there is one."""
-        if self.cycle is not _ANSWERED:
-            super().on_message_complete()
+        exchange = cast("Exchange", self.cycle)
+        if not exchange.response_complete:
+            exchange.more_body = False
+            exchange.arrived()
 
     def on_body(self, body: bytes) -> None:
         """Keep the body for the task; of one that nobody reads any more, only so much is waited for."""
-        if self.cycle.response_complete:
+        exchange = cast("Exchange", self.cycle)
+        if exchange.response_complete:
             self._discarded_bytes += len(body)
             if self._discarded_bytes > _MOST_DISCARDED_BYTES:
                 self.transport.close()
             return
-        super().on_body(body)
+        exchange.body += body
+        if len(exchange.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        exchange.arrived()
 
     def on_response_complete(self) -> None:
         """Start the next pipelined request, if there is one; no timer is set, the sweep looks after idle ones."""

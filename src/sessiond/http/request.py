@@ -33,7 +33,8 @@ class Request:
 
     *path* is the raw path as it was sent, *params* the decoded values of the template's names, *endpoint* what was
     found for it, *caller* who asks (None where no credential is needed), *context* what else a dialect's own credential
-    found out, *quota* what is left of the rate limit that it counted towards.
+    found out, *quota* what is left of the rate limit that it counted towards, *whole_body* the body where it had arrived before
+    anybody asked for it.
     """
 
     # Defaults stand in the class: fewer stores when one is made, on the hot path.
@@ -44,10 +45,10 @@ class Request:
     query: object = None
     body: object = None
     quota: Quota | None = None
+    whole_body: bytes | None = None
     http_version = "1.1"
     transport_scheme = "http"
     _now: Instant | None = None
-    _values: dict[bytes, bytes] | None = None
     _address: str | None = None
     _scheme: str | None = None
 
@@ -61,6 +62,7 @@ class Request:
         edge: Edge,
         clock: Clock,
         request_id: str,
+        values: dict[bytes, bytes] | None = None,
     ) -> None:
         self.method = method
         self.path = path
@@ -70,6 +72,7 @@ class Request:
         self.edge = edge
         self.request_id = request_id
         self._clock = clock
+        self._values = dict(raw_headers) if values is None else values
 
     @property
     def now(self) -> Instant:
@@ -85,13 +88,10 @@ class Request:
 
     def header(self, name: str) -> str | None:
         """Return the value of the header *name* (lower case), or None. Raises `InvalidRequest` when it stands twice."""
-        values = self._values
-        if values is None:
-            values = self._values = dict(self.raw_headers)
-        found = values.get(name.encode())
+        found = self._values.get(name.encode())
         if found is None:
             return None
-        if len(values) != len(self.raw_headers) and len(self.headers(name)) > 1:
+        if len(self._values) != len(self.raw_headers) and len(self.headers(name)) > 1:
             raise InvalidRequest("repeated_header", f"The header {name} stands more than once.")
         return found.decode("latin-1")
 
@@ -158,10 +158,9 @@ class Request:
     @property
     def user_agent(self) -> str | None:
         """The `User-Agent`, at most 512 characters, control characters replaced; None without one."""
-        values = self.headers("user-agent")
-        if not values:
+        if b"user-agent" not in self._values:
             return None
-        return shown_user_agent(values[0])
+        return shown_user_agent(self.headers("user-agent")[0])
 
     @property
     def scheme(self) -> str:
