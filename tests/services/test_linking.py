@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -13,10 +13,12 @@ from sessiond.domain.errors import Forbidden, NotFound, StateConflict, Unauthent
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, SessionId, SubjectId, id_text
 from sessiond.domain.sessions import Actor, Client, Session, SessionKind
+from sessiond.domain.step_up import Authentication
 from sessiond.domain.subjects import OPERATOR, SubjectKind
 from sessiond.services.orders import Order
+from sessiond.services.ports import Revocation
 from sessiond.storage.engine import Role
-from sessiond.storage.engines.memory import open_store
+from sessiond.storage.engines.memory import MemoryStore, open_store
 from tests.crashing import Crashing
 from tests.deployment import ALICE, TestDeployment
 
@@ -341,3 +343,35 @@ async def test_nothing_is_linked_to_somebody_who_is_anonymous_too(deployment: Te
     for user in (other.subject, former.subject):
         with pytest.raises(StateConflict, match="not_a_user"):
             await linked(deployment, former, user)
+
+
+class Beside(MemoryStore):
+    """A memory engine in which, just before the next session is ended, somebody else does something."""
+
+    meanwhile: Callable[[], Awaitable[object]] | None = None
+
+    async def revoke(self, revocations: Sequence[Revocation]) -> Sequence[Session | None]:
+        happening, self.meanwhile = self.meanwhile, None
+        if happening is not None:
+            await happening()
+        return await super().revoke(revocations)
+
+
+async def test_a_step_up_beside_the_link_leaves_nothing_of_the_device_alive() -> None:
+    store = Beside()
+    deployment = await TestDeployment.born(store=store)
+    device = await opened(deployment)
+    stepped: list[Session] = []
+
+    async def step_up() -> None:
+        authentication = Authentication(at=deployment.clock.now())
+        stepped.append(
+            (await deployment.services.stepping_up.step_up(APP, device.id, authentication)).session
+        )
+
+    store.meanwhile = step_up
+    session = await linked(deployment, device)
+
+    assert stepped[0].id != device.id
+    assert await live(deployment, device.subject) == []
+    assert await live(deployment, ALICE) == [session.id]

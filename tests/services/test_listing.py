@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sessiond.domain.callers import OperatorCaller
 from sessiond.domain.endings import Ended, Ending
 from sessiond.domain.ids import DEFAULT_PROJECT, SessionId, SubjectId
 from sessiond.domain.session_filters import Filter, Span, State
@@ -9,6 +10,8 @@ from sessiond.domain.sessions import Actor, SessionKind
 from sessiond.domain.subjects import SubjectKind
 from sessiond.services.orders import Order
 from tests.deployment import ALICE, NOON, TestDeployment
+
+OPERATOR = OperatorCaller(project=DEFAULT_PROJECT)
 
 
 async def test_rare_sessions_are_found_behind_many_others(deployment: TestDeployment) -> None:
@@ -22,7 +25,7 @@ async def test_rare_sessions_are_found_behind_many_others(deployment: TestDeploy
 
     while pages < 10:
         page, before = await deployment.services.listing.page(
-            DEFAULT_PROJECT, Filter(subject=ALICE, client="laptop"), limit=5, before=before
+            OPERATOR, Filter(subject=ALICE, client="laptop"), limit=5, before=before
         )
         found += [session.id for session, _ in page]
         pages += 1
@@ -40,7 +43,7 @@ async def test_ended_sessions_say_why(deployment: TestDeployment) -> None:
     live = await deployment.issue()
 
     page, following = await deployment.services.listing.page(
-        DEFAULT_PROJECT, Filter(subject=ALICE, state=State.ALL), limit=10
+        OPERATOR, Filter(subject=ALICE, state=State.ALL), limit=10
     )
 
     assert following is None
@@ -81,10 +84,10 @@ async def test_pages_of_a_project_stay_while_sessions_come_and_go(deployment: Te
     newest_first = sorted(made, reverse=True)
     listing, everybody = deployment.services.listing, Filter(state=State.ALL)
 
-    first, before = await listing.page(DEFAULT_PROJECT, everybody, limit=3)
+    first, before = await listing.page(OPERATOR, everybody, limit=3)
     deployment.clock.advance(seconds=1)
     await deployment.issue(SubjectId("user-9"))
-    rest, _ = await listing.page(DEFAULT_PROJECT, everybody, limit=9, before=before)
+    rest, _ = await listing.page(OPERATOR, everybody, limit=9, before=before)
 
     assert [session.id for session, _ in [*first, *rest]] == newest_first
 
@@ -95,7 +98,7 @@ async def test_a_page_looks_at_so_many_sessions_and_no_more(deployment: TestDepl
         deployment.clock.advance(milliseconds=1)
         await deployment.issue(SubjectId(f"user-{n}"))
 
-    page, before = await deployment.services.listing.page(DEFAULT_PROJECT, Filter(text="rare"), limit=5)
+    page, before = await deployment.services.listing.page(OPERATOR, Filter(text="rare"), limit=5)
 
     assert (list(page), before is None) == ([], False)
     assert await listed(deployment, Filter(text="RARE"), limit=5) == [rare.id]
@@ -118,7 +121,7 @@ async def test_a_range_of_creation_is_found_without_looking_at_what_is_newer(
         (Filter(created=Span(deployment.clock.now(), None)), new),
         (Filter(created=Span(None, late), subject=SubjectId("old")), old),
     ):
-        page, following = await deployment.services.listing.page(DEFAULT_PROJECT, wanted, limit=5)
+        page, following = await deployment.services.listing.page(OPERATOR, wanted, limit=5)
         assert ([session.id for session, _ in page], following) == ([expected.id], None)
 
 
@@ -142,9 +145,7 @@ async def listed(deployment: TestDeployment, wanted: Filter, *, limit: int) -> l
     found: list[SessionId] = []
     before: SessionId | None = None
     for _ in range(20):
-        page, before = await deployment.services.listing.page(
-            DEFAULT_PROJECT, wanted, limit=limit, before=before
-        )
+        page, before = await deployment.services.listing.page(OPERATOR, wanted, limit=limit, before=before)
         assert len(page) <= limit
         found += [session.id for session, _ in page]
         if before is None:

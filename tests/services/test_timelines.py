@@ -8,6 +8,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from sessiond.domain.callers import OperatorCaller
 from sessiond.domain.endings import Ending
 from sessiond.domain.errors import NotFound, Unauthenticated
 from sessiond.domain.events import Event, EventType
@@ -28,7 +29,8 @@ BORN = [EventType.SUBJECT_CREATED, EventType.SESSION_ISSUED]
 async def told(
     deployment: TestDeployment, session: Session, *, limit: int = 100, after: Mark | None = None
 ) -> Timeline:
-    return await deployment.services.timelines.page(session.project, session.id, limit=limit, after=after)
+    caller = OperatorCaller(project=session.project)
+    return await deployment.services.timelines.page(caller, session.id, limit=limit, after=after)
 
 
 def story(timeline: Timeline) -> list[EventType]:
@@ -282,7 +284,9 @@ async def test_what_nobody_knows_has_no_story_nor_has_another_project_s(deployme
 
     for project, identifier in ((DEFAULT_PROJECT, unknown), (other.id, session.id)):
         with pytest.raises(NotFound):
-            await deployment.services.timelines.page(project, SessionId(identifier), limit=10)
+            await deployment.services.timelines.page(
+                OperatorCaller(project=project), SessionId(identifier), limit=10
+            )
 
 
 async def test_what_is_told_holds_no_token(deployment: TestDeployment) -> None:

@@ -11,6 +11,7 @@ from sessiond.cli.frame import BY, Answer, group, verb
 from sessiond.cli.options import LimitOption, OffsetOption, ProjectOption, YesOption
 from sessiond.cli.questions import confirm
 from sessiond.cli.show import facts, harmless, table, when
+from sessiond.domain.callers import OperatorCaller
 from sessiond.domain.endings import Ended, ending, how_ended
 from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.ids import ProjectId, SessionId, SubjectId, id_text, parse_id
@@ -113,7 +114,7 @@ async def _find(
     before: SessionId | None = None
     while len(found) < most:
         page, before = await opened.services.listing.page(
-            owner, wanted, limit=most - len(found), before=before
+            OperatorCaller(project=owner, name=BY), wanted, limit=most - len(found), before=before
         )
         found += page
         if before is None:

@@ -6,6 +6,7 @@ import msgspec
 
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SubjectId
 from sessiond.domain.sessions import Session, Standing
+from sessiond.domain.subjects import is_operator
 
 
 class ServerCaller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -75,3 +76,13 @@ def holder_label(session: Session) -> str:
 
 
 Caller = ServerCaller | OperatorCaller | SubjectCaller
+Manager = ServerCaller | OperatorCaller
+"""Who manages a project's sessions."""
+
+
+def manages(caller: Manager, subject: SubjectId) -> bool:
+    """Tell whether *caller* manages sessions of *subject*: the operator's are known to the operator alone.
+
+    They lie in the default project, of which a server key manages everything else.
+    """
+    return isinstance(caller, OperatorCaller) or not is_operator(caller.project, subject)

@@ -100,8 +100,10 @@ class Services:
             contention=contention,
         )
         self.listing = Listing(store, clock, sessions=self.sessions)
-        self.revoking = Revoking(store, clock, sessions=self.sessions, own=self.own_sessions)
         self.subjects = Subjects(store, keys, clock, entropy, contention=contention)
+        self.revoking = Revoking(
+            store, clock, sessions=self.sessions, own=self.own_sessions, subjects=self.subjects
+        )
         self.belongings = Belongings(store, keys)
         self.exports = Exports(store, keys, clock, belongings=self.belongings, sessions=self.sessions)
         self.projects = Projects(store, keys, clock, entropy, contention=contention)

@@ -12,6 +12,7 @@ from sessiond.domain.errors import Conflict, Unavailable
 _ATTEMPTS = 64
 
 T = TypeVar("T")
+CONTENDED = Unavailable("contended", "Too many writers at once; try again.")
 
 
 class Contention:
@@ -42,4 +43,4 @@ class Contention:
                     return await attempt()
                 except Conflict:
                     continue
-        raise Unavailable("contended", "Too many writers at once; try again.")
+        raise CONTENDED

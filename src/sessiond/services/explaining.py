@@ -13,6 +13,7 @@ import msgspec
 from sessiond.crypto.secrets import SecretKind, mistyped_secret
 from sessiond.crypto.tokens import TokenKind
 from sessiond.domain.admission import Admission
+from sessiond.domain.callers import OperatorCaller
 from sessiond.domain.endings import refuse_ended
 from sessiond.domain.errors import NotFound, Refusal, Unauthenticated
 from sessiond.domain.ids import ProjectId, id_text
@@ -191,8 +192,9 @@ class Explaining:
         return "unknown" if root is None else root.state.value
 
     async def _timeline(self, presented: Presented) -> Timeline | None:
+        caller = OperatorCaller(project=presented.project)
         try:
-            return await self._timelines.page(presented.project, presented.session, limit=_MOST_EVENTS)
+            return await self._timelines.page(caller, presented.session, limit=_MOST_EVENTS)
         except NotFound as refusal:
             refusal.forget_where()
             return None

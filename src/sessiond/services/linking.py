@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import msgspec
 
-from sessiond.domain.callers import OperatorCaller, ServerCaller
+from sessiond.domain.callers import Manager
 from sessiond.domain.devices import LOWEST_ASSURANCE
 from sessiond.domain.errors import StateConflict
 from sessiond.domain.events import Event, EventType
@@ -26,12 +26,14 @@ from sessiond.domain.linking import (
 from sessiond.domain.rules import DeviceRules
 from sessiond.domain.sessions import Session, SessionKind, Standing
 from sessiond.domain.subjects import Subject, SubjectKind, is_operator
-from sessiond.services.contention import Contention
+from sessiond.services.contention import CONTENDED, Contention
 from sessiond.services.issuing import Issuing
 from sessiond.services.orders import Order
 from sessiond.services.ports import Change, Clock, Store
 from sessiond.services.sessions import Sessions
 from sessiond.services.subjects import Subjects
+
+_ROUNDS = 16
 
 
 class Linking:
@@ -61,9 +63,7 @@ class Linking:
         subject = await self._subjects.get(project, device)
         return None if subject is None else continued(subject, await self._linked(subject), self._clock.now())
 
-    async def link(
-        self, caller: ServerCaller | OperatorCaller, identifier: SessionId, user: SubjectId
-    ) -> Session:
+    async def link(self, caller: Manager, identifier: SessionId, user: SubjectId) -> Session:
         """Return the session of *user* that continues the one with this id, which is ended with its subject's others.
 
         Again returns the same. An unknown user is created. Raises `NotFound` (`session_unknown`), `Forbidden`
@@ -76,7 +76,7 @@ class Linking:
         opened: list[Session] = []
 
         async def attempt() -> Session:
-            presented = await self._sessions.get(caller.project, identifier)
+            presented = await self._sessions.managed(caller, identifier)
             device = presented.subject
             if device is None:
                 raise LINKED_SESSION_ENDED
@@ -147,8 +147,14 @@ class Linking:
         )
 
     async def _end_former(self, project: ProjectId, device: SubjectId, by: str) -> None:
-        for former in await self._sessions.list_live(project, device):
-            await self._sessions.revoke(former, reason="linked", by=by)
+        """End what lives of the former subject, until nothing does: a step-up may have put another in a place."""
+        for _ in range(_ROUNDS):
+            living = await self._sessions.list_live(project, device)
+            if not living:
+                return
+            for former in living:
+                await self._sessions.revoke(former, reason="linked", by=by)
+        raise CONTENDED
 
 
 def _as_it_was(order: Order, former: Session) -> Order:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sessiond.domain.callers import Manager, manages
 from sessiond.domain.endings import Ended, ending, how_ended
 from sessiond.domain.ids import ProjectId, SessionId, instant_of, lowest_id
 from sessiond.domain.records import Kind
@@ -25,22 +26,22 @@ class Listing:
         self._sessions = sessions
 
     async def page(
-        self, project: ProjectId, wanted: Filter, *, limit: int, before: SessionId | None = None
+        self, caller: Manager, wanted: Filter, *, limit: int, before: SessionId | None = None
     ) -> tuple[Sequence[tuple[Session, Ended | None]], SessionId | None]:
-        """Return a page of the project's sessions with how each ended, newest first, and the next page's *before*.
+        """Return a page of what *caller* manages with how each ended, newest first, and the next page's *before*.
 
         At most *limit*, of ids below *before*; fewer, or none, where few of many are wanted. None for the next page's
         says that this was the last.
         """
         now = self._clock.now()
-        rows = await self._rows(project, wanted, before, now)
+        rows = await self._rows(caller.project, wanted, before, now)
         found: list[tuple[Session, Ended | None]] = []
         seen: SessionId | None = None
         for standing in await self._sessions.standings(rows):
             row, why = standing.session, ending(standing, now)
             if wanted.created.start is not None and instant_of(row.id) < wanted.created.start:
                 return found, None
-            if wanted.holds(row, why):
+            if wanted.holds(row, why) and manages(caller, row.subject):
                 if len(found) == limit:
                     return found, seen
                 found.append((row, None if why is None else how_ended(standing, why)))

@@ -8,7 +8,7 @@ from datetime import timedelta
 import msgspec
 
 from sessiond.domain.admission import Admission, recognise
-from sessiond.domain.callers import holder_label
+from sessiond.domain.callers import Manager, holder_label, manages
 from sessiond.domain.endings import Ending, ending, refuse_ended
 from sessiond.domain.errors import Conflict, NotFound, Unauthenticated, Unavailable
 from sessiond.domain.events import EventType
@@ -20,6 +20,7 @@ from sessiond.domain.session_events import session_event
 from sessiond.domain.sessions import Session, Standing
 from sessiond.domain.steps import NOT_THE_SESSIONS
 from sessiond.domain.subjects import Subject, subject_key
+from sessiond.services.contention import CONTENDED
 from sessiond.services.ports import Change, Revocation
 from sessiond.services.token_forms import REFRESH_FORMS, Form
 from sessiond.services.tokens import WRONG_KIND, Presented
@@ -62,7 +63,7 @@ class Sessions(Verifying):
                 return await self._carry_out(judged)
             except Conflict:
                 continue
-        raise Unavailable("contended", "Too many writers at once; try again.")
+        raise CONTENDED
 
     async def judge_refresh(self, text: str, forms: frozenset[Form] = REFRESH_FORMS) -> JudgedRefresh:
         """Return what the refresh token *text* means, for whoever only wants to know; nothing is written.
@@ -142,6 +143,13 @@ class Sessions(Verifying):
         """Return the session with what its life depends on, or raise `NotFound` (`session_unknown`)."""
         standing = await self._store.find_session(project, session)
         if standing is None or standing.session.project != project:
+            raise SESSION_UNKNOWN
+        return standing
+
+    async def managed(self, caller: Manager, session: SessionId) -> Standing:
+        """Return the session as `get` does, if *caller* manages it; what it does not is as unknown as any other."""
+        standing = await self.get(caller.project, session)
+        if not manages(caller, standing.session.subject):
             raise SESSION_UNKNOWN
         return standing
 

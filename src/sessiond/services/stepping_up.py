@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from sessiond.domain.callers import OperatorCaller, ServerCaller
+from sessiond.domain.callers import Manager
 from sessiond.domain.endings import ending
 from sessiond.domain.errors import StateConflict
 from sessiond.domain.events import EventType
@@ -54,7 +54,7 @@ class SteppingUp:
 
     async def step_up(
         self,
-        caller: ServerCaller | OperatorCaller,
+        caller: Manager,
         identifier: SessionId,
         authentication: Authentication,
         *,
@@ -103,13 +103,13 @@ class SteppingUp:
 
     async def _replace(
         self,
-        caller: ServerCaller | OperatorCaller,
+        caller: Manager,
         identifier: SessionId,
         authentication: Authentication,
         now: Instant,
         retry: tuple[Ticket, Memory] | None,
     ) -> SteppedUp:
-        standing = await self._sessions.get(caller.project, identifier)
+        standing = await self._sessions.managed(caller, identifier)
         former = standing.session
         if ending(standing, now) is not None:
             raise SESSION_ENDED

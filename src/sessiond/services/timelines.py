@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from sessiond.domain.callers import Manager, manages
 from sessiond.domain.endings import Ended, ending, how_ended
 from sessiond.domain.events import Event
 from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId, instant_of, partition_of
@@ -56,13 +57,14 @@ class Timelines:
         self._clock = clock
 
     async def page(
-        self, project: ProjectId, session: SessionId, *, limit: int, after: Mark | None = None
+        self, caller: Manager, session: SessionId, *, limit: int, after: Mark | None = None
     ) -> Timeline:
         """Return at most *limit* events of the session after the mark, and those that ended all of the project's then.
 
         A page may hold fewer than there are: it looks at a bounded number of events. Raises `NotFound`
-        (`session_unknown`) where neither a row nor an event knows the session.
+        (`session_unknown`) where neither a row nor an event knows the session as one that *caller* manages.
         """
+        project = caller.project
         now, partition = self._clock.now(), partition_of(session)
         after = after or Mark(await self._before(partition, instant_of(session)))
         standing = await self._store.find_session(project, session)
@@ -71,7 +73,8 @@ class Timelines:
             standing.session.subject if standing is not None else await self._subject_told(reading)
         )
         last = await self._read(reading, limit)
-        if last and standing is None and not reading.mark.first:
+        unknown = last and standing is None and not reading.mark.first
+        if unknown or not (reading.subject is None or manages(caller, reading.subject)):
             raise SESSION_UNKNOWN
         until = None if last else reading.mark.at
         wider = await self._wider(reading, after.at, until)

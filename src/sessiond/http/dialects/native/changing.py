@@ -9,7 +9,6 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from sessiond.domain.callers import OperatorCaller, ServerCaller
 from sessiond.domain.documents import metadata_fault
 from sessiond.domain.impersonation import IMPERSONATED
 from sessiond.domain.session_changes import NOT_EXTENDABLE, InvalidMetadata, extended, patched
@@ -128,6 +127,5 @@ class ChangedSessions:
         return Answer(200, looked_up(standing, caller, request.now))
 
     async def _session(self, request: Request) -> Session:
-        caller: ServerCaller | OperatorCaller = manager(request)
         identifier = session_id(request.params["id"])
-        return (await self._services.sessions.get(caller.project, identifier)).session
+        return (await self._services.sessions.managed(manager(request), identifier)).session

@@ -15,6 +15,7 @@ from sessiond.http.answer import NO_CONTENT, Answer
 from sessiond.http.credentials import Credentials
 from sessiond.http.dialects.native.listed import ReasonQuery, reason_of, require_sound, session_id
 from sessiond.http.dialects.native.sessions import INVALID_SUBJECT, manager, subject_id
+from sessiond.http.dialects.native.subjects import SUBJECT_UNKNOWN
 from sessiond.http.endpoint import Endpoint
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
@@ -97,7 +98,7 @@ class EndedSessions:
                 params={"id": "The subject's id."},
                 query=ExceptQuery,
                 answers={204: None},
-                refusals=(INVALID_SUBJECT, SESSION_UNKNOWN, SESSION_ENDED, IMPERSONATED),
+                refusals=(INVALID_SUBJECT, SUBJECT_UNKNOWN, SESSION_UNKNOWN, SESSION_ENDED, IMPERSONATED),
             ),
             Endpoint(
                 "DELETE",
@@ -114,7 +115,7 @@ class EndedSessions:
     async def revoke(self, request: Request) -> Answer:
         """End one session; again is no error."""
         caller, reason = manager(request), reason_of(request.query_as(ReasonQuery), _REVOKED)
-        standing = await self._services.sessions.get(caller.project, session_id(request.params["id"]))
+        standing = await self._services.sessions.managed(caller, session_id(request.params["id"]))
         await self._services.sessions.revoke(standing.session, reason=reason, by=caller.label)
         return NO_CONTENT
 
@@ -124,10 +125,9 @@ class EndedSessions:
         require_sound({"/reason": text_fault(asked.reason)})
         parsed = {text: parse_id(text) for text in asked.ids}
         ended = await self._services.revoking.revoke_many(
-            caller.project,
+            caller,
             [each for each in parsed.values() if each is not None],
             reason=asked.reason or _REVOKED,
-            by=caller.label,
         )
         unknown = [text for text, each in parsed.items() if each not in set(ended)]
         return Answer(200, RevokedAnswer(ended=[id_text(each) for each in ended], unknown=unknown))
@@ -136,12 +136,12 @@ class EndedSessions:
         """End all sessions of a subject, or all but one; none is no error."""
         caller, subject = manager(request), subject_id(request.params["id"])
         query = request.query_as(ExceptQuery)
-        reason, by = reason_of(query, _REVOKED), caller.label
+        reason = reason_of(query, _REVOKED)
         if query.kept is None:
-            await self._services.subjects.revoke_sessions(caller.project, subject, reason=reason, by=by)
+            await self._services.revoking.revoke_all(caller, subject, reason=reason)
         else:
             await self._services.revoking.revoke_others(
-                caller.project, subject, kept=session_id(query.kept), reason=reason, by=by
+                caller, subject, kept=session_id(query.kept), reason=reason
             )
         return NO_CONTENT
 

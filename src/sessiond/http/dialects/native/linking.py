@@ -82,7 +82,7 @@ class DeviceLinks:
         asked, caller = request.body_as(LinkSession), manager(request)
         require_sound({"/subject": subject_id_fault(asked.subject)})
         user = SubjectId(asked.subject)
-        presented = await self._services.sessions.get(caller.project, session_id(request.params["id"]))
+        presented = await self._services.sessions.managed(caller, session_id(request.params["id"]))
         if presented.session.session_kind is SessionKind.BROWSER:
             cookie_name(request)
         session = await self._services.linking.link(caller, presented.session.id, user)

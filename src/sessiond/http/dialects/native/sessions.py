@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sessiond.domain.accounts import TOO_MANY_ACCOUNTS
-from sessiond.domain.callers import OperatorCaller, ServerCaller
+from sessiond.domain.callers import Manager, OperatorCaller, ServerCaller
 from sessiond.domain.errors import Forbidden, InvalidRequest, NotFound, StateConflict
 from sessiond.domain.ids import SubjectId, acceptable_subject_id
 from sessiond.domain.impersonation import ACTOR_ENDED, ACTOR_IS_SUBJECT, IMPERSONATED
@@ -116,7 +116,7 @@ class ManagedSessions:
         """List what is asked for, newest first."""
         query, caller = request.query_as(ListQuery), manager(request)
         found, following = await self._services.listing.page(
-            caller.project,
+            caller,
             filter_of(query),
             limit=query.limit,
             before=cursor(query.after),
@@ -127,11 +127,11 @@ class ManagedSessions:
     async def show(self, request: Request) -> Answer:
         """Show one, ended or not."""
         caller = manager(request)
-        standing = await self._services.sessions.get(caller.project, session_id(request.params["id"]))
+        standing = await self._services.sessions.managed(caller, session_id(request.params["id"]))
         return Answer(200, looked_up(standing, caller, request.now))
 
 
-def manager(request: Request) -> ServerCaller | OperatorCaller:
+def manager(request: Request) -> Manager:
     """Return the caller, who manages a project's sessions."""
     caller = request.caller
     if isinstance(caller, ServerCaller | OperatorCaller):

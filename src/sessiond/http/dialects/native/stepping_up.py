@@ -94,7 +94,7 @@ class SteppedUpSessions:
         acr, amr = None if asked.acr is UNSET else asked.acr, () if asked.amr is UNSET else asked.amr
         require_sound(assurance_faults(acr, amr, asked.authenticated_at, request.now))
         caller, identifier = manager(request), session_id(request.params["id"])
-        standing = await self._services.sessions.get(caller.project, identifier)
+        standing = await self._services.sessions.managed(caller, identifier)
         if standing.session.session_kind is SessionKind.BROWSER:
             cookie_name(request)
         done = await self._services.stepping_up.step_up(

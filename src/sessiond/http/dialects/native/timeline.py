@@ -98,7 +98,7 @@ class SessionTimelines:
         """Show a page."""
         caller, query = manager(request), request.query_as(PageQuery)
         told = await self._timelines.page(
-            caller.project, session_id(request.params["id"]), limit=query.limit, after=_mark(query.after)
+            caller, session_id(request.params["id"]), limit=query.limit, after=_mark(query.after)
         )
         standing = told.standing
         return Answer(
