@@ -152,7 +152,7 @@ def test_devices_are_listed_by_their_kind(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["kind=operator", "limit=0", "limit=101", "offset=1", "q=", f"q={'x' * 257}", "x=1"]
+    "query", ["kind=operator", "limit=0", "limit=101", "offset=1", "q=", f"q={'x' * 257}", "q=a%00b", "x=1"]
 )
 def test_a_list_of_a_wrong_shape_is_refused(http: httpx.Client, query: str) -> None:
     assert_problem(http.get(f"{PATH}?{query}"), 400, "invalid_query")

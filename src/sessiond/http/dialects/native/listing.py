@@ -54,7 +54,7 @@ def filter_of(query: ListQuery) -> Filter:
         for name, text in texts.items()
     }
     faults["/subject"] = None if query.subject is None else subject_id_fault(query.subject)
-    faults["/client"] = text_fault(query.client)
+    faults |= {f"/{name}": text_fault(getattr(query, name)) for name in ("actor", "client", "q")}
     require_sound(faults, where="query")
     return Filter(
         subject=None if query.subject is None else SubjectId(query.subject),

@@ -12,6 +12,7 @@ from sessiond.domain.ids import SubjectId, subject_id_fault
 from sessiond.domain.profiles import name_fault, profile_fault
 from sessiond.domain.subject_filters import SubjectFilter
 from sessiond.domain.subjects import SUBJECT_RESERVED, Subject, SubjectKind, is_operator
+from sessiond.domain.texts import text_fault
 from sessiond.http.answer import NO_CONTENT, Answer
 from sessiond.http.credentials import Credentials
 from sessiond.http.dialects.native.listed import INVALID_CURSOR, require_sound
@@ -144,6 +145,7 @@ class ManagedSubjects:
     async def list_page(self, request: Request) -> Answer:
         """List or search subjects, newest first; the operator is none."""
         query, caller = request.query_as(SubjectsQuery), manager(request)
+        require_sound({"/q": text_fault(query.q)}, where="query")
         kind = None if query.kind is None else SubjectKind(query.kind)
         rows, following = await self._services.subjects.page(
             caller.project,
