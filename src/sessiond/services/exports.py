@@ -8,8 +8,9 @@ import msgspec
 
 from sessiond.domain.errors import NotFound
 from sessiond.domain.events import Event, EventType
-from sessiond.domain.ids import Partition, ProjectId, SubjectId
+from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId, instant_of
 from sessiond.domain.instants import Instant
+from sessiond.domain.namesakes import is_formers, predates, since_deleted
 from sessiond.domain.pins import Attempts, Pin
 from sessiond.domain.replays import Replay
 from sessiond.domain.sessions import Session, Standing
@@ -56,8 +57,9 @@ class Exports:
     async def export(self, project: ProjectId, subject: SubjectId, *, by: str) -> Export:
         """Return all that is kept of the subject, or raise `NotFound` (`subject_unknown`).
 
-        That it was exported is an event, written first. The parts are read one after the other: what changes
-        meanwhile may be in one of them and not yet in another. All events and subjects of the project are read through.
+        What a former holder of the id left behind is not its own. That it was exported is an event, written first. The
+        parts are read one after the other: what changes meanwhile may be in one of them and not yet in another. All
+        events and subjects of the project are read through.
         """
         kept = self._belongings
         found, entries = await kept.subject(project, subject), await kept.entries(project, subject)
@@ -72,13 +74,15 @@ class Exports:
             subject=found,
             pin=pin if pin is not None and pin.belongs_to(found) else None,
             attempts=await kept.attempts(project, subject),
-            sessions=await self._sessions.standings(rows),
+            sessions=[each for each in await self._sessions.standings(rows) if not is_formers(each)],
             entries=entries,
             replays=await kept.replays(project, subject),
-            linked=await kept.linked(project, subject),
-            continued=await kept.continued(project, subject, told),
-            acted=await kept.acted(project, subject, told),
-            events=[event for _, event in told.events],
+            linked=[each for each in await kept.linked(project, subject) if _own_link(each, found)],
+            continued=[
+                each for each in await kept.continued(project, subject, told) if not predates(each, found)
+            ],
+            acted=[each for each in await kept.acted(project, subject, told) if not predates(each, found)],
+            events=since_deleted([event for _, event in told.events], subject),
         )
 
     async def _note(self, project: ProjectId, subject: SubjectId, partition: Partition, by: str) -> None:
@@ -91,3 +95,9 @@ class Exports:
             by=by,
         )
         await self._store.apply(Change(partition=partition, expects={}, events=[event]))
+
+
+def _own_link(linked: Subject, user: Subject | None) -> bool:
+    """Tell whether the session that *linked* went on in was opened for *user*, and not for a former namesake."""
+    link = linked.link
+    return user is None or (link is not None and instant_of(SessionId(link.session)) >= user.created_at)

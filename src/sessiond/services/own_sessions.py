@@ -8,6 +8,7 @@ from sessiond.domain.endings import ending, refuse_ended
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import SessionId, id_text
 from sessiond.domain.impersonation import check_own
+from sessiond.domain.namesakes import is_formers
 from sessiond.domain.sessions import INVALID, Session, Standing
 from sessiond.services.changing import Changing
 from sessiond.services.contention import Contention
@@ -41,10 +42,10 @@ class OwnSessions:
     async def get(self, holder: Session, session: SessionId) -> Standing:
         """Return a session of the holder's subject, ended or not, or raise `NotFound` (`session_unknown`).
 
-        Another subject's, another project's and an unknown one are the same: one read, one answer.
+        Another subject's, a former namesake's, another project's and an unknown one are the same: one read, one answer.
         """
         standing = await self._sessions.get(holder.project, session)
-        if standing.session.subject != holder.subject:
+        if standing.session.subject != holder.subject or is_formers(standing):
             raise SESSION_UNKNOWN
         return standing
 

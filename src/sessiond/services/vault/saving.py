@@ -7,14 +7,19 @@ import msgspec
 from sessiond.domain.callers import Caller, SubjectCaller
 from sessiond.domain.errors import Forbidden
 from sessiond.domain.events import EventType
+from sessiond.domain.ids import SubjectId
 from sessiond.domain.instants import Instant, later
 from sessiond.domain.projects import Tally
 from sessiond.domain.records import Key
+from sessiond.domain.replays import Replay
 from sessiond.domain.rules import VaultRules
+from sessiond.domain.subjects import Subject, subject_key
 from sessiond.domain.vault import (
     ENTRY_ENTROPY,
+    EntryId,
     VaultEntry,
     cap_key,
+    entry_key,
     mint_entry_id,
     require_future,
     stay_beside_one_more,
@@ -59,8 +64,9 @@ class Saving:
     async def save(self, caller: Caller, new: NewToken, *, idempotency_key: str | None = None) -> Shown:
         """Keep one more token for a user; at the cap the oldest goes, in the same change.
 
-        With an *idempotency_key* a retry is answered as the first time, whatever became of the entry. Raises
-        `Forbidden` (`not_your_user`), `InvalidRequest` (`expires_at_past`, `idempotency_key_reused`).
+        With an *idempotency_key* a retry is answered as the first time, whatever became of the entry, unless it went
+        with a former holder of the user's id. Raises `Forbidden` (`not_your_user`), `InvalidRequest`
+        (`expires_at_past`, `idempotency_key_reused`).
         """
         if not reaches(caller, new.user):
             raise NOT_YOURS
@@ -81,8 +87,8 @@ class Saving:
     async def _save(self, caller: Caller, new: NewToken, ticket: Ticket | None) -> Shown:
         now = self._clock.now()
         memory = await self._replays.recall(ticket, now) if ticket is not None else None
-        if memory is not None and memory.first is not None:
-            born = memory.first
+        born = None if memory is None else memory.first
+        if born is not None and not await self._is_formers(born, new.user):
             return as_saved(new, str(born.created), born.created_at)
         require_future(new.expires_at, now)
         if ticket is not None and memory is not None:
@@ -95,6 +101,15 @@ class Saving:
             )
         await self._store.apply(change)
         return as_saved(new, entry.id, now)
+
+    async def _is_formers(self, first: Replay, user: SubjectId) -> bool:
+        """Tell whether *first* saved for a former holder of the id, with whom the entry has gone."""
+        key = subject_key(first.project, user, first.partition)
+        subject, *entry = await self._store.get_many(
+            [key, entry_key(first.project, EntryId(str(first.created)))]
+        )
+        later_born = isinstance(subject, Subject) and subject.created_at > first.created_at
+        return later_born and entry == [None]
 
     def _sealed(self, caller: Caller, new: NewToken, now: Instant) -> VaultEntry:
         partition = self._keys.partition(caller.project, new.user)
