@@ -81,7 +81,10 @@ async def open_deployment(loaded: Loaded, role: Role, *, begin: bool = True) -> 
     witnessed = not settings.database_url.startswith("memory:")
     witness = files.read_witness() if witnessed else None
     wrapping_keys = WrappingKeys(loaded, files)
-    store = await open_store(settings.database_url, role=role, cache_records=settings.cache.records)
+    cache = settings.cache
+    store = await open_store(
+        settings.database_url, role=role, cache_records=cache.records, max_staleness=cache.max_staleness
+    )
     try:
         start, wrapping_key = await _decide(store, witness, wrapping_keys.found(), settings)
         if start is Start.FIRST:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from ipaddress import ip_network
 from urllib.parse import SplitResult, urlsplit
 
 from sessiond.config.settings import Settings
 from sessiond.domain.errors import Misconfigured
+from sessiond.domain.freshness import SHORTEST, STRICT
 from sessiond.domain.policies import check
 from sessiond.http.login_page import LoginPage
 from sessiond.storage.open import is_shared, known_engines
@@ -18,6 +20,7 @@ def check_settings(settings: Settings) -> None:
     _check_host(settings.host)
     _check_database(settings.database)
     _check_workers(settings)
+    _check_staleness(settings.cache.max_staleness)
     _check_public_url(settings.public_url)
     _check_login_url(settings)
     for network in settings.trusted_proxies:
@@ -31,6 +34,11 @@ def _check_workers(settings: Settings) -> None:
             f"workers must be 1, not {settings.workers}: SQLite is served by one process; several can share a "
             "PostgreSQL or Redis database"
         )
+
+
+def _check_staleness(bound: timedelta) -> None:
+    if STRICT < bound < SHORTEST:
+        raise Misconfigured("cache.max_staleness must be 0s, or 100ms and more")
 
 
 def _check_host(host: str) -> None:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import msgspec
 
 from sessiond.domain.described import Described
+from sessiond.domain.freshness import LONGEST, STRICT
 from sessiond.domain.policies import Policy
 from sessiond.domain.rules import (
     DeviceRules,
@@ -48,6 +49,15 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         int,
         Described(text="How many records are kept in memory; about 2 KiB each.", least=0, most=10_000_000),
     ] = 100_000
+    max_staleness: Annotated[
+        timedelta,
+        Described(
+            text="For how long a verify may still accept what another node ended. 0s: never, every verify on "
+            "PostgreSQL and Redis reads the database. From 100ms on, memory may answer. SQLite is always strict.",
+            least=STRICT,
+            most=LONGEST,
+        ),
+    ] = STRICT
 
 
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  names to compare with, nothing is bound to them

@@ -10,6 +10,7 @@ import msgspec
 
 from sessiond.crypto.secrets import Secret
 from sessiond.domain.events import Event
+from sessiond.domain.freshness import Staleness
 from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Key, Kind, Record
@@ -98,7 +99,9 @@ class Store(Protocol):
     def peek_session(self, project: ProjectId, session: SessionId) -> Standing | None:
         """Return what `find_session` would, from memory and without waiting, or None when only a read can tell.
 
-        It is as strict as `find_session`: never an answer that an acknowledged write has overtaken.
+        It is as strict as `find_session`: never an answer that an acknowledged write has overtaken. Only where the
+        store has a `staleness` it may have been overtaken, and then for no longer than that allows; so it is for
+        admitting a verify and for nothing else.
         """
         ...
 
@@ -206,6 +209,10 @@ class Store(Protocol):
 
     def durability(self) -> str | None:
         """Return in words what an acknowledged write rests on now, None where only its disk's loss can take it back."""
+        ...
+
+    def staleness(self) -> Staleness | None:
+        """Return how old what `peek_session` answers may be, None where it is as strict as a read."""
         ...
 
     async def close(self) -> None:

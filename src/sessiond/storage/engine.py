@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from sessiond.domain.errors import Unavailable
+from sessiond.domain.freshness import STRICT
 from sessiond.services.ports import Change, Store
 
 
@@ -30,8 +32,12 @@ class EngineModule(Protocol):
 
     SHARED: bool
 
-    async def open_store(self, url: str, *, role: Role, cache_records: int = 100_000) -> Store:
+    async def open_store(
+        self, url: str, *, role: Role, cache_records: int = 100_000, max_staleness: timedelta = STRICT
+    ) -> Store:
         """Open the store at *url*, keeping at most *cache_records* sessions in memory.
+
+        What `peek_session` answers is never older than *max_staleness*; an engine may always be stricter.
 
         Raises `Misconfigured`, in one sentence, when the URL or what lies there cannot be used.
         """

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from datetime import timedelta
 from types import ModuleType
 from typing import cast
 
 from sessiond.domain.errors import Misconfigured
+from sessiond.domain.freshness import STRICT
 from sessiond.services.ports import Store
 from sessiond.storage import engines
 from sessiond.storage.engine import CopyingEngine, EngineModule, Role
@@ -18,13 +20,15 @@ def known_engines() -> list[str]:
     return sorted(module.name.replace("_", "+") for module in pkgutil.iter_modules(engines.__path__))
 
 
-async def open_store(url: str, *, role: Role, cache_records: int = 100_000) -> Store:
+async def open_store(
+    url: str, *, role: Role, cache_records: int = 100_000, max_staleness: timedelta = STRICT
+) -> Store:
     """Open the store at *url* with the engine that its scheme names.
 
     Raises `Misconfigured` when no engine has this scheme, or when the engine cannot use what lies there.
     """
     module = cast("EngineModule", _module_of(url))
-    return await module.open_store(url, role=role, cache_records=cache_records)
+    return await module.open_store(url, role=role, cache_records=cache_records, max_staleness=max_staleness)
 
 
 def is_shared(url: str) -> bool:

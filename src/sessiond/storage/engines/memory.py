@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import cast
 
 import msgspec
 
 from sessiond.domain.errors import Conflict, Misconfigured
 from sessiond.domain.events import Event
+from sessiond.domain.freshness import STRICT, Staleness
 from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId, partition_of
 from sessiond.domain.instants import Instant
 from sessiond.domain.projects import Deployment, Project, deployment_key, project_key
@@ -23,7 +25,15 @@ from sessiond.storage.engine import Role, check_shape, unavailable
 SHARED = False
 
 
-async def open_store(url: str, *, role: Role, cache_records: int = 100_000) -> Store:  # noqa: ARG001  the signature of all
+
+
+async def open_store(
+    url: str,
+    *,
+    role: Role,  # noqa: ARG001  the signature of all
+    cache_records: int = 100_000,  # noqa: ARG001
+    max_staleness: timedelta = STRICT,  # noqa: ARG001
+) -> Store:
     """Open a new, empty store; *url* is `memory://` and nothing more."""
     if url != "memory://":
         raise Misconfigured("a memory:// URL takes nothing after it; every opening is a store of its own")
@@ -179,6 +189,9 @@ class MemoryStore:
             raise unavailable("it was closed")
 
     def durability(self) -> str | None:
+        return None
+
+    def staleness(self) -> Staleness | None:
         return None
 
     async def close(self) -> None:

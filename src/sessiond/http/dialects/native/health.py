@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from sessiond.domain.errors import Unavailable
+from sessiond.domain.freshness import Staleness
 from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.http.answer import Answer
-from sessiond.http.dialects.native.shapes import HealthAnswer
+from sessiond.http.dialects.native.shapes import HealthAnswer, StalenessView
 from sessiond.http.endpoint import Endpoint
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
@@ -49,4 +50,19 @@ class Health:
         """Read the control record and look for the default project's keys."""
         await self._services.keys.reload(at_once=True)
         self._services.keys.ring.active_root(DEFAULT_PROJECT)
-        return Answer(200, HealthAnswer(status="ready", durability=self._services.store.durability()))
+        store = self._services.store
+        return Answer(
+            200,
+            HealthAnswer(status="ready", durability=store.durability(), staleness=_shown(store.staleness())),
+        )
+
+
+def _shown(staleness: Staleness | None) -> StalenessView | None:
+    if staleness is None:
+        return None
+    measured = staleness.measured_seconds
+    return StalenessView(
+        bound_seconds=staleness.bound_seconds,
+        feed="heard" if staleness.heard else "silent",
+        measured_seconds=None if measured is None else round(measured, 3),
+    )

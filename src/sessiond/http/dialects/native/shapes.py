@@ -114,11 +114,26 @@ class JwksAnswer(msgspec.Struct, frozen=True, kw_only=True):
     keys: Sequence[Jwk]
 
 
+class StalenessView(msgspec.Struct, frozen=True, kw_only=True):
+    """How old what a verify is answered with may be, and is at most; null while the feed of changes never was heard.
+
+    While *feed* is `silent` every verify reads the database.
+    """
+
+    bound_seconds: float
+    feed: Literal["heard", "silent"]
+    measured_seconds: float | None
+
+
 class HealthAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Alive, or ready; then also, where the database may lose an answered write, what such a write rests on."""
+    """Alive, or ready; then also, where the database may lose an answered write, what such a write rests on.
+
+    And where `cache.max_staleness` is set, how old the answers of verifies may be.
+    """
 
     status: str
     durability: str | None = None
+    staleness: StalenessView | None = None
 
 
 def view(session: Session) -> SessionView:

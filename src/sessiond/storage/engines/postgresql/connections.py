@@ -106,6 +106,10 @@ class Connections:
                 if attempt == ATTEMPTS or not may_repeat(error, repeatable=repeatable):
                     raise refused(error) from error
 
+    async def apart(self) -> asyncpg.Connection:
+        """Return a new connection that is nobody else's; raises what the driver does."""
+        return await self._connect()
+
     async def close(self) -> None:
         """Let go of every connection. What is in use ends with its statement."""
         self._closed = True

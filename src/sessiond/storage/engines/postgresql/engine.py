@@ -1,29 +1,37 @@
-"""The PostgreSQL store: reads and writes in batches, one statement each; lists by themselves."""
+"""The PostgreSQL store: reads and writes in batches, one statement each; lists by themselves.
+
+With a bounded memory, what was read is kept until the feed tells that it changed, for `peek_session` alone.
+"""
 
 # ruff: noqa: D102  what each method does is said by the port, sessiond.services.ports.Store
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar, cast
 
 import asyncpg
 
 from sessiond.domain.events import Event
+from sessiond.domain.freshness import Staleness
 from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Key, Record
 from sessiond.domain.sessions import Session, Standing
 from sessiond.services.ports import Change, Place, Revocation, Selection, Touch
-from sessiond.storage.batching import Batcher, Operation, Outcome
+from sessiond.storage.batching import Batcher, Outcome
+from sessiond.storage.bounded_memory import BoundedMemory
 from sessiond.storage.engine import check_shape, unavailable
 from sessiond.storage.engines.postgresql.connections import Connections
 from sessiond.storage.engines.postgresql.failures import is_of_values
+from sessiond.storage.engines.postgresql.feed import Feed
 from sessiond.storage.engines.postgresql.listing import Listing
 from sessiond.storage.engines.postgresql.operations import (
     Apply,
     Fetch,
+    Operation,
     Revoke,
     Seek,
     TouchAll,
@@ -45,17 +53,20 @@ Run = Callable[[Sequence[AnyOperation]], Awaitable[Sequence[Outcome]]]
 
 
 class PostgresqlStore:
-    """Records in one schema of a PostgreSQL database, which any number of nodes share."""
+    """Records in one schema of a PostgreSQL database, which any number of nodes share. *memory* None: always strict."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, memory: BoundedMemory | None = None) -> None:
         self._schema = schema = f'"{address.namespace}"'
         self._connections = Connections(address, welcome=self._welcome)
+        self._memory = memory
+        self._feed = Feed(address.namespace, memory, self._connections.apart) if memory is not None else None
         self._lost: str | None = None
         self._highest = 0
         self._working: set[asyncio.Task[None]] = set()
         self._listing = Listing(self._connections, schema)
         reads = Reads(self._connections, schema)
-        self._seeks: Batcher[Seek] = Batcher(self._in_batches(reads.standings))
+        seek = reads.standings if memory is None else functools.partial(_remembered, memory, reads.standings)
+        self._seeks: Batcher[Seek] = Batcher(self._in_batches(seek))
         self._fetches: Batcher[Fetch] = Batcher(self._in_batches(reads.records))
         self._changes: Batcher[Apply] = Batcher(self._in_batches(self._apply))
         self._revokes: Batcher[Revoke] = Batcher(self._in_batches(self._revoke))
@@ -75,9 +86,9 @@ class PostgresqlStore:
         self.check()
         return cast("Standing | None", await self._seeks.submit(Seek(project, session)))
 
-    def peek_session(self, project: ProjectId, session: SessionId) -> Standing | None:  # noqa: ARG002  the port's
+    def peek_session(self, project: ProjectId, session: SessionId) -> Standing | None:
         self.check()
-        return None
+        return None if self._memory is None else self._memory.get(project, session)
 
     async def list_by_subject(
         self,
@@ -160,9 +171,14 @@ class PostgresqlStore:
     def durability(self) -> str | None:
         return None
 
+    def staleness(self) -> Staleness | None:
+        return None if self._memory is None else self._memory.staleness()
+
     async def close(self) -> None:
         if self._lost is None:
             self._lost = "it was closed"
+        if self._feed is not None:
+            await self._feed.close()
         for batcher in (self._seeks, self._fetches, self._changes, self._revokes, self._touches):
             await batcher.close()
         await self._connections.close()
@@ -173,7 +189,11 @@ class PostgresqlStore:
         """Return what a batcher calls: *run* in a task of its own, whatever it raises being each one's outcome."""
 
         async def work(operations: Sequence[AnyOperation], done: Callable[[Sequence[Outcome]], None]) -> None:
-            done(await _settled(run, operations))
+            outcomes = await _settled(run, operations)
+            if self._memory is not None:
+                # Before any caller hears of it; also for those that failed, as they may have been committed.
+                self._memory.drop_keys(key for operation in operations for key in operation.writes)
+            done(outcomes)
 
         def start(operations: Sequence[AnyOperation], done: Callable[[Sequence[Outcome]], None]) -> None:
             task = asyncio.ensure_future(work(operations, done))
@@ -214,6 +234,16 @@ class PostgresqlStore:
             self._lost = "the database lacks what this server saw (a restored backup?); restart the server"
             raise unavailable(self._lost)
         self._highest = newest
+
+
+async def _remembered(memory: BoundedMemory, run: Run[Seek], questions: Sequence[Seek]) -> Sequence[Outcome]:
+    """Return what *run* finds, kept in *memory*."""
+    with memory.reading() as reading:
+        found = await run(questions)
+        for standing in found:
+            if isinstance(standing, Standing):
+                memory.keep(reading, standing)
+    return found
 
 
 async def _settled(run: Run[AnyOperation], operations: Sequence[AnyOperation]) -> Sequence[Outcome]:

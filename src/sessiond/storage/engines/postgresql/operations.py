@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from sessiond.domain.errors import Conflict
 from sessiond.domain.ids import Partition, ProjectId, SessionId
@@ -28,11 +28,26 @@ from sessiond.storage.engines.postgresql.rows import (
 Values = Sequence[Any]
 
 
+class Operation(Protocol):
+    """Something for a batch. *keys* keep operations apart that must not be in one, *writes* are what it writes."""
+
+    @property
+    def keys(self) -> Sequence[Key]:
+        """The records that bar others from its batch."""
+        ...
+
+    @property
+    def writes(self) -> Sequence[Key]:
+        """The records that it writes or removes."""
+        ...
+
+
 class Apply:
     """A change. Its keys are also those that it only expects, as they must not change in the same batch."""
 
     def __init__(self, change: Change) -> None:
         self.keys: Sequence[Key] = sorted(change.expects)
+        self.writes: Sequence[Key] = [*(record.key for record in change.puts), *change.deletes]
         self.change = change
 
 
@@ -43,7 +58,7 @@ class Revoke:
         first: dict[Key, Revocation] = {}
         for each in revocations:
             first.setdefault(session_key(each.project, each.session), each)
-        self.keys: Sequence[Key] = sorted(first)
+        self.keys = self.writes = sorted(first)
         self.first = first
         self.asked = [session_key(each.project, each.session) for each in revocations]
 
@@ -57,7 +72,7 @@ class TouchAll:
             key = session_key(each.project, each.session)
             seen_at, generation = highest.get(key, (each.seen_at, each.generation))
             highest[key] = max(seen_at, each.seen_at), max(generation, each.generation)
-        self.keys: Sequence[Key] = sorted(highest)
+        self.keys = self.writes = sorted(highest)
         self.highest = highest
 
 
@@ -129,6 +144,7 @@ class Seek:
     """A question for one session with all that its life depends on; it writes nothing."""
 
     keys: Sequence[Key] = ()
+    writes: Sequence[Key] = ()
 
     def __init__(self, project: ProjectId, session: SessionId) -> None:
         self.project = project
@@ -139,6 +155,7 @@ class Fetch:
     """A question for records, of one instant; it writes nothing."""
 
     keys: Sequence[Key] = ()
+    writes: Sequence[Key] = ()
 
     def __init__(self, wanted: Sequence[Key]) -> None:
         self.wanted = wanted

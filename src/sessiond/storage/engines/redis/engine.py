@@ -1,4 +1,7 @@
-"""The Redis store: everything is asked of the servers, nothing is kept that could be stale."""
+"""The Redis store: everything is asked of the servers.
+
+With a bounded memory, what was read is kept for `peek_session` alone, and for no longer than the bound.
+"""
 
 # ruff: noqa: D102  what each method does is said by the port, sessiond.services.ports.Store
 
@@ -9,14 +12,17 @@ from collections.abc import Sequence
 from typing import cast
 
 from sessiond.domain.events import Event
+from sessiond.domain.freshness import Staleness
 from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import Session, Standing
 from sessiond.services.ports import Change, Place, Revocation, Selection, Touch
+from sessiond.storage.bounded_memory import BoundedMemory
 from sessiond.storage.engine import check_shape, unavailable
 from sessiond.storage.engines.redis.calls import Caller
 from sessiond.storage.engines.redis.directory import Directory
+from sessiond.storage.engines.redis.feed import Feed
 from sessiond.storage.engines.redis.layout import Layout
 from sessiond.storage.engines.redis.listing import Listing
 from sessiond.storage.engines.redis.nodes import Nodes
@@ -28,15 +34,17 @@ from sessiond.storage.engines.redis.writing import Writing
 
 
 class RedisStore:
-    """Records in a single Redis or a Redis Cluster."""
+    """Records in a single Redis or a Redis Cluster. *memory* None: always strict."""
 
-    def __init__(self, nodes: Nodes) -> None:
+    def __init__(self, nodes: Nodes, memory: BoundedMemory | None = None) -> None:
         layout = Layout(nodes.target.namespace)
         caller = Caller(nodes)
         directory = Directory(layout, caller)
         self._nodes = nodes
-        self._reading = Reading(layout, nodes, caller)
-        self._writing = Writing(layout, nodes, caller, directory)
+        self._memory = memory
+        self._feed = Feed(layout, nodes, caller, memory) if memory is not None else None
+        self._reading = Reading(layout, nodes, caller, memory)
+        self._writing = Writing(layout, nodes, caller, directory, self._feed)
         self._listing = Listing(layout, caller, directory, self._reading)
         self._outbox = Outbox(layout, caller, directory)
         self._purging = Purging(layout, caller, directory)
@@ -53,9 +61,9 @@ class RedisStore:
         self.check()
         return await self._reading.standing(project, session)
 
-    def peek_session(self, project: ProjectId, session: SessionId) -> Standing | None:  # noqa: ARG002  memory knows nothing
+    def peek_session(self, project: ProjectId, session: SessionId) -> Standing | None:
         self.check()
-        return None
+        return None if self._memory is None else self._memory.get(project, session)
 
     async def list_by_subject(
         self,
@@ -128,6 +136,9 @@ class RedisStore:
     def durability(self) -> str | None:
         return self._nodes.durability()
 
+    def staleness(self) -> Staleness | None:
+        return None if self._memory is None else self._memory.staleness()
+
     async def close(self) -> None:
         if self._closing is None:
             self._closing = asyncio.ensure_future(self._close())
@@ -135,6 +146,8 @@ class RedisStore:
 
     async def _close(self) -> None:
         await self._writing.close()
+        if self._feed is not None:
+            await self._feed.close()
         await self._reading.close()
         await self._nodes.close()
 

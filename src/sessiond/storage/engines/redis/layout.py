@@ -71,6 +71,8 @@ class Layout:
 
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace.encode()
+        self.channel = self._namespace + b":feed"
+        """On which the nodes tell each other what changed."""
         self.partitions = [self._keys(Partition(n)) for n in range(PARTITIONS)]
 
     def __getitem__(self, partition: Partition) -> Keys:

@@ -10,7 +10,7 @@ import collections
 import contextlib
 import ssl
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import TypeVar, cast
 
 import hiredis
 
@@ -126,13 +126,39 @@ class Link(asyncio.Protocol):
                 pending.waiter.set_exception(LinkLost(why, sent=True))
 
 
-async def connect(address: Address, target: Target, context: ssl.SSLContext | None) -> Link:
+class Subscription(Link):
+    """A link on which messages arrive that nobody asks for; each is handed to *take*."""
+
+    def __init__(self, take: Callable[[bytes], None]) -> None:
+        super().__init__()
+        self._take = take
+        self.lost: asyncio.Future[str] = self._loop.create_future()
+        """Done once the link is lost, with the reason."""
+
+    def _settle(self, answer: Answer) -> None:
+        if isinstance(answer, list) and answer[0] == b"message":
+            self._take(answer[2])
+        else:
+            super()._settle(answer)
+
+    def _lose(self, why: str) -> None:
+        super()._lose(why)
+        if not self.lost.done():
+            self.lost.set_result(why)
+
+
+AnyLink = TypeVar("AnyLink", bound=Link)
+
+
+async def connect(
+    address: Address, target: Target, context: ssl.SSLContext | None, make: Callable[[], AnyLink]
+) -> AnyLink:
     """Return a link to the server at *address*, signed in. Raises `LinkLost`."""
     loop = asyncio.get_running_loop()
-    link: Link | None = None
+    link: AnyLink | None = None
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            _, link = await loop.create_connection(Link, address.host, address.port, ssl=context)
+            _, link = await loop.create_connection(make, address.host, address.port, ssl=context)
     except ssl.SSLError as error:
         raise LinkLost(f"no TLS with the server at {address}: {_tls_fault(error)}", sent=False) from error
     except (OSError, TimeoutError) as error:

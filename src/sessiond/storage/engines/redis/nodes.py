@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import hiredis
@@ -17,7 +18,7 @@ from sessiond.domain.errors import Misconfigured
 from sessiond.storage.engine import unavailable
 from sessiond.storage.engines.redis.address import Address, Target
 from sessiond.storage.engines.redis.layout import SLOTS
-from sessiond.storage.engines.redis.link import Answer, Command, Link, LinkLost, connect
+from sessiond.storage.engines.redis.link import Answer, Command, Link, LinkLost, Subscription, connect
 from sessiond.storage.engines.redis.requirements import fault_of, info_from
 from sessiond.storage.engines.redis.scripts import scripts
 
@@ -126,6 +127,23 @@ class Nodes:
             self._mapping = asyncio.create_task(self._refresh(order))
         await asyncio.shield(self._mapping)
 
+    async def subscribe(self, slot: int, channel: bytes, take: Callable[[bytes], None]) -> Subscription:
+        """Return a link of its own to the server that has *slot*, on which what *channel* tells goes to *take*.
+
+        Raises `LinkLost` or `Unavailable`.
+        """
+        address = self.address_of(slot)
+        link = await connect(address, self.target, self._context, functools.partial(Subscription, take))
+        try:
+            (answer,) = await link.send([("SUBSCRIBE", channel)])
+        except BaseException:
+            link.close()
+            raise
+        if isinstance(answer, hiredis.ReplyError):
+            link.close()
+            raise LinkLost(f"the server at {address} allows no subscription: {kind_of(answer)}", sent=False)
+        return link
+
     async def close(self) -> None:
         """Let go of every connection."""
         self._closed = True
@@ -137,7 +155,7 @@ class Nodes:
             node.link.close()
 
     async def _link(self, address: Address, lane: Lane) -> Node:
-        link = await connect(address, self.target, self._context)
+        link = await connect(address, self.target, self._context, Link)
         try:
             node = await self._greet(address, link)
         except BaseException:

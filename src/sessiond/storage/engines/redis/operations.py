@@ -67,6 +67,11 @@ class Operation(Protocol):
         ...
 
     @property
+    def changes(self) -> Sequence[Key]:
+        """The records of these that were there before, so that somebody may remember them."""
+        ...
+
+    @property
     def adds(self) -> Sequence[Key]:
         """The records that may be new, so that the directory must know of them."""
         ...
@@ -96,6 +101,7 @@ class Apply:
         self.keys = [record.key for record in change.puts]
         self.adds = list(self.keys)
         self.keys.extend(change.deletes)
+        self.changes = [key for key in self.keys if change.expects[key] > 0]
         self._expects = [(key, field(key), version) for key, version in change.expects.items()]
         self._puts = [_put(record) for record in change.puts]
         self._deletes = [(key, field(key)) for key in change.deletes]
@@ -153,7 +159,7 @@ class Revoke:
     def __init__(self, revocation: Revocation) -> None:
         self._key = session_key(revocation.project, revocation.session)
         self.partition = self._key.partition
-        self.keys = [self._key]
+        self.keys = self.changes = [self._key]
         self.adds: Sequence[Key] = ()
         self._arguments = (field(self._key), revocation.at, revocation.reason, event_value(revocation.event))
 
@@ -172,7 +178,7 @@ class TouchOne:
     def __init__(self, touch: Touch) -> None:
         self._key = session_key(touch.project, touch.session)
         self.partition = self._key.partition
-        self.keys = [self._key]
+        self.keys = self.changes = [self._key]
         self.adds: Sequence[Key] = ()
         self._arguments = (touch.seen_at, touch.generation)
 

@@ -17,6 +17,7 @@ from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import Session, Standing, session_key
 from sessiond.domain.subjects import Subject, subject_key
 from sessiond.storage.batching import Batcher, Outcome
+from sessiond.storage.bounded_memory import BoundedMemory
 from sessiond.storage.cache import Recent
 from sessiond.storage.engine import unavailable
 from sessiond.storage.engines.redis.address import Address
@@ -67,7 +68,10 @@ class _Known(NamedTuple):
 class Reading:
     """Every read by key."""
 
-    def __init__(self, layout: Layout, nodes: Nodes, caller: Caller) -> None:
+    def __init__(
+        self, layout: Layout, nodes: Nodes, caller: Caller, memory: BoundedMemory | None = None
+    ) -> None:
+        self._memory = memory
         self._layout = layout
         self._nodes = nodes
         self._caller = caller
@@ -148,12 +152,23 @@ class Reading:
 
     async def _run(self, lookups: Sequence[_Lookup], done: Callable[[Sequence[Outcome]], None]) -> None:
         try:
-            outcomes = await self._look_up(lookups)
+            outcomes = await (
+                self._look_up(lookups) if self._memory is None else self._remembered(self._memory, lookups)
+            )
         except BaseException as error:  # noqa: BLE001  each waiter must hear of it
             outcomes = [error if isinstance(error, Exception) else unavailable("it was closed")] * len(
                 lookups
             )
         done(outcomes)
+
+    async def _remembered(self, memory: BoundedMemory, lookups: Sequence[_Lookup]) -> Sequence[Outcome]:
+        """Return what is found, kept in *memory*, but for a session in which another acts: it is not complete here."""
+        with memory.reading() as reading:
+            outcomes = await self._look_up(lookups)
+            for standing in outcomes:
+                if isinstance(standing, Standing):
+                    memory.keep(reading, standing)
+        return outcomes
 
     async def _look_up(self, lookups: Sequence[_Lookup]) -> Sequence[Outcome]:
         together: dict[Partition, list[int]] = {}

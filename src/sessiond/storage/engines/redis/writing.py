@@ -13,6 +13,7 @@ from sessiond.storage.engine import unavailable
 from sessiond.storage.engines.redis.address import Address
 from sessiond.storage.engines.redis.calls import Call, Caller, script_call, while_moving
 from sessiond.storage.engines.redis.directory import Directory, Entry
+from sessiond.storage.engines.redis.feed import Feed
 from sessiond.storage.engines.redis.layout import Layout
 from sessiond.storage.engines.redis.nodes import Lane, Nodes
 from sessiond.storage.engines.redis.operations import Argument, Operation, SessionKeys
@@ -23,7 +24,10 @@ _Done = Callable[[Sequence[Outcome]], None]
 class Writing:
     """Accepts operations; each server has a batch in flight, whatever another one does."""
 
-    def __init__(self, layout: Layout, nodes: Nodes, caller: Caller, directory: Directory) -> None:
+    def __init__(
+        self, layout: Layout, nodes: Nodes, caller: Caller, directory: Directory, feed: Feed | None = None
+    ) -> None:
+        self._feed = feed
         self._layout = layout
         self._nodes = nodes
         self._caller = caller
@@ -64,6 +68,9 @@ class Writing:
             outcomes = [error if isinstance(error, Exception) else unavailable("it was closed")] * len(
                 operations
             )
+        if self._feed is not None:
+            # Before any caller hears of it; also for those that failed, as they may have been written.
+            self._feed.changed(key for operation in operations for key in operation.changes)
         done(outcomes)
 
     async def _write(self, operations: Sequence[Operation]) -> Sequence[Outcome]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from datetime import timedelta
 
+from sessiond.domain.freshness import STRICT
 from sessiond.services.ports import Store
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.sqlite import migrations
@@ -25,7 +27,12 @@ BUSY_SECONDS_ON_THE_LOOP = 0.25
 
 
 async def open_store(
-    url: str, *, role: Role, cache_records: int = 100_000, busy_seconds: float = BUSY_SECONDS
+    url: str,
+    *,
+    role: Role,
+    cache_records: int = 100_000,
+    max_staleness: timedelta = STRICT,  # noqa: ARG001  memory is as strict as a read
+    busy_seconds: float = BUSY_SECONDS,
 ) -> Store:
     """Open the database file that *url* names, and make it if there is none.
 

@@ -13,6 +13,7 @@ from typing import TypeVar, cast
 
 from sessiond.domain.errors import Unavailable
 from sessiond.domain.events import Event
+from sessiond.domain.freshness import Staleness
 from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Key, Record
@@ -196,6 +197,9 @@ class SqliteStore:
             raise
 
     def durability(self) -> str | None:
+        return None
+
+    def staleness(self) -> Staleness | None:
         return None
 
     async def close(self) -> None:
