@@ -11,6 +11,7 @@ from sessiond.domain.claim_templates import Claim
 from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition, ProjectId, parse_id
 from sessiond.domain.instants import Instant
+from sessiond.domain.moving import Arriving, Departed
 from sessiond.domain.policies import Policy
 from sessiond.domain.records import Key, Kind, Record
 
@@ -56,7 +57,9 @@ def project_key(project: ProjectId) -> Key:
 class Deployment(Record, frozen=True, kw_only=True, gc=False):
     """One installation: its epoch, its sealed key ring and its master token's generation.
 
-    *ring* is sealed under the wrapping key with *install_id* as associated data. *master_digest* is a keyed hash.
+    *ring* is sealed under the wrapping key with *install_id* as associated data. *wrapped_key* is that key as a key
+    service wrapped it, None where it lies on the servers. *master_digest* is a keyed hash.
+    *arriving* and *departed* are the marks of a database that is being filled, and of one that was left.
     """
 
     kind: ClassVar[Kind] = Kind.DEPLOYMENT
@@ -67,6 +70,9 @@ class Deployment(Record, frozen=True, kw_only=True, gc=False):
     master_digest: bytes
     master_generation: int
     created_at: Instant
+    wrapped_key: bytes | None = None
+    arriving: Arriving | None = None
+    departed: Departed | None = None
 
     @property
     def key(self) -> Key:

@@ -63,6 +63,10 @@ class CopyingEngine(Protocol):
         ...
 
 
+MOVED_AWAY = "what lay here was moved to another database, on which this node must be started"
+"""Why a store behind a fence refuses to write."""
+
+
 def unavailable(why: str) -> Unavailable:
     """Return the refusal of an engine that cannot answer; *why* is for people and holds no data."""
     return Unavailable("store_unavailable", f"The store cannot answer now: {why}.")

@@ -17,10 +17,13 @@ from __future__ import annotations
 
 from sessiond.testing.event_contract import EventContract
 from sessiond.testing.listing_contract import ListingContract
+from sessiond.testing.moving_contract import MovingContract
 from sessiond.testing.purge_contract import PurgeContract
 from sessiond.testing.record_contract import RecordContract
 from sessiond.testing.session_contract import SessionContract
 
 
-class StoreContract(RecordContract, SessionContract, ListingContract, EventContract, PurgeContract):
+class StoreContract(
+    RecordContract, SessionContract, ListingContract, EventContract, PurgeContract, MovingContract
+):
     """Everything a store promises."""

@@ -19,12 +19,17 @@ from sessiond.domain.projects import Deployment, Project, deployment_key, projec
 from sessiond.domain.records import Key, Record
 from sessiond.domain.sessions import Actor, Session, Standing, session_key
 from sessiond.domain.subjects import Subject, subject_key
+from sessiond.services.movable import Number, Stretch
 from sessiond.services.ports import Change, Place, Revocation, Selection, Store, Touch
-from sessiond.storage.engine import Role, check_shape, unavailable
+from sessiond.storage.engine import MOVED_AWAY, Role, check_shape, unavailable
 
 SHARED = False
 
 
+_BEFORE_ALL = (-1, Partition(-1))
+_places: msgspec.json.Decoder[tuple[Key | None, tuple[int, Partition]]] = msgspec.json.Decoder(
+    tuple[Key | None, tuple[int, Partition]]
+)
 
 
 async def open_store(
@@ -45,8 +50,9 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._records: dict[Key, Record] = {}
-        self._events: dict[int, Event] = {}
+        self._events: dict[tuple[int, Partition], Event] = {}
         self._sequence = 0
+        self._fenced = False
         self._closed = False
 
     async def get(self, key: Key) -> Record | None:
@@ -116,7 +122,7 @@ class MemoryStore:
         return sum(1 for _ in self._selected(selection))
 
     async def apply(self, change: Change) -> None:
-        self.check()
+        self._check_writable()
         check_shape(change)
         for key, version in change.expects.items():
             present = self._records.get(key)
@@ -129,11 +135,11 @@ class MemoryStore:
         self._append(change.events)
 
     async def revoke(self, revocations: Sequence[Revocation]) -> Sequence[Session | None]:
-        self.check()
+        self._check_writable()
         return [self._revoke(revocation) for revocation in revocations]
 
     async def touch(self, touches: Sequence[Touch]) -> None:
-        self.check()
+        self._check_writable()
         for touch in touches:
             session = self._session(touch.project, touch.session)
             if session is not None:
@@ -152,24 +158,55 @@ class MemoryStore:
         self.check()
         found = [
             (sequence, event)
-            for sequence, event in self._events.items()
+            for (sequence, _), event in sorted(self._events.items(), key=_number)
             if sequence > after and project in {None, event.project} and partition in {None, event.partition}
         ]
         return found[:limit]
 
     async def rewrite_events(self, rewritten: Sequence[tuple[int, Event]]) -> None:
-        self.check()
+        self._check_writable()
         for sequence, event in rewritten:
-            told = self._events.get(sequence)
-            if told is not None and told.partition == event.partition:
-                self._events[sequence] = event
+            if (sequence, event.partition) in self._events:
+                self._events[sequence, event.partition] = event
 
     async def newest_event(self) -> int:
         self.check()
         return self._sequence
 
-    async def purge(self, *, ended_before: Instant, due_before: Instant, limit: int) -> int:
+    async def walk(self, place: str, *, limit: int) -> Stretch:
         self.check()
+        key, number = _places.decode(place) if place else (None, _BEFORE_ALL)
+        records = sorted(each for each in self._records.items() if key is None or each[0] > key)[:limit]
+        room = limit - len(records)
+        told = sorted((each for each in self._events.items() if each[0] > number), key=_number)[:room]
+        behind = (records[-1][0] if records else key, told[-1][0] if told else number)
+        return Stretch(
+            records=[record for _, record in records],
+            events=[(sequence, event) for (sequence, _), event in told],
+            place=None if len(records) + len(told) < limit else msgspec.json.encode(behind).decode(),
+        )
+
+    async def find_events(self, numbers: Sequence[Number]) -> Sequence[Event | None]:
+        self.check()
+        return [self._events.get((sequence, partition)) for partition, sequence in numbers]
+
+    async def adopt_events(self, told: Sequence[tuple[int, Event]], *, newest: int) -> None:
+        self._check_writable()
+        for sequence, event in told:
+            self._events[sequence, event.partition] = event
+        self._sequence = max(self._sequence, newest, *(sequence for sequence, _ in told))
+
+    async def drop_events(self, numbers: Sequence[Number]) -> None:
+        self._check_writable()
+        for partition, sequence in numbers:
+            self._events.pop((sequence, partition), None)
+
+    async def fence(self, *, up: bool) -> None:
+        self.check()
+        self._fenced = up
+
+    async def purge(self, *, ended_before: Instant, due_before: Instant, limit: int) -> int:
+        self._check_writable()
         going = [key for key, record in self._records.items() if _may_go(record, ended_before, due_before)]
         going = going[:limit]
         for key in going:
@@ -177,11 +214,11 @@ class MemoryStore:
         return len(going)
 
     async def purge_events(self, *, before: Instant, limit: int) -> int:
-        self.check()
-        old = [(event.at, sequence) for sequence, event in self._events.items() if event.at < before]
+        self._check_writable()
+        old = [(event.at, number) for number, event in self._events.items() if event.at < before]
         going = sorted(old)[:limit]
-        for _, sequence in going:
-            del self._events[sequence]
+        for _, number in going:
+            del self._events[number]
         return len(going)
 
     def check(self) -> None:
@@ -196,6 +233,11 @@ class MemoryStore:
 
     async def close(self) -> None:
         self._closed = True
+
+    def _check_writable(self) -> None:
+        self.check()
+        if self._fenced:
+            raise unavailable(MOVED_AWAY)
 
     def _session(self, project: ProjectId, session: SessionId) -> Session | None:
         return cast("Session | None", self._records.get(session_key(project, session)))
@@ -233,7 +275,11 @@ class MemoryStore:
     def _append(self, events: Sequence[Event]) -> None:
         for event in events:
             self._sequence += 1
-            self._events[self._sequence] = event
+            self._events[self._sequence, event.partition] = event
+
+
+def _number(entry: tuple[tuple[int, Partition], Event]) -> tuple[int, Partition]:
+    return entry[0]
 
 
 def _place(record: Record) -> tuple[Instant, bytes]:

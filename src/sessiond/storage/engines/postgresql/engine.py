@@ -20,6 +20,7 @@ from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Key, Record
 from sessiond.domain.sessions import Session, Standing
+from sessiond.services.movable import Number, Stretch
 from sessiond.services.ports import Change, Place, Revocation, Selection, Touch
 from sessiond.storage.batching import Batcher, Outcome
 from sessiond.storage.bounded_memory import BoundedMemory
@@ -28,6 +29,7 @@ from sessiond.storage.engines.postgresql.connections import Connections
 from sessiond.storage.engines.postgresql.failures import is_of_values
 from sessiond.storage.engines.postgresql.feed import Feed
 from sessiond.storage.engines.postgresql.listing import Listing
+from sessiond.storage.engines.postgresql.moving import Passage
 from sessiond.storage.engines.postgresql.operations import (
     Apply,
     Fetch,
@@ -64,6 +66,7 @@ class PostgresqlStore:
         self._highest = 0
         self._working: set[asyncio.Task[None]] = set()
         self._listing = Listing(self._connections, schema)
+        self._passage = Passage(self._connections, schema)
         reads = Reads(self._connections, schema)
         seek = reads.standings if memory is None else functools.partial(_remembered, memory, reads.standings)
         self._seeks: Batcher[Seek] = Batcher(self._in_batches(seek))
@@ -155,6 +158,26 @@ class PostgresqlStore:
         if rows:
             sql = f"SELECT {self._schema}.rewrite_events($1)"
             await self._connections.fetch_alone(sql, rows)
+
+    async def walk(self, place: str, *, limit: int) -> Stretch:
+        self.check()
+        return await self._passage.walk(place, limit)
+
+    async def find_events(self, numbers: Sequence[Number]) -> Sequence[Event | None]:
+        self.check()
+        return await self._passage.find_events(numbers)
+
+    async def adopt_events(self, told: Sequence[tuple[int, Event]], *, newest: int) -> None:
+        self.check()
+        await self._passage.adopt_events(told, newest)
+
+    async def drop_events(self, numbers: Sequence[Number]) -> None:
+        self.check()
+        await self._passage.drop_events(numbers)
+
+    async def fence(self, *, up: bool) -> None:
+        self.check()
+        await self._passage.fence(up=up)
 
     async def purge(self, *, ended_before: Instant, due_before: Instant, limit: int) -> int:
         self.check()

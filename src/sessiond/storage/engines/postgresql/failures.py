@@ -7,13 +7,15 @@ import logging
 import asyncpg
 
 from sessiond.domain.errors import Unavailable
-from sessiond.storage.engine import unavailable
+from sessiond.storage.engine import MOVED_AWAY, unavailable
 
 _LOG = logging.getLogger("sessiond.storage.postgresql")
 
 _LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _SHUT = (asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError)
 _UNDONE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
+
+_FENCED = "SD001"
 
 FAILURES = (asyncpg.PostgresError, *_LOST)
 """Everything that the driver raises."""
@@ -72,6 +74,8 @@ def meaning(error: BaseException) -> str:
     if isinstance(error, _LOST):
         return "the connection to the database was lost"
     state = getattr(error, "sqlstate", None)
+    if state == _FENCED:
+        return MOVED_AWAY
     return f"PostgreSQL reports {state or type(error).__name__}"
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple, cast
 import hiredis
 
 from sessiond.domain.errors import Unavailable
-from sessiond.storage.engine import unavailable
+from sessiond.storage.engine import MOVED_AWAY, unavailable
 from sessiond.storage.engines.redis.address import Address
 from sessiond.storage.engines.redis.link import ANSWER_SECONDS, Answer, Command, LinkLost
 from sessiond.storage.engines.redis.nodes import Lane, Node, Nodes, kind_of
@@ -40,6 +40,7 @@ _MEANINGS = {
     "BUSY": "the Redis server is busy with a script",
     "NOAUTH": "the Redis server asks for credentials",
     "NOPERM": "the Redis server forbids what is needed",
+    "FENCED": MOVED_AWAY,
     "TRYAGAIN": "the Redis Cluster is moving this part of the data",
 }
 _MAP_CHANGED = frozenset({"CLUSTERDOWN", "MASTERDOWN", "READONLY"})

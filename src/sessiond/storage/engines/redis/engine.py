@@ -17,6 +17,7 @@ from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import Session, Standing
+from sessiond.services.movable import Number, Stretch
 from sessiond.services.ports import Change, Place, Revocation, Selection, Touch
 from sessiond.storage.bounded_memory import BoundedMemory
 from sessiond.storage.engine import check_shape, unavailable
@@ -25,6 +26,7 @@ from sessiond.storage.engines.redis.directory import Directory
 from sessiond.storage.engines.redis.feed import Feed
 from sessiond.storage.engines.redis.layout import Layout
 from sessiond.storage.engines.redis.listing import Listing
+from sessiond.storage.engines.redis.moving import Passage
 from sessiond.storage.engines.redis.nodes import Nodes
 from sessiond.storage.engines.redis.operations import Apply, Operation, Revoke, TouchOne
 from sessiond.storage.engines.redis.outbox import Outbox
@@ -48,6 +50,7 @@ class RedisStore:
         self._listing = Listing(layout, caller, directory, self._reading)
         self._outbox = Outbox(layout, caller, directory)
         self._purging = Purging(layout, caller, directory)
+        self._passage = Passage(layout, caller, directory, self._reading)
         self._closing: asyncio.Future[None] | None = None
 
     async def get(self, key: Key) -> Record | None:
@@ -120,6 +123,26 @@ class RedisStore:
     async def newest_event(self) -> int:
         self.check()
         return await self._outbox.newest(self._writing.newest)
+
+    async def walk(self, place: str, *, limit: int) -> Stretch:
+        self.check()
+        return await self._passage.walk(place, limit)
+
+    async def find_events(self, numbers: Sequence[Number]) -> Sequence[Event | None]:
+        self.check()
+        return await self._passage.find_events(numbers)
+
+    async def adopt_events(self, told: Sequence[tuple[int, Event]], *, newest: int) -> None:
+        self.check()
+        await self._passage.adopt_events(told, newest)
+
+    async def drop_events(self, numbers: Sequence[Number]) -> None:
+        self.check()
+        await self._passage.drop_events(numbers)
+
+    async def fence(self, *, up: bool) -> None:
+        self.check()
+        await self._passage.fence(up=up)
 
     async def purge(self, *, ended_before: Instant, due_before: Instant, limit: int) -> int:
         self.check()

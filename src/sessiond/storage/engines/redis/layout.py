@@ -5,7 +5,7 @@ All keys of a partition share one hash tag, so that one script may change them. 
 | key | type | what it holds |
 |---|---|---|
 | `s:` project, id | string | a session |
-| `r` | hash | every other record by its field, and at `#` the last sequence of the partition's events |
+| `r` | hash | every other record by its field; at `#` the last sequence of the partition's events, at `!` the fence |
 | `i` | sorted set | the index: all scores 0, members in the order of their bytes (below) |
 | `g` | sorted set | sessions by the instant of their end: the sooner of revocation and absolute limit |
 | `d` | sorted set | other records by the instant from which a purge may remove them |
@@ -37,6 +37,9 @@ from sessiond.storage.kinds import record_types
 
 NEVER = (1 << 56) - 1
 """Stands for no instant; its first byte is zero like every instant's, so that no id sorts between."""
+
+FENCE = b"!"
+"""Where the hash of records says that the partition is not to be written any more."""
 
 SLOTS = 16384
 _NO_OWNER = 0xFFFF

@@ -86,7 +86,7 @@ class Outbox:
         calls = []
         for partition, arguments in together.items():
             keys = self._layout[partition]
-            calls.append(script_call("rewrite_events", keys.slot, [keys.events], arguments))
+            calls.append(script_call("rewrite_events", keys.slot, [keys.events, keys.records], arguments))
         for outcome in await self._caller.call(calls, Lane.WRITE):
             answer_of(outcome)
 
@@ -111,7 +111,7 @@ class Outbox:
         gone = 0
         while gone < limit:
             portion = min(_LARGEST_PORTION, limit - gone)
-            call = script_call("purge_events", keys.slot, [keys.events], [before, portion])
+            call = script_call("purge_events", keys.slot, [keys.events, keys.records], [before, portion])
             (outcome,) = await self._caller.call([call], Lane.WRITE)
             went = cast("int", answer_of(outcome))
             gone += went

@@ -18,12 +18,14 @@ from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Key, Record
 from sessiond.domain.sessions import Session, Standing
+from sessiond.services.movable import Number, Stretch
 from sessiond.services.ports import Change, Place, Revocation, Selection, Touch
 from sessiond.storage.batching import Batcher, Outcome
 from sessiond.storage.engine import check_shape, unavailable
 from sessiond.storage.engines.sqlite.database import DatabaseFile
 from sessiond.storage.engines.sqlite.failures import answering
 from sessiond.storage.engines.sqlite.lock import ServerLock
+from sessiond.storage.engines.sqlite.moving import AdoptEvents, DropEvents, Fence
 from sessiond.storage.engines.sqlite.operations import (
     Apply,
     ForgetChanges,
@@ -175,6 +177,24 @@ class SqliteStore:
         self._ready()
         with answering():
             return self._reads.newest_event()
+
+    async def walk(self, place: str, *, limit: int) -> Stretch:
+        return await self._at_length(lambda reads: reads.walk(place, limit))
+
+    async def find_events(self, numbers: Sequence[Number]) -> Sequence[Event | None]:
+        return await self._at_length(lambda reads: reads.find_events(numbers))
+
+    async def adopt_events(self, told: Sequence[tuple[int, Event]], *, newest: int) -> None:
+        self._ready()
+        await self._write(AdoptEvents(told, newest))
+
+    async def drop_events(self, numbers: Sequence[Number]) -> None:
+        self._ready()
+        await self._write(DropEvents(numbers))
+
+    async def fence(self, *, up: bool) -> None:
+        self._ready()
+        await self._write(Fence(up=up))
 
     async def purge(self, *, ended_before: Instant, due_before: Instant, limit: int) -> int:
         self._ready()

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from sessiond.domain.errors import Unavailable
-from sessiond.storage.engine import unavailable
+from sessiond.storage.engine import MOVED_AWAY, unavailable
 
 _LOG = logging.getLogger("sessiond.storage.sqlite")
 
@@ -21,6 +21,7 @@ _MEANINGS = {
     "SQLITE_READONLY": "the database may not be written",
     "SQLITE_CORRUPT": "the database is damaged; restore it from a backup",
     "SQLITE_NOTADB": "the database is damaged; restore it from a backup",
+    "SQLITE_CONSTRAINT_TRIGGER": MOVED_AWAY,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from importlib import resources
@@ -55,6 +56,15 @@ def record_changes(database: sqlite3.Connection) -> None:
     """Make a command's connection write down what it changes, for the memory of a running server."""
     for statement in statements((_SCHEMA / "tool_changes.sql").read_text()):
         database.execute(statement)
+
+
+def fence(*, up: bool) -> list[str]:
+    """Return the statements that put up the fence around a database that was left, or take it down."""
+    made = list(statements((_SCHEMA / "fence.sql").read_text()))
+    if up:
+        return made
+    names = [name for statement in made for name in re.findall(r"TRIGGER IF NOT EXISTS (\w+)", statement)]
+    return [f"DROP TRIGGER IF EXISTS {name}" for name in names]
 
 
 def check_integrity(database: sqlite3.Connection, path: Path) -> None:

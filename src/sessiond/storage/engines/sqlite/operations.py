@@ -41,7 +41,15 @@ def _insert(table: str, columns: Sequence[str]) -> str:
 _SESSION_VERSION = f"SELECT version FROM sessions WHERE {_ONE_SESSION}"  # noqa: S608  constants only, here and below
 _RECORD_VERSION = f"SELECT version FROM records WHERE {_ONE_RECORD}"  # noqa: S608
 _INSERT_SESSION = _insert("sessions", SESSION_COLUMNS)
-_INSERT_EVENT = _insert("events", EVENT_COLUMNS)
+# One more than the highest sequence that is there, or was before a purge.
+_INSERT_EVENT = (
+    _insert("events", EVENT_COLUMNS)
+    .replace("data)", "data, sequence)")
+    .replace(
+        "?)",
+        "?, (SELECT max(newest, ifnull((SELECT max(sequence) FROM events), 0)) + 1 FROM purged_events))",
+    )
+)
 _INSERT_RECORD = (
     _insert("records", RECORD_COLUMNS).replace("body)", "body, stamp)").replace("?)", "?, random())")
 )
@@ -79,8 +87,13 @@ _REWRITE_EVENT = "UPDATE events SET {} WHERE sequence = ? AND partition = ?".for
     ", ".join(f"{column} = ?" for column in EVENT_COLUMNS)
 )
 _PURGE_EVENTS = """
-DELETE FROM events WHERE sequence IN (SELECT sequence FROM events WHERE at < ? ORDER BY at, sequence LIMIT ?)
+DELETE FROM events WHERE (sequence, partition) IN (
+    SELECT sequence, partition FROM events WHERE at < ? ORDER BY at, sequence LIMIT ?
+)
 """
+_REMEMBER_NEWEST = (
+    "UPDATE purged_events SET newest = max(newest, ifnull((SELECT max(sequence) FROM events), 0))"
+)
 
 
 class Operation(batching.Operation, Protocol):
@@ -186,6 +199,7 @@ class PurgeEvents:
 
     def run(self, database: sqlite3.Connection) -> int:
         """Remove them."""
+        database.execute(_REMEMBER_NEWEST)
         return database.execute(_PURGE_EVENTS, self._values).rowcount
 
 

@@ -16,7 +16,9 @@ from sessiond.domain.projects import CONTROL_PARTITION, Deployment, Project, dep
 from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import Session, Standing, session_key
 from sessiond.domain.subjects import Subject, subject_key
+from sessiond.services.movable import Number, Stretch
 from sessiond.services.ports import Place, Selection
+from sessiond.storage.engines.sqlite import moving
 from sessiond.storage.engines.sqlite.rows import (
     EVENT_COLUMNS,
     SESSION_COLUMNS,
@@ -43,6 +45,7 @@ LEFT JOIN records AS d ON d.kind = 'deployment' AND d.project = ? AND d.id = x''
 WHERE s.id = ? AND s.project = ?
 """  # noqa: S608
 _EVENTS = f"SELECT sequence, {', '.join(EVENT_COLUMNS)} FROM events WHERE sequence > ?"  # noqa: S608
+_NEWEST_EVENT = "SELECT max(newest, ifnull((SELECT max(sequence) FROM events), 0)) FROM purged_events"
 _STAMPS = slice(_WIDTH + 1, _WIDTH + 3)
 _MOST_CONTROL_RECORDS = 1000
 _EVER = 1 << 53  # milliseconds
@@ -154,12 +157,13 @@ class Reads:
             values.append(partition)
         values.append(limit)
         return [
-            (row[0], event_from(row[1:])) for row in self._all(f"{sql} ORDER BY sequence LIMIT ?", values)
+            (row[0], event_from(row[1:]))
+            for row in self._all(f"{sql} ORDER BY sequence, partition LIMIT ?", values)
         ]
 
     def newest_event(self) -> int:
         """Return the highest sequence ever written, also if its event was purged."""
-        row = self._one("SELECT seq FROM sqlite_sequence WHERE name = 'events'", ())
+        row = self._one(_NEWEST_EVENT, ())
         return int(row[0]) if row is not None else 0
 
     def newest_change(self) -> int:
@@ -171,6 +175,14 @@ class Reads:
         """Return what commands changed: sequence, kind, project, id."""
         sql = "SELECT sequence, kind, project, id FROM changes WHERE sequence > ? ORDER BY sequence"
         return [(row[0], row[1], project_text(row[2]), row[3]) for row in self._all(sql, (after,))]
+
+    def walk(self, place: str, limit: int) -> Stretch:
+        """Return what lies behind a place of a walk."""
+        return moving.walk(self._database, place, limit)
+
+    def find_events(self, numbers: Sequence[Number]) -> list[Event | None]:
+        """Return the events at *numbers*."""
+        return moving.find_events(self._database, numbers)
 
     def _learn(self, stamp: int | None, key: Key) -> None:
         record = self.get(key)

@@ -82,6 +82,7 @@ class Writer:
 
 
 def _failure(error: Exception) -> Exception:
-    if isinstance(error, sqlite3.IntegrityError):
+    # Of the constraints only a trigger's, the fence, is not about what is already there.
+    if isinstance(error, sqlite3.IntegrityError) and error.sqlite_errorname != "SQLITE_CONSTRAINT_TRIGGER":
         return Conflict("the record is already there")
     return refused(error) if isinstance(error, sqlite3.Error) else error

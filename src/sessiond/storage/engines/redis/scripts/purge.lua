@@ -5,6 +5,7 @@
 --       then for each record the number of its key in KEYS, or 0 for one in `r`; and its field.
 -- Answer: how many went. Values and index members: see write.lua.
 
+if redis.call('HEXISTS', KEYS[1], '!') == 1 then return redis.error_reply('FENCED moved away') end
 local RECORDS, INDEX, GOING, DUE = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local NO_OWNER = 65535
 local sub, call = string.sub, redis.call

@@ -18,7 +18,9 @@
 -- Index members: x prefix sorted_at id expires_at, and o prefix length owner sorted_at id expires_at.
 -- Events: score = sequence; member = sequence 8, at 8, body. A sequence is the server's time in microseconds, or one more
 --       than the partition's last where that is not less; the last is kept at `#` in `r` and never falls.
+-- Where `r` has a `!` the partition was moved to another database: nothing is written, the answer is the error FENCED.
 
+if redis.call('HEXISTS', KEYS[1], '!') == 1 then return redis.error_reply('FENCED moved away') end
 local RECORDS, INDEX, GOING, DUE, EVENTS = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local SESSION_HEAD, RECORD_HEAD, NO_OWNER = 56, 32, 65535
 local sub, pack, unpack_ = string.sub, struct.pack, struct.unpack
