@@ -12,9 +12,9 @@ PIECE = 1 << 20
 HEAD = len(MAGIC) + 12 + 32
 
 
-def sealed(content: bytes, *, key: bytes = KEY, salt: bytes = SALT) -> bytes:
+def sealed(content: bytes, *, key: bytes = KEY, salt: bytes = SALT, note: bytes = b"") -> bytes:
     target = io.BytesIO()
-    seal_archive(io.BytesIO(content), target, key=key, fingerprint=FINGERPRINT, salt=salt)
+    seal_archive(io.BytesIO(content), target, key=key, fingerprint=FINGERPRINT, salt=salt, note=note)
     return target.getvalue()
 
 
@@ -32,9 +32,18 @@ def test_what_is_sealed_opens_whatever_its_size(size: int) -> None:
 
 
 def test_an_archive_names_its_key_and_another_file_none() -> None:
-    assert sealed_under(io.BytesIO(sealed(b"content"))) == FINGERPRINT
+    assert sealed_under(io.BytesIO(sealed(b"content"))) == (FINGERPRINT, b"")
     assert sealed_under(io.BytesIO(b"SQLite format 3\0" + b"\0" * 100)) is None
     assert sealed_under(io.BytesIO(b"")) is None
+
+
+def test_a_note_is_read_without_the_key_and_cannot_be_changed() -> None:
+    archive = sealed(b"content", note=b"what opens the key")
+
+    assert sealed_under(io.BytesIO(archive)) == (FINGERPRINT, b"what opens the key")
+    assert opened(archive) == b"content"
+    with pytest.raises(Unsealable):
+        opened(archive.replace(b"what", b"Zhat"))
 
 
 def test_another_key_opens_nothing() -> None:

@@ -19,6 +19,9 @@ from sessiond.crypto.sealing import Unsealable
 from sessiond.domain.errors import Misconfigured
 from sessiond.storage.open import copying_engine
 
+_INSTALL_ID_SIZE = 36
+"""An installation's id is a UUID; in the note of an archive the wrapped key follows it."""
+
 
 class Backup(msgspec.Struct, frozen=True, kw_only=True):
     """A backup that was taken. *fingerprint* names the wrapping key without which it is of no use."""
@@ -42,16 +45,19 @@ async def back_up(opened: Opened, target: Path, *, sealed: bool) -> Backup:
     Raises `Misconfigured` when *target* exists or cannot be written, or the engine keeps no file here.
     """
     engine, url = copying_engine(opened.settings.database_url), opened.settings.database_url
-    key = WrappingKeys(opened.loaded, opened.files).present()
+    deployment = opened.services.keys.deployment
+    key = opened.wrapping_keys.opening(deployment)
     if key is None:
         raise Misconfigured("there is no wrapping key, without which a backup is of no use")
+    wrapped = deployment.wrapped_key
+    note = b"" if wrapped is None else deployment.install_id.encode() + wrapped
     if not sealed:
         await asyncio.to_thread(engine.copy_store, url, target)
     else:
         plain = opened.settings.data_dir.absolute() / f".backup-{opened.entropy.bytes(8).hex()}"
         try:
             await asyncio.to_thread(engine.copy_store, url, plain)
-            await asyncio.to_thread(_seal, plain, target, key, opened.entropy.bytes(SALT_SIZE))
+            await asyncio.to_thread(_seal, plain, target, key, opened.entropy.bytes(SALT_SIZE), note)
         finally:
             plain.unlink(missing_ok=True)
     return Backup(
@@ -81,10 +87,10 @@ def _size_of(path: Path) -> int:
     return path.stat().st_size
 
 
-def _seal(plain: Path, target: Path, key: bytes, salt: bytes) -> None:
+def _seal(plain: Path, target: Path, key: bytes, salt: bytes, note: bytes) -> None:
     with plain.open("rb") as source, _new_file(target) as sealed:
         try:
-            seal_archive(source, sealed, key=key, fingerprint=fingerprint(key), salt=salt)
+            seal_archive(source, sealed, key=key, fingerprint=fingerprint(key), salt=salt, note=note)
             sealed.flush()
             os.fsync(sealed.fileno())
         except BaseException:
@@ -95,12 +101,12 @@ def _seal(plain: Path, target: Path, key: bytes, salt: bytes) -> None:
 def _unpack(source: Path, copy: Path, loaded: Loaded) -> None:
     try:
         with source.open("rb") as packed, _new_file(copy) as plain:
-            wanted = sealed_under(packed)
-            if wanted is None:
+            under = sealed_under(packed)
+            if under is None:
                 while piece := packed.read(1 << 20):
                     plain.write(piece)
             else:
-                open_archive(packed, plain, key=_key_of(wanted, loaded))
+                open_archive(packed, plain, key=_key_of(*under, loaded))
             plain.flush()
             os.fsync(plain.fileno())
     except Unsealable as error:
@@ -109,10 +115,12 @@ def _unpack(source: Path, copy: Path, loaded: Loaded) -> None:
         raise Misconfigured(f"the backup {source} cannot be read: {error.strerror}") from None
 
 
-def _key_of(wanted: str, loaded: Loaded) -> bytes:
+def _key_of(wanted: str, note: bytes, loaded: Loaded) -> bytes:
     keys = WrappingKeys(loaded, SecretFiles(loaded.settings.secrets_directory))
+    if note:
+        return keys.unwrap(note[_INSTALL_ID_SIZE:], note[:_INSTALL_ID_SIZE].decode("ascii", "replace"))
     former = keys.kept(FORMER_KEY_NAME.format(fingerprint=wanted))
-    present: list[bytes] = [*keys.found(), *(() if former is None else (former,))]
+    present: list[bytes] = [*keys.found(None), *(() if former is None else (former,))]
     for key in present:
         if fingerprint(key) == wanted:
             return key

@@ -14,9 +14,12 @@ def first_start_text(opened: Opened) -> str:
     def place(given: GivenSecret | None, name: str) -> str:
         return f"given by {given.origin}" if given is not None else str(files.path(name).absolute())
 
+    service = opened.settings.key_service
+    kept = "  (keep a copy apart from the database)"
+    wrapping_key = f"wrapped by {service}" if service else place(secrets.key, KEY_NAME) + kept
     rows = {
         "database": without_password(opened.settings.database_url),
-        "wrapping key": place(secrets.key, KEY_NAME) + "  (keep a copy apart from the database)",
+        "wrapping key": wrapping_key,
         "server key": place(secrets.server_key, SERVER_KEY_NAME) + "  (for your application)",
         "master token": place(secrets.master_token, MASTER_TOKEN_NAME) + "  (for the operator)",
     }

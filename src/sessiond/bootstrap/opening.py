@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 
 from sessiond.bootstrap.machine import Counters, SystemClock, SystemEntropy
-from sessiond.bootstrap.wrapping_keys import WrappingKeys
+from sessiond.bootstrap.wrapping_keys import WrappingKeys, opens
 from sessiond.config.loading import Loaded
 from sessiond.config.secret_files import (
     KEY_NAME,
@@ -32,7 +32,7 @@ from sessiond.domain.projects import Deployment
 from sessiond.domain.startup import Found, Start, Witness, decide, require_startable
 from sessiond.services.bundle import Services
 from sessiond.services.keys import Keys
-from sessiond.services.ports import Store
+from sessiond.services.ports import KeyWrapper, Store
 from sessiond.services.recovery import Birth, find_deployment, make_deployment, recovered_since
 from sessiond.storage.engine import Role
 from sessiond.storage.open import open_store
@@ -45,6 +45,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 
     loaded: Loaded
     files: SecretFiles
+    wrapping_keys: WrappingKeys
     store: Store
     clock: SystemClock
     entropy: SystemEntropy
@@ -86,10 +87,11 @@ async def open_deployment(loaded: Loaded, role: Role, *, begin: bool = True) -> 
         settings.database_url, role=role, cache_records=cache.records, max_staleness=cache.max_staleness
     )
     try:
-        start, wrapping_key = await _decide(store, witness, wrapping_keys.found(), settings)
+        start, wrapping_key = await _decide(store, witness, wrapping_keys, settings)
         if start is Start.FIRST:
             _require_beginning(settings, begin=begin)
-            wrapping_key = wrapping_keys.present()  # a next one is for later
+            # A next one is for later, and what a key service keeps the key of is drawn anew.
+            wrapping_key = None if settings.key_service else wrapping_keys.present()
         return await _assemble(
             loaded, files, store, wrapping_key, wrapping_keys=wrapping_keys, start=start, witnessed=witnessed
         )
@@ -112,7 +114,7 @@ def _require_beginning(settings: Settings, *, begin: bool) -> None:
 
 
 async def _decide(
-    store: Store, witness: Witness | None, keys: Sequence[bytes], settings: Settings
+    store: Store, witness: Witness | None, wrapping_keys: WrappingKeys, settings: Settings
 ) -> tuple[Start, bytes | None]:
     """Return what the start means, and the wrapping key to go on with: the one that opens the ring, else the first."""
     deployment = await find_deployment(store)
@@ -121,8 +123,9 @@ async def _decide(
         recorded = Witness(
             install_id=deployment.install_id, epoch=deployment.epoch, newest_event=await store.newest_event()
         )
-    opening = [key for key in keys if deployment is not None and _opens(deployment, key)]
-    found = Found(recorded=recorded, witness=witness, has_key=bool(keys), opens=bool(opening))
+    keys = wrapping_keys.found(deployment)
+    opening = [key for key in keys if deployment is not None and opens(deployment, key)]
+    found = Found(recorded=recorded, witness=witness, has_key=bool(keys), opens=bool(opening), departed=deployment is not None and deployment.departed is not None, arriving=deployment is not None and deployment.arriving is not None)
     start = decide(found)
     if start is Start.OTHER_EPOCH and witness is not None:
         recovered = await recovered_since(store, witness.newest_event)
@@ -131,14 +134,6 @@ async def _decide(
         start, database=without_password(settings.database_url), secrets=str(settings.secrets_directory)
     )
     return start, next(iter((*opening, *keys)), None)
-
-
-def _opens(deployment: Deployment, key: bytes) -> bool:
-    try:
-        KeyRing.unseal(deployment.ring, key, deployment.install_id)
-    except Misconfigured:
-        return False
-    return True
 
 
 async def _assemble(
@@ -153,10 +148,9 @@ async def _assemble(
 ) -> Opened:
     clock, entropy, counters = SystemClock(), SystemEntropy(), Counters()
     if start is Start.FIRST:
-        birth = _prepare_birth(loaded, files, key, entropy)
-        key = birth.wrapping_key
+        birth = _prepare_birth(loaded, files, key, wrapping_keys.service, entropy)
         made = await make_deployment(store, clock, entropy, birth)
-        _require_born(made, loaded, files, birth)
+        key = _require_born(made, wrapping_keys, loaded, files, birth)
         deployment: Deployment | None = made
     else:
         deployment = await find_deployment(store)
@@ -176,6 +170,7 @@ async def _assemble(
     opened = Opened(
         loaded=loaded,
         files=files,
+        wrapping_keys=wrapping_keys,
         store=store,
         clock=clock,
         entropy=entropy,
@@ -189,9 +184,13 @@ async def _assemble(
     return opened
 
 
-def _prepare_birth(loaded: Loaded, files: SecretFiles, key: bytes | None, entropy: SystemEntropy) -> Birth:
+def _prepare_birth(
+    loaded: Loaded, files: SecretFiles, key: bytes | None, wrapper: KeyWrapper | None, entropy: SystemEntropy
+) -> Birth:
     # A first start that was interrupted left files behind; they are used, so that it can simply be repeated.
-    if key is None:
+    if wrapper is not None:
+        key = entropy.bytes(KEY_BYTES)
+    elif key is None:
         drawn = files.add(KEY_NAME, Secret(encode_key(entropy.bytes(KEY_BYTES))))
         key = decode_key(drawn.reveal(), where=str(files.path(KEY_NAME)))
 
@@ -206,19 +205,24 @@ def _prepare_birth(loaded: Loaded, files: SecretFiles, key: bytes | None, entrop
         server_key=given_or_made(secrets.server_key, SERVER_KEY_NAME, SecretKind.SERVER_KEY),
         seeded=secrets.server_key is not None,
         master_token=given_or_made(secrets.master_token, MASTER_TOKEN_NAME, SecretKind.MASTER_TOKEN),
+        wrapper=wrapper,
     )
 
 
-def _require_born(deployment: Deployment, loaded: Loaded, files: SecretFiles, birth: Birth) -> None:
-    """Raise `Misconfigured` when another node made the installation meanwhile, with secrets that are not ours.
+def _require_born(
+    deployment: Deployment, wrapping_keys: WrappingKeys, loaded: Loaded, files: SecretFiles, birth: Birth
+) -> bytes:
+    """Return the wrapping key that opens the ring.
 
-    The server key and the master token that this one made open nothing, and nobody shall find them.
+    Raises `Misconfigured` when another node made the installation meanwhile, with secrets that are not ours. The server
+    key and the master token that this one made open nothing, and nobody shall find them.
     """
-    if _opens(deployment, birth.wrapping_key):
-        ring = KeyRing.unseal(deployment.ring, birth.wrapping_key, deployment.install_id)
+    key = birth.wrapping_key if birth.wrapper is None else wrapping_keys.opening(deployment)
+    if key is not None and opens(deployment, key):
+        ring = KeyRing.unseal(deployment.ring, key, deployment.install_id)
         ours = ring.lookup(Purpose.LOOKUP_MASTER_TOKEN, DEFAULT_PROJECT, birth.master_token.reveal())
         if ours == deployment.master_digest:
-            return
+            return key
     for given, name in (
         (loaded.secrets.server_key, SERVER_KEY_NAME),
         (loaded.secrets.master_token, MASTER_TOKEN_NAME),
@@ -227,7 +231,7 @@ def _require_born(deployment: Deployment, loaded: Loaded, files: SecretFiles, bi
             files.discard(name)
     raise Misconfigured(
         "Another node made this installation at the same moment, and its server key and master token count: give "
-        "this one the same wrapping key (SESSIOND_KEY), and start it again"
+        "this one the same wrapping key (SESSIOND_KEY, or key_service), and start it again"
     )
 
 
@@ -260,6 +264,8 @@ async def settle_server(opened: Opened, say: Say) -> None:
             say(
                 "SESSIOND_SERVER_KEY is new: it is accepted from now on, and the former seeded key is revoked."
             )
+    if opened.settings.key_service is not None and services.keys.deployment.wrapped_key is None:
+        say("The wrapping key is not in the hands of key_service yet: run `sessiond keys rewrap`.")
     publishable = secrets.publishable_client_key
     await recovery.set_publishable_key(services.projects, publishable.secret if publishable else None)
     if opened.witnessed:

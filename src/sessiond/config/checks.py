@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from ipaddress import ip_network
 from urllib.parse import SplitResult, urlsplit
@@ -14,6 +15,9 @@ from sessiond.http.login_page import LoginPage
 from sessiond.storage.open import is_shared, known_engines
 
 
+_KEY_SERVICE = re.compile(r"aws-kms:[A-Za-z0-9:/_-]{1,512}")
+
+
 def check_settings(settings: Settings) -> None:
     """Raise `Misconfigured` with the first thing that is wrong; the sentence begins with the setting's name."""
     check(settings.policy)
@@ -21,6 +25,7 @@ def check_settings(settings: Settings) -> None:
     _check_database(settings.database)
     _check_workers(settings)
     _check_staleness(settings.cache.max_staleness)
+    _check_key_service(settings.key_service)
     _check_public_url(settings.public_url)
     _check_login_url(settings)
     for network in settings.trusted_proxies:
@@ -58,6 +63,13 @@ def _check_database(url: str | None) -> None:
         )
     if url.partition("://")[0] not in known_engines():
         raise Misconfigured(f"database names no known engine; it must begin with one of {known}")
+
+
+def _check_key_service(name: str | None) -> None:
+    if name is not None and _KEY_SERVICE.fullmatch(name) is None:
+        raise Misconfigured(
+            "key_service must be aws-kms: and the ARN or the alias of a key, such as aws-kms:alias/sessiond"
+        )
 
 
 def _check_public_url(url: str | None) -> None:

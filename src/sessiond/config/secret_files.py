@@ -92,17 +92,29 @@ class SecretFiles:
         """Put the next wrapping key in the place of the present one, durably; where it is there already, do nothing.
 
         The present one is kept beside it, named after its fingerprint *former*: backups made until now need it.
-        Returns where that is.
+        Returns where that is, None where no present one lay here.
         """
         path, kept = self.path(KEY_NAME), self.path(FORMER_KEY_NAME.format(fingerprint=former))
         new = self.path(NEXT_KEY_NAME)
         if not new.exists():
             return None
+        lay_here = path.exists()
         try:
-            with contextlib.suppress(FileExistsError):
-                kept.hardlink_to(path)
-            self._sync_directory()
+            if lay_here:
+                with contextlib.suppress(FileExistsError):
+                    kept.hardlink_to(path)
+                self._sync_directory()
             new.replace(path)  # and left where it is when that fails: the key ring is sealed under it
+            self._sync_directory()
+        except OSError as error:
+            raise _unwritable(path, error) from None
+        return kept if lay_here else None
+
+    def retire_key(self, *, former: str) -> Path:
+        """Put the present wrapping key away, durably, named after its fingerprint *former*; return where it is then."""
+        path, kept = self.path(KEY_NAME), self.path(FORMER_KEY_NAME.format(fingerprint=former))
+        try:
+            path.replace(kept)
             self._sync_directory()
         except OSError as error:
             raise _unwritable(path, error) from None

@@ -87,6 +87,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Path | None,
         Described(text="Where keys and first secrets lie. Default: secrets in the data directory."),
     ] = None
+    key_service: Annotated[
+        str | None,
+        Described(
+            text="The key service that wraps the wrapping key: aws-kms: and a key's ARN or alias. Default: the key "
+            "itself lies in the secrets directory, or is given."
+        ),
+    ] = None
     public_url: Annotated[
         str | None,
         Described(text="Where clients reach this server, scheme and host only; https makes cookies Secure."),

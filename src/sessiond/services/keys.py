@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
 
 from sessiond.crypto.es256 import PublicJwk
 from sessiond.crypto.purposes import Purpose
@@ -12,17 +15,31 @@ from sessiond.domain.errors import Misconfigured, Unavailable
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition, ProjectId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.keys import Audience, SigningKey
+from sessiond.domain.moving import refuse_departed
 from sessiond.domain.projects import Deployment, deployment_key
 from sessiond.services.ports import Clock, Entropy, Store
 
 _RELOAD_EVERY_MS = 1000
 
 
+class Wrapping(msgspec.Struct, frozen=True, kw_only=True):
+    """A wrapping key to seal the ring under; *wrapped* is what a key service made of it, None where none did."""
+
+    key: bytes
+    wrapped: bytes | None = None
+
+    def __repr__(self) -> str:
+        return "Wrapping(…)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []
+
+
 class Keys:
     """Holds the unsealed ring of one deployment.
 
     The wrapping key stays here and is used for nothing but opening and sealing the ring. *others* gives the wrapping
-    keys that are at hand besides: one of them opens the ring when it was sealed anew.
+    keys that are at hand for a record besides: one of them opens the ring when it was sealed anew.
     """
 
     def __init__(
@@ -32,7 +49,7 @@ class Keys:
         *,
         wrapping_key: bytes,
         deployment: Deployment,
-        others: Callable[[], Sequence[bytes]] = tuple,
+        others: Callable[[Deployment], Sequence[bytes]] = lambda _: (),
     ) -> None:
         self._store = store
         self._clock = clock
@@ -54,7 +71,9 @@ class Keys:
         record = await self._store.get(deployment_key())
         if not isinstance(record, Deployment):
             raise Unavailable("deployment_missing", "The deployment's control record is gone.")
-        return self.adopt(record)
+        newer = self.adopt(record)
+        refuse_departed(record.departed)
+        return newer
 
     def adopt(self, deployment: Deployment, wrapping_key: bytes | None = None) -> bool:
         """Take over a deployment record that was just read or written; tell whether it was newer.
@@ -70,7 +89,7 @@ class Keys:
         return True
 
     def _opened(self, deployment: Deployment, wrapping_key: bytes | None) -> KeyRing:
-        for key in self._candidates(wrapping_key):
+        for key in self._candidates(deployment, wrapping_key):
             try:
                 ring = KeyRing.unseal(deployment.ring, key, deployment.install_id)
             except Misconfigured:
@@ -82,9 +101,9 @@ class Keys:
             "The key ring was sealed under a wrapping key that this server does not have: give it, and restart.",
         )
 
-    def _candidates(self, wrapping_key: bytes | None) -> Iterator[bytes]:
+    def _candidates(self, deployment: Deployment, wrapping_key: bytes | None) -> Iterator[bytes]:
         yield self._wrapping_key if wrapping_key is None else wrapping_key
-        yield from self._others()
+        yield from self._others(deployment)
 
     async def learn(self, project: ProjectId) -> None:
         """Read the ring again if it has no keys of *project* yet: another process may just have added it."""

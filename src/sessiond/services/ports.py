@@ -259,4 +259,21 @@ class MasterTokenKeeper(Protocol):
 
         Raises `Unavailable` before the body where the token cannot be written; one at a time.
         """
+class KeyWrapper(Protocol):
+    """A key service: it keeps a key to itself, and wraps other keys under it.
+
+    It is asked at a start, when the key ring moves to another wrapping key, and by each node once after that; never
+    for a request. Both verbs wait for its answer. They raise `Unavailable` (`key_service_unavailable`) when it does not
+    answer, `Misconfigured` when it refuses, and say nothing of the key in either.
+    """
+
+    def wrap(self, key: bytes, *, install_id: str) -> bytes:
+        """Return the 32 bytes of *key* wrapped for the installation *install_id*; they are not found in it."""
+        ...
+
+    def unwrap(self, wrapped: bytes, *, install_id: str) -> bytes:
+        """Return the key that was wrapped; `Misconfigured` where it was changed, or for another installation."""
+        ...
+
+
         ...

@@ -26,7 +26,7 @@ from sessiond.domain.projects import (
 from sessiond.domain.startup import Witness
 from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys
-from sessiond.services.ports import Change, Clock, Entropy, Store
+from sessiond.services.ports import Change, Clock, Entropy, KeyWrapper, Store
 from sessiond.services.projects import Projects, ServerKeys
 
 DEFAULT_PROJECT_NAME = "default"
@@ -36,12 +36,16 @@ FIRST_KEY_NAME = "first"
 
 
 class Birth(msgspec.Struct, frozen=True, kw_only=True):
-    """What a new deployment is made from. *seeded* tells whether the operator chose the server key."""
+    """What a new deployment is made from. *seeded* tells whether the operator chose the server key.
+
+    *wrapper* is the key service that keeps what opens the wrapping key, None where that lies on the servers.
+    """
 
     wrapping_key: bytes
     server_key: Secret
     seeded: bool
     master_token: Secret
+    wrapper: KeyWrapper | None = None
 
     def __repr__(self) -> str:
         return "Birth(…)"
@@ -82,6 +86,7 @@ async def make_deployment(store: Store, clock: Clock, entropy: Entropy, birth: B
         master_digest=ring.lookup(Purpose.LOOKUP_MASTER_TOKEN, DEFAULT_PROJECT, birth.master_token.reveal()),
         master_generation=1,
         created_at=now,
+        wrapped_key=birth.wrapper.wrap(birth.wrapping_key, install_id=install_id) if birth.wrapper else None,
     )
     project = Project(
         id=DEFAULT_PROJECT, name=DEFAULT_PROJECT_NAME, epoch=_draw_epoch(entropy), created_at=now

@@ -12,7 +12,7 @@ from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.projects import CONTROL_PARTITION, Epoch
 from sessiond.services.contention import Contention
-from sessiond.services.keys import Keys
+from sessiond.services.keys import Keys, Wrapping
 from sessiond.services.ports import Change, Clock, Entropy, Store
 
 Facts = Mapping[str, str | int | None]
@@ -44,21 +44,21 @@ class RingWriting:
         """
         return await self._swap(make, by=by, facts=facts, project=project)
 
-    async def reseal(self, wrapping_key: bytes, *, by: str, facts: Facts) -> None:
+    async def reseal(self, wrapping: Wrapping, *, by: str, facts: Facts) -> None:
         """Seal the ring, as it is, under another wrapping key."""
-        await self._swap(lambda ring, _: ring, by=by, facts=facts, wrapping_key=wrapping_key)
+        await self._swap(lambda ring, _: ring, by=by, facts=facts, wrapping=wrapping)
 
     async def start_over(
         self,
         make: Callable[[KeyRing, Instant], KeyRing],
-        wrapping_key: bytes,
+        wrapping: Wrapping,
         *,
         by: str,
         facts: Facts,
     ) -> None:
         """Swap the ring, seal it under another wrapping key, and end every session, in one write."""
         epoch = int.from_bytes(self._entropy.bytes(8), signed=True)
-        await self._swap(make, by=by, facts=facts, wrapping_key=wrapping_key, epoch=epoch)
+        await self._swap(make, by=by, facts=facts, wrapping=wrapping, epoch=epoch)
 
     async def _swap(
         self,
@@ -67,19 +67,21 @@ class RingWriting:
         by: str,
         facts: Facts,
         project: ProjectId = DEFAULT_PROJECT,
-        wrapping_key: bytes | None = None,
+        wrapping: Wrapping | None = None,
         epoch: Epoch | None = None,
     ) -> tuple[KeyRing, KeyRing]:
         async def attempt() -> tuple[KeyRing, KeyRing]:
             await self._keys.reload(at_once=True)
             old, former, now = self._keys.deployment, self._keys.ring, self._clock.now()
             ring = make(former, now)
-            if ring is former and wrapping_key is None:
+            if ring is former and wrapping is None:
                 return former, former
+            key = None if wrapping is None else wrapping.key
             renewed = msgspec.structs.replace(
                 old,
                 epoch=old.epoch if epoch is None else epoch,
-                ring=self._keys.seal(ring, self._entropy, wrapping_key),
+                ring=self._keys.seal(ring, self._entropy, key),
+                wrapped_key=old.wrapped_key if wrapping is None else wrapping.wrapped,
                 ring_version=old.ring_version + 1,
                 version=old.version + 1,
             )
@@ -99,7 +101,7 @@ class RingWriting:
                     events=[event],
                 )
             )
-            self._keys.adopt(renewed, wrapping_key)
+            self._keys.adopt(renewed, key)
             return former, self._keys.ring
 
         return await self._contention.settle((DEFAULT_PROJECT, "deployment"), attempt)

@@ -180,6 +180,7 @@ def deployment() -> Deployment:
         master_digest=b"\x01" * 32,
         master_generation=1,
         created_at=NOW,
+        wrapped_key=b"\x00\xff" * 32,
     )
 
 
