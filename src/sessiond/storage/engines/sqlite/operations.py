@@ -6,7 +6,8 @@ All values are prepared on the loop, where a value that cannot be stored is its 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Protocol
 
 from sessiond.domain.errors import Conflict
@@ -54,16 +55,39 @@ _INSERT_RECORD = (
     _insert("records", RECORD_COLUMNS).replace("body)", "body, stamp)").replace("?)", "?, random())")
 )
 _NEVER_FALLING = ("last_seen_at", "seen_generation")
-_UPDATE_SESSION = "UPDATE sessions SET {} WHERE {}".format(  # noqa: S608
-    ", ".join(
-        f"{column} = max({column}, ?)" if column in _NEVER_FALLING else f"{column} = ?"
-        for column in SESSION_COLUMNS[2:]
-    ),
-    _ONE_SESSION,
+_SESSION_INDEXED = ("subject", "expires_at", "revoked_at")
+_RECORD_INDEXED = ("owner", "sorted_at", "purge_at")
+
+
+def _update(table: str, columns: Sequence[str], one: str, also: str = "") -> str:
+    sets = (f"{name} = max({name}, ?)" if name in _NEVER_FALLING else f"{name} = ?" for name in columns)
+    return f"UPDATE {table} SET {', '.join(sets)}{also} WHERE {one}"  # noqa: S608
+
+
+def _order(columns: Sequence[str], key: int, indexed: Sequence[str]) -> Callable[[Row], Row]:
+    """Return what brings a row into the order of an update in place: what changes, the key, what must be the same."""
+    changing = [n for n, name in enumerate(columns) if n >= key and name not in indexed]
+    return itemgetter(*changing, *range(key), *map(columns.index, indexed))
+
+
+def _in_place(table: str, columns: Sequence[str], indexed: Sequence[str], one: str, also: str = "") -> str:
+    """Return the update of a row whose *indexed* columns stay.
+
+    SQLite writes anew the entry of every index that has a column of the SET clause, also where its value stays: for
+    a session two random pages besides its own.
+    """
+    same = "".join(f" AND {name} IS ?" for name in indexed)
+    return _update(table, [name for name in columns if name not in indexed], one + same, also)
+
+
+_UPDATE_SESSION = _update("sessions", SESSION_COLUMNS[2:], _ONE_SESSION)
+_UPDATE_SESSION_IN_PLACE = _in_place("sessions", SESSION_COLUMNS[2:], _SESSION_INDEXED, _ONE_SESSION)
+_UPDATE_RECORD = _update("records", RECORD_COLUMNS[4:], _ONE_RECORD, ", stamp = random()")
+_UPDATE_RECORD_IN_PLACE = _in_place(
+    "records", RECORD_COLUMNS[4:], _RECORD_INDEXED, _ONE_RECORD, ", stamp = random()"
 )
-_UPDATE_RECORD = "UPDATE records SET {}, stamp = random() WHERE {}".format(  # noqa: S608
-    ", ".join(f"{column} = ?" for column in RECORD_COLUMNS[4:]), _ONE_RECORD
-)
+_PLACED_SESSION = _order(SESSION_COLUMNS, 2, _SESSION_INDEXED)
+_PLACED_RECORD = _order(RECORD_COLUMNS, 4, _RECORD_INDEXED)
 _DELETE_SESSION = f"DELETE FROM sessions WHERE {_ONE_SESSION}"  # noqa: S608
 _DELETE_RECORD = f"DELETE FROM records WHERE {_ONE_RECORD}"  # noqa: S608
 _REVOKE = f"""
@@ -94,6 +118,10 @@ DELETE FROM events WHERE (sequence, partition) IN (
 _REMEMBER_NEWEST = (
     "UPDATE purged_events SET newest = max(newest, ifnull((SELECT max(sequence) FROM events), 0))"
 )
+
+
+_Step = tuple[str, Row, tuple[str, Row] | None]
+"""A statement, and the one to be run where it finds no row."""
 
 
 class Operation(batching.Operation, Protocol):
@@ -127,8 +155,9 @@ class Apply:
             row = database.execute(sql, values).fetchone()
             if (row[0] if row is not None else 0) != version:
                 raise Conflict(f"{key.kind} is not at version {version}")
-        for sql, values in self._steps:
-            database.execute(sql, values)
+        for sql, values, otherwise in self._steps:
+            if not database.execute(sql, values).rowcount and otherwise is not None:
+                database.execute(*otherwise)
         for event in self._events:
             database.execute(_INSERT_EVENT, event)
 
@@ -235,18 +264,22 @@ def _version_of(key: Key) -> tuple[str, Row]:
     return _RECORD_VERSION, key_row(key)
 
 
-def _put(record: Record, expected: int) -> tuple[str, Row]:
+def _put(record: Record, expected: int) -> _Step:
     if isinstance(record, Session):
         row = session_row(record)
-        return (_UPDATE_SESSION, (*row[2:], *row[:2])) if expected else (_INSERT_SESSION, row)
+        if not expected:
+            return _INSERT_SESSION, row, None
+        return _UPDATE_SESSION_IN_PLACE, _PLACED_SESSION(row), (_UPDATE_SESSION, (*row[2:], *row[:2]))
     row = record_row(record)
-    return (_UPDATE_RECORD, (*row[4:], *row[:4])) if expected else (_INSERT_RECORD, row)
+    if not expected:
+        return _INSERT_RECORD, row, None
+    return _UPDATE_RECORD_IN_PLACE, _PLACED_RECORD(row), (_UPDATE_RECORD, (*row[4:], *row[:4]))
 
 
-def _delete(key: Key) -> tuple[str, Row]:
+def _delete(key: Key) -> _Step:
     if key.kind is Kind.SESSION:
-        return _DELETE_SESSION, (key.id, project_bytes(key.project))
-    return _DELETE_RECORD, key_row(key)
+        return _DELETE_SESSION, (key.id, project_bytes(key.project)), None
+    return _DELETE_RECORD, key_row(key), None
 
 
 def _revoke(database: sqlite3.Connection, values: Row, event: Row) -> Session | None:
