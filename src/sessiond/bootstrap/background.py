@@ -14,9 +14,11 @@ from sessiond.domain.instants import Instant, millis
 from sessiond.domain.projects import CONTROL_PARTITION
 from sessiond.domain.rules import PurgeRules
 from sessiond.domain.startup import Witness
+from sessiond.services.audit_sealing import Sealer
 from sessiond.services.ports import Change, Store
 
 _SECOND = 1.0
+_HEADS_EVERY_SECONDS = 10.0
 _PURGE_EVERY_SECONDS = 60.0
 _BITE = 200
 _REST_SECONDS = 0.05
@@ -25,10 +27,14 @@ _PAUSE_AFTER_STEP_MS = 3_600_000
 _logger = logging.getLogger("sessiond")
 
 
-async def purge_bite(store: Store, rules: PurgeRules, now: Instant, *, limit: int) -> int:
-    """Remove at most *limit* records and *limit* events whose time to be readable is over; return how many went."""
+async def purge_bite(store: Store, sealer: Sealer, rules: PurgeRules, now: Instant, *, limit: int) -> int:
+    """Remove at most *limit* records and *limit* events whose time to be readable is over; return how many went.
+
+    An event stays until it is sealed, and its whole hour is over.
+    """
     gone = await store.purge(ended_before=now - millis(rules.ended_sessions), due_before=now, limit=limit)
-    return gone + await store.purge_events(before=now - millis(rules.events), limit=limit)
+    before = await sealer.allow_purge(now - millis(rules.events))
+    return gone + await store.purge_events(before=before, limit=limit)
 
 
 class Background:
@@ -48,6 +54,8 @@ class Background:
         """Start every task on the running loop."""
         self._tasks = [
             asyncio.create_task(self._forever(_SECOND, self.each_second), name="each second"),
+            asyncio.create_task(self._forever(_SECOND, self.seal), name="seal"),
+            asyncio.create_task(self._forever(_HEADS_EVERY_SECONDS, self.tell_heads), name="tell heads"),
             asyncio.create_task(self._forever(_PURGE_EVERY_SECONDS, self.purge), name="purge"),
             asyncio.create_task(self._forever(_PURGE_EVERY_SECONDS, self.keep_keys), name="keep keys"),
         ]
@@ -58,6 +66,21 @@ class Background:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._safely(self.each_second)
+        await self._safely(self.seal)
+        await self._safely(self._opened.services.sealer.release)
+        await self.tell_heads()
+
+    async def seal(self) -> None:
+        """Chain what happened, where this process is the one that does."""
+        more = True
+        while more:
+            more = await self._opened.services.sealer.seal()
+
+    async def tell_heads(self) -> None:
+        """Log the signed end of each chain that grew: who keeps the log elsewhere notices a chain that was cut."""
+        for head in self._opened.services.sealer.take_new_heads():
+            signed = {"project": head.project, "head": head.text(), "signature": head.signature.hex()}
+            _logger.info("the audit was sealed", extra=signed)
 
     async def each_second(self) -> None:
         """Look whether the store is the one that was opened, write what waits, keep the witness, activate keys."""
@@ -88,7 +111,8 @@ class Background:
         """
         opened = self._opened
         while await self._may_purge():
-            if not await purge_bite(opened.store, self.purge_rules, opened.clock.now(), limit=_BITE):
+            sealer, now = opened.services.sealer, opened.clock.now()
+            if not await purge_bite(opened.store, sealer, self.purge_rules, now, limit=_BITE):
                 await opened.services.stale_subjects.sweep(self.purge_rules.anonymous_subjects, limit=_BITE)
                 return
             await asyncio.sleep(_REST_SECONDS)

@@ -29,7 +29,9 @@ async def purge(opened: Opened) -> Answer:
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("purge", total=None)
-        while bite := await purge_bite(opened.store, opened.settings.purge, opened.clock.now(), limit=_BITE):
+        while bite := await purge_bite(
+            opened.store, opened.services.sealer, opened.settings.purge, opened.clock.now(), limit=_BITE
+        ):
             gone += bite
             progress.update(task, advance=bite)
         finished = False

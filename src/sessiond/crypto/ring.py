@@ -119,6 +119,10 @@ class KeyRing:
         """Return the 16-byte keyed hash by which *text* is found; *purpose* is one of `lookup.*`."""
         return macs.tag(self._kept_lookup_key(purpose, project), text.encode("utf-8", "surrogatepass"))
 
+    def audit_tag(self, project: ProjectId, message: bytes) -> bytes:
+        """Return the 16-byte keyed hash of *message* by which the audit of *project* is checked, for ever the same."""
+        return macs.tag(self._kept_lookup_key(Purpose.AUDIT, project), message)
+
     # Roots and what is derived from them
 
     def root(self, kid: int) -> RootKey | None:
@@ -192,7 +196,7 @@ class KeyRing:
         return Partition(int.from_bytes(macs.tag(self._contents.salt, name)[:2]) >> 4)
 
     def _lookup_key(self, purpose: Purpose, project: ProjectId) -> bytes:
-        if not purpose.startswith("lookup."):
+        if purpose is not Purpose.AUDIT and not purpose.startswith("lookup."):
             raise ValueError(f"{purpose} is no purpose of a lookup")
         return derive(self._contents.lookup_root, purpose, project)
 

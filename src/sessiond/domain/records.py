@@ -25,6 +25,9 @@ class Kind(enum.StrEnum):
     TALLY = "tally"
     REPLAY = "replay"
     ALLOTMENT = "allotment"
+    AUDIT_LINK = "audit_link"
+    AUDIT_HEAD = "audit_head"
+    AUDIT_LEASE = "audit_lease"
 
 
 class Key(NamedTuple):

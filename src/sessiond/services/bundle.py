@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sessiond.domain.rules import Rules
 from sessiond.services.accounts import Accounts
+from sessiond.services.audit_sealing import Sealer
+from sessiond.services.auditing import Auditing
 from sessiond.services.belongings import Belongings
 from sessiond.services.changing import Changing
 from sessiond.services.claims import Claims
@@ -164,6 +166,8 @@ class Services:
         self.ring_writing = RingWriting(store, keys, clock, entropy, contention=contention)
         self.rotating = Rotating(store, keys, clock, entropy, writing=self.ring_writing)
         self.key_keeping = KeyKeeping(store, keys, clock, entropy, writing=self.ring_writing, rules=rules.pin)
+        self.sealer = Sealer(store, keys, clock, entropy)
+        self.auditing = Auditing(store, keys)
         self._wire_pins(observer)
 
     def _wire_pins(self, observer: Observer) -> None:

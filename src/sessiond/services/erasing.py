@@ -15,6 +15,7 @@ from functools import partial
 import msgspec
 
 from sessiond.crypto.purposes import Purpose
+from sessiond.domain.audit_chain import with_proof
 from sessiond.domain.erasing import without_actor
 from sessiond.domain.events import Event, EventType, forgotten
 from sessiond.domain.ids import ProjectId, SubjectId
@@ -22,6 +23,7 @@ from sessiond.domain.pins import pin_key
 from sessiond.domain.records import Key, Record
 from sessiond.domain.subjects import check_not_operator, subject_key
 from sessiond.domain.vault import cap_key
+from sessiond.services.audit_sealing import proof_of
 from sessiond.services.belongings import Belongings, Told
 from sessiond.services.contention import Contention
 from sessiond.services.devices import Devices
@@ -120,9 +122,11 @@ class Erasing:
             )
 
     async def _rewrite(self, told: Told, subject: SubjectId, pseudonym: SubjectId) -> None:
-        rewritten = [
-            (number, forgotten(event, subject, pseudonym, told.sessions)) for number, event in told.events
-        ]
+        rewritten = []
+        for number, event in told.events:
+            bare = forgotten(event, subject, pseudonym, told.sessions)
+            proof = proof_of(self._keys, event.project)
+            rewritten.append((number, event if bare == event else with_proof(number, bare, proof)))
         for start in range(0, len(rewritten), _BITE):
             await self._store.rewrite_events(rewritten[start : start + _BITE])
 

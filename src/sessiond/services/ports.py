@@ -177,6 +177,14 @@ class Store(Protocol):
         """
         ...
 
+    async def follow(self, mark: bytes, *, limit: int) -> tuple[Sequence[tuple[int, Event]], bytes]:
+        """Return the next events and the mark from which to go on; the first mark of all is empty.
+
+        From mark to mark none is missed and none told twice, whoever writes meanwhile; those of a partition come in the
+        order of their sequence. Fewer than *limit*: there were no more. What a mark holds is the engine's own.
+        """
+        ...
+
     async def rewrite_events(self, rewritten: Sequence[tuple[int, Event]]) -> None:
         """Replace what is told at each sequence, in the partition of the event that is given; all else stays.
 

@@ -77,6 +77,49 @@ class EventContract:
             )
         ] == []
 
+    async def test_events_are_followed_from_mark_to_mark(self, store: Store) -> None:
+        told = [
+            samples.event(at=NOW + n, partition=where, project=project)
+            for n, (where, project) in enumerate(
+                [(samples.PARTITION, DEFAULT_PROJECT), (samples.ELSEWHERE, samples.OTHER_PROJECT)] * 3
+            )
+        ]
+        for event in told[:4]:
+            await store.apply(Change(partition=event.partition, expects={}, events=[event]))
+        first, mark = await store.follow(b"", limit=3)
+        for event in told[4:]:
+            await store.apply(Change(partition=event.partition, expects={}, events=[event]))
+        rest, mark = await store.follow(mark, limit=9)
+        found = [*first, *rest]
+        for where in (samples.PARTITION, samples.ELSEWHERE):
+            own = [row for row in found if row[1].partition == where]
+            assert [event for _, event in own] == [event for event in told if event.partition == where]
+            assert own == list(await store.events(after=0, limit=9, partition=where))
+        assert len(found) == len(told)
+        assert await store.follow(mark, limit=9) == ([], mark)
+
+    async def test_whoever_follows_while_others_write_misses_nothing(self, store: Store) -> None:
+        async def write(partition: Partition) -> None:
+            for n in range(10):
+                event = samples.event(at=NOW + n, partition=partition)
+                await store.apply(Change(partition=partition, expects={}, events=[event]))
+
+        places = [Partition(17 + n) for n in range(8)]
+        writing = asyncio.gather(*map(write, places))
+        found: list[tuple[int, Partition]] = []
+        mark, over = b"", False
+        while not over:
+            over = writing.done()  # what is read from now on is all there is
+            while (page := await store.follow(mark, limit=7))[0]:
+                found += [(sequence, event.partition) for sequence, event in page[0]]
+                mark = page[1]
+            await asyncio.sleep(0)
+        await writing
+        assert len(found) == len(set(found)) == 80
+        for place in places:
+            own = [sequence for sequence, partition in found if partition == place]
+            assert own == sorted(own)
+
     async def test_an_event_is_rewritten_where_it_stands(self, store: Store) -> None:
         told = [samples.event(at=NOW + n) for n in range(3)]
         await store.apply(Change(partition=samples.PARTITION, expects={}, events=told))

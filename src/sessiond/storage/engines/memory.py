@@ -22,6 +22,7 @@ from sessiond.domain.subjects import Subject, subject_key
 from sessiond.services.movable import Number, Stretch
 from sessiond.services.ports import Change, Place, Revocation, Selection, Store, Touch
 from sessiond.storage.engine import MOVED_AWAY, Role, check_shape, unavailable
+from sessiond.storage.positions import followed_to, mark_at
 
 SHARED = False
 
@@ -162,6 +163,10 @@ class MemoryStore:
             if sequence > after and project in {None, event.project} and partition in {None, event.partition}
         ]
         return found[:limit]
+
+    async def follow(self, mark: bytes, *, limit: int) -> tuple[Sequence[tuple[int, Event]], bytes]:
+        rows = await self.events(after=followed_to(mark), limit=limit)
+        return rows, mark_at(rows[-1][0]) if rows else mark
 
     async def rewrite_events(self, rewritten: Sequence[tuple[int, Event]]) -> None:
         self._check_writable()

@@ -46,6 +46,7 @@ from sessiond.storage.engines.postgresql.operations import (
 from sessiond.storage.engines.postgresql.reads import Reads
 from sessiond.storage.engines.postgresql.rows import told_row
 from sessiond.storage.engines.postgresql.url import Address
+from sessiond.storage.positions import Positions
 
 TOUCHED_AT_ONCE = 256
 PURGED_AT_ONCE = 200
@@ -145,6 +146,12 @@ class PostgresqlStore:
     ) -> Sequence[tuple[int, Event]]:
         self.check()
         return await self._listing.events(after=after, limit=limit, project=project, partition=partition)
+
+    async def follow(self, mark: bytes, *, limit: int) -> tuple[Sequence[tuple[int, Event]], bytes]:
+        self.check()
+        positions = Positions(mark)
+        told = await self._listing.follow(positions, limit)
+        return told, positions.after(told) if told else mark
 
     async def newest_event(self) -> int:
         self.check()

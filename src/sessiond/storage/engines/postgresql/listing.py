@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sessiond.domain.events import Event
-from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId
+from sessiond.domain.ids import PARTITIONS, Partition, ProjectId, SessionId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Kind, Record
 from sessiond.domain.sessions import Session
@@ -16,9 +16,17 @@ from sessiond.storage.engines.postgresql.rows import (
     record_from,
     session_from,
 )
+from sessiond.storage.positions import Positions
 
 _SESSION = ", ".join((*STORED, "body"))
 _EVENT = "at, partition, type, project, session, subject, by, data"
+_FOLLOW = f"""
+SELECT sequence, {_EVENT} FROM unnest($1::smallint[], $2::bigint[]) AS p (of_partition, position)
+CROSS JOIN LATERAL (
+    SELECT * FROM {{schema}}.events WHERE partition = p.of_partition AND sequence > p.position
+    ORDER BY sequence LIMIT $3
+) AS e WHERE {{schema}}.primary_only() ORDER BY sequence LIMIT $3
+"""  # noqa: S608  constants and the schema's name only
 
 
 class _Where:
@@ -107,6 +115,14 @@ class Listing:
             where.add("partition = ?", partition)
         page = f"ORDER BY sequence LIMIT {where.value(limit)}"
         rows = await self._rows(f"sequence, {_EVENT} FROM", "events", where, page)
+        return [(row[0], event_from(row[1:])) for row in rows]
+
+    async def follow(self, positions: Positions, limit: int) -> list[tuple[int, Event]]:
+        """Return events above the position of their partition: a partition's sequences follow its commits."""
+        reached = [positions.of(Partition(number)) for number in range(PARTITIONS)]
+        rows = await self._connections.fetch_alone(
+            _FOLLOW.format(schema=self._schema), range(PARTITIONS), reached, limit
+        )
         return [(row[0], event_from(row[1:])) for row in rows]
 
     async def newest_event(self) -> int:

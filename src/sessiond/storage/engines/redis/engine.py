@@ -33,6 +33,7 @@ from sessiond.storage.engines.redis.outbox import Outbox
 from sessiond.storage.engines.redis.purging import Purging
 from sessiond.storage.engines.redis.reading import Reading
 from sessiond.storage.engines.redis.writing import Writing
+from sessiond.storage.positions import Positions
 
 
 class RedisStore:
@@ -115,6 +116,12 @@ class RedisStore:
     ) -> Sequence[tuple[int, Event]]:
         self.check()
         return await self._outbox.read(after=after, limit=limit, project=project, partition=partition)
+
+    async def follow(self, mark: bytes, *, limit: int) -> tuple[Sequence[tuple[int, Event]], bytes]:
+        self.check()
+        positions = Positions(mark)
+        told = await self._outbox.follow(positions, limit)
+        return told, positions.after(told) if told else mark
 
     async def rewrite_events(self, rewritten: Sequence[tuple[int, Event]]) -> None:
         self.check()

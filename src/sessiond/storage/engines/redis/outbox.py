@@ -6,7 +6,7 @@ partition to the highest that was acknowledged to it, when it is asked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from sessiond.domain.events import Event
@@ -18,6 +18,7 @@ from sessiond.storage.engines.redis.directory import Directory
 from sessiond.storage.engines.redis.layout import Layout, event_from, event_value
 from sessiond.storage.engines.redis.merging import merged
 from sessiond.storage.engines.redis.nodes import Lane
+from sessiond.storage.positions import Positions
 
 _CALLS_AT_ONCE = 256
 _LARGEST_PORTION = 100
@@ -46,10 +47,24 @@ class Outbox:
         self, *, after: int, limit: int, project: ProjectId | None, partition: Partition | None
     ) -> Sequence[Told]:
         """Return events above a sequence, lowest first."""
+        everywhere = await self._directory.holding_anything() if partition is None else [partition]
+        return await self._read(everywhere, lambda _: after, limit, project)
+
+    async def follow(self, positions: Positions, limit: int) -> Sequence[Told]:
+        """Return events above the position of their partition, lowest first."""
+        everywhere = await self._directory.holding_anything()
+        return await self._read(everywhere, positions.of, limit, None)
+
+    async def _read(
+        self,
+        everywhere: Sequence[Partition],
+        after: Callable[[Partition], int],
+        limit: int,
+        project: ProjectId | None,
+    ) -> Sequence[Told]:
         found: list[Told] = []
         if limit <= 0:
             return found
-        everywhere = await self._directory.holding_anything() if partition is None else [partition]
 
         async def fetch(
             wanted: Sequence[tuple[Partition, Told | None]], portion: int
@@ -58,7 +73,8 @@ class Outbox:
             for start in range(0, len(wanted), _CALLS_AT_ONCE):
                 some = wanted[start : start + _CALLS_AT_ONCE]
                 calls = [
-                    self._range(each, after if last is None else last[0], portion) for each, last in some
+                    self._range(each, after(each) if last is None else last[0], portion)
+                    for each, last in some
                 ]
                 outcomes = await self._caller.call(calls, Lane.READ)
                 fetched += [

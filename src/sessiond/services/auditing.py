@@ -1,0 +1,171 @@
+"""The audit as it is read: lists, and the check that nothing was changed, removed, inserted or moved."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import msgspec
+
+from sessiond.domain.audit_chain import Entry, Head, Lease, Link, head_key, lease_key
+from sessiond.domain.audit_check import Check, Counts, Fault, Finding
+from sessiond.domain.event_filters import EventFilter
+from sessiond.domain.events import Event
+from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId
+from sessiond.domain.instants import Instant
+from sessiond.services.audit_sealing import chain_partition, proof_of, read_links, tag_of
+from sessiond.services.keys import Keys
+from sessiond.services.ports import Store
+
+_PAGE = 1000
+_LINKS_AT_ONCE = 20
+_LOOKED_AT = 5000
+
+Told = tuple[int, Event]
+
+
+class EventPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Events with their sequences, oldest first. *following* None: the last page."""
+
+    events: Sequence[Told]
+    following: int | None
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check came to. *unsealed_since* is when the oldest event of the unsealed tail happened.
+
+    *head* is None where nothing was ever sealed; *first* is the first link that retention has kept.
+    """
+
+    project: ProjectId
+    head: str | None
+    sealed_at: Instant | None
+    first: int | None
+    counts: Counts
+    unsealed_since: Instant | None
+    findings: Sequence[Finding]
+
+
+class Auditing:
+    """Reads and checks the audit of a project."""
+
+    def __init__(self, store: Store, keys: Keys) -> None:
+        self._store = store
+        self._keys = keys
+
+    async def page(self, project: ProjectId, wanted: EventFilter, *, limit: int, after: int = 0) -> EventPage:
+        """Return at most *limit* events above a sequence; a page looks at a bounded number, and may hold fewer."""
+        found: list[Told] = []
+        for _ in range(_LOOKED_AT // _PAGE):
+            rows = await self._store.events(after=after, limit=_PAGE, project=project)
+            for row in rows:
+                if wanted.holds(row[1]):
+                    found.append(row)
+                after = row[0]
+                if len(found) == limit:
+                    return EventPage(events=found, following=after)
+            if len(rows) < _PAGE:
+                return EventPage(events=found, following=None)
+        return EventPage(events=found, following=after)
+
+    async def all_events(self, project: ProjectId, wanted: EventFilter) -> AsyncIterator[Told]:
+        """Go through all events of the project that are wanted, oldest first."""
+        after: int | None = 0
+        while after is not None:
+            page = await self.page(project, wanted, limit=_PAGE, after=after)
+            for row in page.events:
+                yield row
+            after = page.following
+
+    async def verify(
+        self,
+        project: ProjectId,
+        *,
+        kept: tuple[int, bytes] | None = None,
+        progress: Callable[[int, int], None] = lambda _done, _all: None,
+    ) -> Report:
+        """Check the chain of the project, and that it holds the head that an operator *kept* from the log.
+
+        *progress* is told how many links were looked at, and of how many.
+        """
+        partition, tag = chain_partition(self._keys, project), tag_of(self._keys, project)
+        found, lease = await self._store.get_many([head_key(project, partition), lease_key()])
+        head = found if isinstance(found, Head) else None
+        sound = isinstance(lease, Lease) and lease.is_signed(tag_of(self._keys, DEFAULT_PROJECT))
+        check = Check(
+            head,
+            tag,
+            proof_of(self._keys, project),
+            purged_before=lease.purged_before if sound and isinstance(lease, Lease) else 0,
+            sealed_until=lease.sealed_until if sound and isinstance(lease, Lease) else 0,
+        )
+        if lease is not None and not sound:
+            check.find(Fault.LEASE_FORGED)
+        walk = _Walk(self._store, project, check)
+        has_kept = kept is None
+        if head is not None:
+            has_kept = has_kept or kept == (head.first - 1, head.before)
+            for start in range(head.first, head.number + 1, _LINKS_AT_ONCE):
+                numbers = range(start, min(start + _LINKS_AT_ONCE, head.number + 1))
+                links = await read_links(self._store, head, numbers)
+                for number, link in zip(numbers, links, strict=True):
+                    await walk.look_at(number, link)
+                    has_kept = has_kept or (link is not None and kept == (number, link.digest()))
+                progress(numbers[-1], head.number)
+            check.end_links(head)
+        if not has_kept and kept is not None:
+            check.find(Fault.HEAD_OTHER, link=kept[0])
+        return Report(
+            project=project,
+            head=None if head is None else head.text(),
+            sealed_at=None if head is None else head.sealed_at,
+            first=None if head is None else head.first,
+            counts=check.counts,
+            unsealed_since=await walk.read_rest(),
+            findings=check.findings,
+        )
+
+
+class _Walk:
+    """The events beside the links: read in pages, in their order."""
+
+    def __init__(self, store: Store, project: ProjectId, check: Check) -> None:
+        self._store = store
+        self._project = project
+        self._check = check
+        self._after = 0
+        self._ended = False
+
+    async def look_at(self, number: int, link: Link | None) -> None:
+        """Compare what a link names with the events."""
+        for entry in self._check.take_link(number, link):
+            while self._after < entry.sequence and not self._ended:
+                for told in await self._next():
+                    self._check.take_event(told)
+            if not self._check.compare(number, entry):
+                await self._look_for(number, entry)
+
+    async def _look_for(self, number: int, entry: Entry) -> None:
+        """Look once more for an event that was not there in its place: it may have been committed after its place."""
+        rows: Sequence[Told] = ()
+        if not self._check.may_be_purged(entry):
+            rows = await self._store.events(
+                after=entry.sequence - 1, limit=1, project=self._project, partition=entry.partition
+            )
+        if rows and rows[0][0] == entry.sequence:
+            self._check.found_late(number, entry, rows[0])
+        else:
+            self._check.miss(number, entry)
+
+    async def read_rest(self) -> Instant | None:
+        """Look at the events that no link names; return when the first of the unsealed ones happened."""
+        self._check.take_waiting()
+        while not self._ended:
+            for told in await self._next():
+                self._check.take_rest(told)
+        return self._check.unsealed_since
+
+    async def _next(self) -> Sequence[Told]:
+        rows = await self._store.events(after=self._after, limit=_PAGE, project=self._project)
+        self._ended = len(rows) < _PAGE
+        self._after = rows[-1][0] if rows else self._after
+        return rows

@@ -1,0 +1,50 @@
+"""Marks of `Store.follow`: how far each partition was followed, in one form on every engine.
+
+A mark is the sequence up to which every partition was followed, and then those that were followed further. An engine
+on which sequences follow the commits of all partitions needs the first number alone.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+
+from sessiond.domain.events import Event
+from sessiond.domain.ids import Partition
+
+_FLOOR = struct.Struct(">Q")
+_POSITION = struct.Struct(">HQ")
+
+
+class Positions:
+    """What a mark says."""
+
+    def __init__(self, mark: bytes) -> None:
+        self.floor: int = _FLOOR.unpack(mark[: _FLOOR.size])[0] if mark else 0
+        self._reached: Mapping[Partition, int] = {
+            Partition(partition): sequence
+            for partition, sequence in _POSITION.iter_unpack(mark[_FLOOR.size :])
+        }
+
+    def of(self, partition: Partition) -> int:
+        """Return up to which sequence a partition was followed."""
+        return self._reached.get(partition, self.floor)
+
+    def highest(self) -> int:
+        """Return the highest sequence that was told."""
+        return max(self._reached.values(), default=self.floor)
+
+    def after(self, told: Sequence[tuple[int, Event]]) -> bytes:
+        """Return the mark once *told* was, each partition's lowest sequence first."""
+        reached = {**self._reached, **{event.partition: sequence for sequence, event in told}}
+        return _FLOOR.pack(self.floor) + b"".join(_POSITION.pack(*each) for each in sorted(reached.items()))
+
+
+def followed_to(mark: bytes) -> int:
+    """Return the highest sequence that was told, where sequences follow all commits."""
+    return Positions(mark).highest()
+
+
+def mark_at(sequence: int) -> bytes:
+    """Return the mark of one who was told everything up to a sequence."""
+    return _FLOOR.pack(sequence)
