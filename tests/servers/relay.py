@@ -1,77 +1,65 @@
-"""A relay before a server, on the test's own loop: it can hold back what goes through, as a half-open link does."""
+"""A relay before a server that counts round trips: how often something was sent after something had been answered."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from urllib.parse import urlsplit
+
+_CHUNK = 1 << 16
 
 
 class Relay:
-    """Carries every connection to *port* of loopback and back, in order."""
+    """Passes everything on, both ways. *url* is the server's, by way of the relay."""
 
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._flows = asyncio.Event()
-        self._flows.set()
-        self._refuses = False
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
+    def __init__(self, url: str) -> None:
+        self._given = urlsplit(url)
+        self._turns = 0
+        self.url = ""
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def before(cls, port: int) -> AsyncIterator[Relay]:
-        """Relay to *port* until the end."""
-        relay = cls(port)
-        relay._server = await asyncio.start_server(relay._carry, "127.0.0.1", 0)
+    async def before(cls, url: str) -> AsyncIterator[Relay]:
+        """Stand before the server that *url* names, within the running loop."""
+        relay = cls(url)
+        server = await asyncio.start_server(relay._serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        user, at, _ = relay._given.netloc.rpartition("@")
+        relay.url = relay._given._replace(netloc=f"{user}{at}127.0.0.1:{port}").geturl()
         try:
             yield relay
         finally:
-            relay._server.close()
-            relay.release()
-            relay.cut()
+            server.close()
 
-    @property
-    def port(self) -> int:
-        """The port to connect to."""
-        assert self._server is not None
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+    async def turns_of(self, work: Awaitable[object]) -> int:
+        """Return how many round trips *work* took, over all connections."""
+        before = self._turns
+        await work
+        return self._turns - before
 
-    def hold(self) -> None:
-        """Let nothing through any more, in either direction, and drop nothing."""
-        self._flows.clear()
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, requests = await asyncio.open_connection(self._given.hostname, self._given.port)
+        passing = _Passing(self)
+        await asyncio.gather(passing.on(reader, requests, asks=True), passing.on(answers, writer, asks=False))
 
-    def release(self) -> None:
-        """Let everything through that was held, and what comes."""
-        self._flows.set()
+    def count(self) -> None:
+        """Count a round trip."""
+        self._turns += 1
 
-    def cut(self) -> None:
-        """End every connection and take no new one until `mend`."""
-        self._refuses = True
-        for writer in self._writers:
-            writer.transport.abort()
 
-    def mend(self) -> None:
-        """Take connections again."""
-        self._refuses = False
+class _Passing:
+    """One connection, and whether the last that passed was an answer."""
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._refuses:
-            writer.transport.abort()
-            return
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        ends = {writer, far_writer}
-        self._writers |= ends
-        with contextlib.suppress(OSError):
-            await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
-        for end in ends:
-            end.transport.abort()
-        self._writers -= ends
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._answered = True
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            await self._flows.wait()
-            writer.write(data)
-            await writer.drain()
-        writer.transport.abort()
+    async def on(self, source: asyncio.StreamReader, to: asyncio.StreamWriter, *, asks: bool) -> None:
+        """Pass on until *source* ends."""
+        with contextlib.suppress(ConnectionError), contextlib.closing(to):
+            while chunk := await source.read(_CHUNK):
+                if asks and self._answered:
+                    self._relay.count()
+                self._answered = not asks
+                to.write(chunk)
