@@ -214,10 +214,10 @@ class Sealer:
                 *(self._seal(holding, project) for project in some), return_exceptions=True
             )
             for outcome in outcomes:
+                if not outcome or isinstance(outcome, Conflict):
+                    return False
                 if isinstance(outcome, BaseException):
                     raise outcome
-                if not outcome:
-                    return False
         return True
 
     async def _seal(self, holding: _Holding, project: ProjectId) -> bool:
