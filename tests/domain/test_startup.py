@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from sessiond.domain.errors import Misconfigured
+from sessiond.domain.moving import Arriving, Departed
 from sessiond.domain.startup import Found, Start, Witness, decide, require_startable, require_written_on
 
 NOW = Witness(install_id="a", epoch=7, newest_event=100)
@@ -86,6 +87,20 @@ def test_a_used_database_whose_ring_the_key_does_not_open_is_refused(witness: Wi
     assert decide(found(NOW, witness, opens=False)) is Start.KEY_WRONG
 
 
+def test_a_database_that_was_left_is_refused_to_whoever_has_its_key() -> None:
+    left = msgspec.structs.replace(found(NOW, NOW), departed=Departed(to="postgresql://db/there", at=5))
+
+    assert decide(left) is Start.DEPARTED
+    with pytest.raises(Misconfigured, match="was moved to postgresql://db/there"):
+        require_startable(Start.DEPARTED, database="d", secrets="s", elsewhere="postgresql://db/there")
+
+
+def test_a_database_that_is_being_filled_is_refused_also_without_a_witness() -> None:
+    for witness in (None, NOW, witnessed(newest_event=101)):
+        arriving = msgspec.structs.replace(found(NOW, witness), arriving=Arriving(at=5))
+        assert decide(arriving) is Start.ARRIVING
+
+
 @pytest.mark.parametrize(
     "start", [Start.FIRST, Start.ORDINARY, Start.UNWITNESSED, Start.BEHIND, Start.OTHER_EPOCH]
 )
@@ -94,7 +109,15 @@ def test_a_start_that_goes_on_is_not_refused(start: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    "start", [Start.KEY_MISSING, Start.KEY_WRONG, Start.DATABASE_EMPTY, Start.DATABASE_FOREIGN]
+    "start",
+    [
+        Start.KEY_MISSING,
+        Start.KEY_WRONG,
+        Start.DATABASE_EMPTY,
+        Start.DATABASE_FOREIGN,
+        Start.DEPARTED,
+        Start.ARRIVING,
+    ],
 )
 def test_a_refusal_is_one_sentence_that_names_the_database_and_the_secrets(start: Start) -> None:
     with pytest.raises(Misconfigured, match=r"\A[^\n]*sqlite:///d[^\n]*\Z") as refused:

@@ -125,13 +125,23 @@ async def _decide(
         )
     keys = wrapping_keys.found(deployment)
     opening = [key for key in keys if deployment is not None and opens(deployment, key)]
-    found = Found(recorded=recorded, witness=witness, has_key=bool(keys), opens=bool(opening), departed=deployment is not None and deployment.departed is not None, arriving=deployment is not None and deployment.arriving is not None)
+    found = Found(
+        recorded=recorded,
+        witness=witness,
+        has_key=bool(keys),
+        opens=bool(opening),
+        departed=None if deployment is None else deployment.departed,
+        arriving=None if deployment is None else deployment.arriving,
+    )
     start = decide(found)
     if start is Start.OTHER_EPOCH and witness is not None:
         recovered = await recovered_since(store, witness.newest_event)
         start = decide(msgspec.structs.replace(found, recovered=recovered))
     require_startable(
-        start, database=without_password(settings.database_url), secrets=str(settings.secrets_directory)
+        start,
+        database=without_password(settings.database_url),
+        secrets=str(settings.secrets_directory),
+        elsewhere=found.departed.to if found.departed else "",
     )
     return start, next(iter((*opening, *keys)), None)
 

@@ -46,6 +46,7 @@ class EventType(enum.StrEnum):
     MASTER_TOKEN_ROTATED = "master_token.rotated"
     KEYS_CHANGED = "keys.changed"
     DEPLOYMENT_RECOVERED = "deployment.recovered"
+    DEPLOYMENT_MOVED = "deployment.moved"
     VAULT_SAVED = "vault.saved"
     VAULT_CHANGED = "vault.changed"
     VAULT_READ = "vault.read"

@@ -13,9 +13,9 @@ from sessiond.domain.instants import Instant
 
 
 class Arriving(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The mark of a database that is being filled since *began_at*; *place* is how far its first pass had come."""
+    """The mark of a database that is being filled; at *at* the first pass had come to *place* (None: to the end)."""
 
-    began_at: Instant
+    at: Instant
     place: str | None = ""
 
 

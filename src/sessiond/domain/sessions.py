@@ -220,5 +220,10 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
     acting: Session | None = None
 
 
+def departed(standing: Standing) -> bool:
+    """Tell whether the session was read in a database that was left, so that it may have ended elsewhere."""
+    return standing.deployment is not None and standing.deployment.departed is not None
+
+
 INVALID = Unauthenticated("invalid_token", "The token is not valid here.")
 """The one constant answer for everything that fails before the row, and for a row that is absent."""

@@ -12,6 +12,7 @@ import enum
 import msgspec
 
 from sessiond.domain.errors import Misconfigured
+from sessiond.domain.moving import Arriving, Departed
 from sessiond.domain.projects import Epoch
 
 
@@ -27,7 +28,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What a start finds. *recorded* is None for a database without a deployment record, else what it says.
 
     *has_key* tells whether there is a wrapping key, *opens* whether it opens the ring of *recorded*. *recovered* tells
-    whether the database has an event of a recovery after what the witness saw, which explains another epoch.
+    whether the database has an event of a recovery after what the witness saw, which explains another epoch. *departed*
+    and *arriving* are the marks of a database that was left, and of one that is still being filled.
     """
 
     recorded: Witness | None
@@ -35,6 +37,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     has_key: bool
     opens: bool = False
     recovered: bool = False
+    departed: Departed | None = None
+    arriving: Arriving | None = None
 
 
 class Start(enum.Enum):
@@ -50,6 +54,8 @@ class Start(enum.Enum):
     """The database is older than the witness: a new epoch ends every session, before anything else is written."""
     OTHER_EPOCH = enum.auto()
     """The database has another history than the witness: a new epoch ends every session."""
+    DEPARTED = enum.auto()
+    ARRIVING = enum.auto()
     KEY_MISSING = enum.auto()
     KEY_WRONG = enum.auto()
     DATABASE_EMPTY = enum.auto()
@@ -63,11 +69,21 @@ def decide(found: Found) -> Start:
         return Start.FIRST if witness is None else Start.DATABASE_EMPTY
     if witness is not None and witness.install_id != recorded.install_id:
         return Start.DATABASE_FOREIGN
+    why_not = _shut(found)
+    if why_not is not None:
+        return why_not
+    return Start.UNWITNESSED if witness is None else _compared(recorded, witness, recovered=found.recovered)
+
+
+def _shut(found: Found) -> Start | None:
+    """Return why nothing can be done with a database of ours, None where it can."""
+    if found.arriving is not None:
+        return Start.ARRIVING
+    if found.departed is not None:
+        return Start.DEPARTED
     if not found.has_key:
         return Start.KEY_MISSING
-    if not found.opens:
-        return Start.KEY_WRONG
-    return Start.UNWITNESSED if witness is None else _compared(recorded, witness, recovered=found.recovered)
+    return None if found.opens else Start.KEY_WRONG
 
 
 def _compared(recorded: Witness, witness: Witness, *, recovered: bool) -> Start:
@@ -76,14 +92,14 @@ def _compared(recorded: Witness, witness: Witness, *, recovered: bool) -> Start:
     return Start.ORDINARY if recorded.epoch == witness.epoch or recovered else Start.OTHER_EPOCH
 
 
-def require_startable(start: Start, *, database: str, secrets: str) -> None:
+def require_startable(start: Start, *, database: str, secrets: str, elsewhere: str = "") -> None:
     """Raise `Misconfigured`, in one sentence that says what to do, when *start* must not go on.
 
-    *database* and *secrets* name where both lie, without any secret.
+    *database* and *secrets* name where both lie, without any secret; *elsewhere* is where a database was moved to.
     """
     sentence = _REFUSED.get(start)
     if sentence is not None:
-        raise Misconfigured(sentence.format(database=database, secrets=secrets))
+        raise Misconfigured(sentence.format(database=database, secrets=secrets, elsewhere=elsewhere))
 
 
 def require_written_on(start: Start, *, database: str) -> None:
@@ -99,6 +115,14 @@ def require_written_on(start: Start, *, database: str) -> None:
 
 
 _REFUSED = {
+    Start.DEPARTED: (
+        "What was in the database {database} was moved to {elsewhere}, and nothing may be started here again: point "
+        "--database there, and leave {secrets} as it is"
+    ),
+    Start.ARRIVING: (
+        "The database {database} is being filled by `sessiond migrate`: finish that with --switch before anything is "
+        "started on it with {secrets}"
+    ),
     Start.KEY_MISSING: (
         "The database {database} is in use, but its wrapping key is not in {secrets}: "
         "give SESSIOND_KEY or SESSIOND_KEY_FILE, or point --secrets-dir at the directory that has it"

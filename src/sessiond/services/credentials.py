@@ -7,6 +7,7 @@ from sessiond.crypto.secrets import mistyped_secret
 from sessiond.domain.callers import OperatorCaller, ServerCaller, SubjectCaller
 from sessiond.domain.errors import Forbidden, Unauthenticated
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId
+from sessiond.domain.moving import refuse_departed
 from sessiond.domain.sessions import INVALID, SessionKind
 from sessiond.services.keys import Keys
 from sessiond.services.projects import Projects, ServerKeys
@@ -35,6 +36,7 @@ class Credentials:
         *project* (a name or an id) counts for the operator only. A subject's own session is `Forbidden`
         (`server_key_required`); anything else that does not pass is `Unauthenticated`.
         """
+        refuse_departed(self._keys.deployment.departed)
         if not acceptable(text):
             raise INVALID
         if is_session_text(text):

@@ -13,9 +13,10 @@ from sessiond.domain.admission import Admission, Claim, admit_access, admitted_u
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.events import EventType
 from sessiond.domain.instants import Instant
+from sessiond.domain.moving import DEPARTED
 from sessiond.domain.policies import Policy
 from sessiond.domain.session_events import session_event
-from sessiond.domain.sessions import Session, Standing
+from sessiond.domain.sessions import Session, Standing, departed
 from sessiond.domain.steps import KEY_UNKNOWN, NOT_THE_SESSIONS, ROW_ABSENT
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Change, Clock, Observer, Store
@@ -100,7 +101,7 @@ class Verifying:
             if presented.form not in ACCESS_FORMS:
                 return None
             standing = self._store.peek_session(presented.project, presented.session)
-            if standing is None or self._is_newer(standing):
+            if standing is None or self._is_newer(standing) or departed(standing):
                 return None
             now = self._clock.now()
             admission = self._admission(presented, standing, now)
@@ -185,6 +186,8 @@ class Verifying:
         standing = await self._store.find_session(presented.project, presented.session)
         if standing is None:
             raise ROW_ABSENT
+        if departed(standing):
+            raise DEPARTED
         return standing
 
     def _admission(self, presented: Presented, standing: Standing, now: Instant) -> Admission:
