@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sessiond.domain.callers import Manager, manages
 from sessiond.domain.endings import Ended, ending, how_ended
 from sessiond.domain.ids import ProjectId, SessionId, instant_of, lowest_id
+from sessiond.domain.instants import Instant
 from sessiond.domain.records import Kind
 from sessiond.domain.session_filters import Filter, State
 from sessiond.domain.sessions import Session
@@ -34,22 +35,28 @@ class Listing:
         says that this was the last.
         """
         now = self._clock.now()
-        rows = await self._rows(caller.project, wanted, before, now)
         found: list[tuple[Session, Ended | None]] = []
-        seen: SessionId | None = None
-        for standing in await self._sessions.standings(rows):
-            row, why = standing.session, ending(standing, now)
-            if wanted.created.start is not None and instant_of(row.id) < wanted.created.start:
+        seen, left, portion = before, _LOOKED_AT, limit + 1
+        while left > 0:
+            rows = await self._rows(caller.project, wanted, seen, now=now, limit=portion)
+            for standing in await self._sessions.standings(rows):
+                row, why = standing.session, ending(standing, now)
+                if wanted.created.start is not None and instant_of(row.id) < wanted.created.start:
+                    return found, None
+                if wanted.holds(row, why) and manages(caller, row.subject):
+                    if len(found) == limit:
+                        return found, seen
+                    found.append((row, None if why is None else how_ended(standing, why)))
+                seen = row.id
+            if len(rows) < portion:
                 return found, None
-            if wanted.holds(row, why) and manages(caller, row.subject):
-                if len(found) == limit:
-                    return found, seen
-                found.append((row, None if why is None else how_ended(standing, why)))
-            seen = row.id
-        return found, seen if len(rows) == _LOOKED_AT else None
+            # Mostly nearly all that is looked at is wanted; where it is not, the rest is looked at in one go.
+            left -= portion
+            portion = left
+        return found, seen
 
     async def _rows(
-        self, project: ProjectId, wanted: Filter, before: SessionId | None, now: int
+        self, project: ProjectId, wanted: Filter, before: SessionId | None, *, now: Instant, limit: int
     ) -> Sequence[Session]:
         """Return what is to be looked at: a subject's have an index of their own, a project's are in one order."""
         if wanted.created.end is not None:
@@ -60,10 +67,10 @@ class Listing:
                 project,
                 wanted.subject,
                 live_at=now if wanted.state is State.LIVE else None,
-                limit=_LOOKED_AT,
+                limit=limit,
                 before=before,
             )
         selection = Selection(kind=Kind.SESSION, project=project)
         after = None if before is None else Place(instant_of(before), before)
-        rows = await self._store.scan(selection, limit=_LOOKED_AT, after=after)
+        rows = await self._store.scan(selection, limit=limit, after=after)
         return [row for row in rows if isinstance(row, Session)]
