@@ -107,9 +107,10 @@ class Caller:
         places = {n: self._place(call.slot) for n, call in enumerate(calls)}
         while places:
             groups = _grouped(places, outcomes)
-            found = await asyncio.gather(
-                *(self._at(where, [calls[n] for n in members], lane) for where, members in groups.items())
-            )
+            begun = [
+                self._begin(where, [calls[n] for n in members], lane) for where, members in groups.items()
+            ]
+            found = [await each for each in begun]
             places, pause = {}, False
             for (where, members), answers in zip(groups.items(), found, strict=True):
                 for n, answer in zip(members, answers, strict=True):
@@ -157,6 +158,24 @@ class Caller:
             return self._place(call.slot)
         return where if kind == "NOSCRIPT" else None
 
+    def _begin(
+        self, where: _Where, calls: Sequence[Call], lane: Lane
+    ) -> Awaitable[Sequence[Answer | LinkLost]]:
+        """Send to one server and return what comes to its answers; a read on a link that is there needs no task."""
+        node = self._nodes.linked(where.address, lane) if lane is Lane.READ and not where.asking else None
+        if node is None:
+            return asyncio.ensure_future(self._at(where, calls, lane))
+        return self._answers(where, node, node.link.send([call.command for call in calls]), len(calls))
+
+    async def _answers(
+        self, where: _Where, node: Node, sent: Awaitable[Sequence[Answer]], count: int
+    ) -> Sequence[Answer | LinkLost]:
+        try:
+            return await self._heard(where, node, await sent)
+        except LinkLost as lost:
+            await self._nodes.refresh(doubted=where.address)
+            return [lost] * count
+
     async def _at(self, where: _Where, calls: Sequence[Call], lane: Lane) -> Sequence[Answer | LinkLost]:
         """Return the answers of one server; on the lane of writes once its replicas have what was written."""
         try:
@@ -165,6 +184,12 @@ class Caller:
         except LinkLost as lost:
             await self._nodes.refresh(doubted=where.address)
             return [lost] * len(calls)
+        return await self._heard(where, node, answers)
+
+    async def _heard(
+        self, where: _Where, node: Node, answers: Sequence[Answer | LinkLost]
+    ) -> Sequence[Answer | LinkLost]:
+        """Return *answers*, once what they show of the server has been acted upon."""
         kinds = {kind_of(answer) for answer in answers if isinstance(answer, hiredis.ReplyError)}
         if "NOSCRIPT" in kinds:
             await self._teach(node)

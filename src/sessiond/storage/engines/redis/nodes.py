@@ -103,10 +103,15 @@ class Nodes:
         synced = "at every write" if writing and all(node.syncs for node in writing) else "not at every write"
         return f"replicas that have confirmed it: {replicas}; synced to its master's disk: {synced}"
 
+    def linked(self, address: Address, lane: Lane) -> Node | None:
+        """Return the server at *address* if it is linked."""
+        node = self._linked.get((address, lane))
+        return None if node is None or node.link.is_lost else node
+
     async def node(self, address: Address, lane: Lane) -> Node:
         """Return the server at *address*, linked. Raises `LinkLost`."""
-        node = self._linked.get((address, lane))
-        if node is not None and not node.link.is_lost:
+        node = self.linked(address, lane)
+        if node is not None:
             return node
         if self._closed:
             raise LinkLost("it was closed", sent=False)

@@ -24,6 +24,7 @@ from sessiond.storage.engines.redis.address import Address
 from sessiond.storage.engines.redis.calls import (
     Call,
     Caller,
+    Moving,
     answer_of,
     script_call,
     values_of,
@@ -41,7 +42,9 @@ from sessiond.storage.engines.redis.nodes import Lane, Nodes
 from sessiond.storage.engines.redis.operations import Argument, SessionKeys
 
 _MOST_CONTROL_RECORDS = 1000
+_MOST_DECODED = 20_000
 _UNKNOWN = b""
+_DEPLOYMENT = deployment_key()
 
 Controls = Mapping[Key, Record | None]
 
@@ -65,6 +68,16 @@ class _Known(NamedTuple):
     record: Record
 
 
+class _Decoded(NamedTuple):
+    """What a standing was made of, and the standing."""
+
+    value: bytes
+    subject: bytes | None
+    project: Project | None
+    deployment: Deployment | None
+    standing: Standing
+
+
 class Reading:
     """Every read by key."""
 
@@ -78,6 +91,7 @@ class Reading:
         self._batchers: dict[Address, Batcher[_Lookup]] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._controls: dict[Key, _Known] = {}
+        self._decoded: Recent[SessionId, _Decoded] = Recent(_MOST_DECODED)
         self._subjects: Recent[bytes, Subject] = Recent(_MOST_CONTROL_RECORDS * 10)
         self._closed = False
 
@@ -89,7 +103,10 @@ class Reading:
     async def standing(self, project: ProjectId, session: SessionId) -> Standing | None:
         """Return the session with everything its life depends on."""
         lookup = _Lookup(project, session)
-        standing = cast("Standing | None", await while_moving(lambda: self._submit(lookup)))
+        try:
+            standing = cast("Standing | None", await self._submit(lookup))
+        except Moving:
+            standing = cast("Standing | None", await while_moving(lambda: self._submit(lookup)))
         if standing is None or standing.session.actor is None:
             return standing
         return await self._with_actor(standing)
@@ -174,7 +191,7 @@ class Reading:
         together: dict[Partition, list[int]] = {}
         for n, lookup in enumerate(lookups):
             together.setdefault(partition_of(lookup.session), []).append(n)
-        control_keys = [deployment_key(), *{project_key(lookup.project) for lookup in lookups}]
+        control_keys = [_DEPLOYMENT, *{project_key(lookup.project) for lookup in lookups}]
         known = {key: self._controls.get(key) for key in control_keys}
         calls = [self._control_call(known)]
         calls += [
@@ -192,7 +209,7 @@ class Reading:
             values = cast("list[bytes | None]", answer)
             for n, value, subject in zip(members, values[::2], values[1::2], strict=True):
                 if value is not None:
-                    outcomes[n] = self._assembled(value, subject, lookups[n].project, controls)
+                    outcomes[n] = self._assembled(lookups[n], value, subject, controls)
         return outcomes
 
     def _standings_call(self, partition: Partition, lookups: Sequence[_Lookup]) -> Call:
@@ -223,14 +240,28 @@ class Reading:
         return found
 
     def _assembled(
-        self, value: bytes, subject: bytes | None, project: ProjectId, controls: Controls
+        self, lookup: _Lookup, value: bytes, subject: bytes | None, controls: Controls
     ) -> Standing:
-        return Standing(
+        """Return what was read as a standing; made anew only where something of it differs from the last time."""
+        project = cast("Project | None", controls[project_key(lookup.project)])
+        deployment = cast("Deployment | None", controls[_DEPLOYMENT])
+        known = self._decoded.get(lookup.session)
+        if (
+            known is not None
+            and known.value == value
+            and known.subject == subject
+            and known.project is project
+            and known.deployment is deployment
+        ):
+            return known.standing
+        standing = Standing(
             session=session_from(value),
             subject=None if subject is None else self._subject(subject),
-            project=cast("Project | None", controls[project_key(project)]),
-            deployment=cast("Deployment | None", controls[deployment_key()]),
+            project=project,
+            deployment=deployment,
         )
+        self._decoded.put(lookup.session, _Decoded(value, subject, project, deployment, standing))
+        return standing
 
     def _subject(self, value: bytes) -> Subject:
         """Decode a subject, once for each writing of it."""
