@@ -22,7 +22,9 @@ from tests.fuzzing.drawing import at_any_length, edited, hold
 LOGIN = '{"name":"alice","pin":"0471"}'
 SAVE = '{"user_id":"usr_1","token":"a-token","expires_at":"2030-01-01T00:00:00Z"}'
 REPLACE = '{"token":"a-token","expires_at":"2030-01-01T00:00:00+02:00"}'
-SEEDS = [LOGIN, SAVE, REPLACE, "", "[]", "null", '{"a":[1,2.5,-3e10,true,false,null,{"b":"\\u00e9"}]}']
+TWICE = ['{"name":"alice","name":"bob","pin":"0471"}', '{"\\u0061":1,"a":2}', '[{"a":{"b":null,"b":null}}]']
+NUMBERS = '{"a":[1,2.5,-3e10,true,false,null,{"b":"\\u00e9"}]}'
+SEEDS = [LOGIN, SAVE, REPLACE, NUMBERS, *TWICE, "", "[]", "null"]
 PIECES = [
     *'{}[]:,"\\ \t\n\0',
     "null",
