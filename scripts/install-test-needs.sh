@@ -6,6 +6,7 @@ PATH=$PATH:/usr/sbin:/sbin
 
 # Prints the Debian packages that are missing.
 missing() {
+    echo '#include <stdio.h>' | cc -x c -fsyntax-only - >/dev/null 2>&1 || echo gcc libc6-dev
     command -v nginx >/dev/null 2>&1 || echo nginx-light
     command -v haproxy >/dev/null 2>&1 || echo haproxy
     command -v caddy >/dev/null 2>&1 || echo caddy
