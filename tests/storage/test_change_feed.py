@@ -24,9 +24,9 @@ from sessiond.storage.open import open_store
 from sessiond.testing import samples
 from tests.deployment import TestDeployment
 from tests.server_process import WITHIN_SECONDS
+from tests.servers.held_link import HeldLink
 from tests.servers.postgresql import PostgresqlServer
 from tests.servers.redis import RedisCluster, RedisServer
-from tests.servers.relay import Relay
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ class Pair(NamedTuple):
 
     here: Store
     there: Store
-    relay: Relay
+    relay: HeldLink
     seconds: Seconds
 
 
@@ -68,7 +68,7 @@ async def empty(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(calls, "ANSWER_SECONDS", WITHIN_SECONDS)
     server: PostgresqlServer | RedisServer = request.getfixturevalue(request.param)
     url = server.url()
-    async with Relay.before(server.port) as relay:
+    async with HeldLink.before(server.port) as relay:
         seconds = Seconds()
         here = await remembering(url.replace(f":{server.port}", f":{relay.port}"), BOUND, seconds)
         there = await remembering(url, BOUND)

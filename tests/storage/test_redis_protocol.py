@@ -1,0 +1,142 @@
+"""What the Redis engine says when a server sends it elsewhere, or is lost with something under way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from sessiond.domain.errors import Unavailable
+from sessiond.domain.ids import DEFAULT_PROJECT
+from sessiond.services.ports import Store, Touch
+from sessiond.storage.engine import Role
+from sessiond.storage.engines.redis.scripts import scripts
+from sessiond.storage.open import open_store
+from sessiond.testing import samples
+from tests.servers.scripted_redis import Command, ScriptedRedis, Told, array, bulk, error
+
+READ, WRITE = scripts()["records"].digest, scripts()["write"].digest
+NOTHING, TWICE_NOTHING = array(b"$-1\r\n"), array(b"$-1\r\n", b"$-1\r\n")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ScriptedRedis]:
+    async with ScriptedRedis.started() as server:
+        yield server
+
+
+@pytest.fixture
+async def store(server: ScriptedRedis) -> AsyncIterator[Store]:
+    store = await open_store(f"redis://127.0.0.1:{server.port}", role=Role.SERVER)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[tuple[ScriptedRedis, ScriptedRedis]]:
+    """Two nodes of a cluster: the first says that it has every slot."""
+    async with (
+        ScriptedRedis.started(clustered=True) as one,
+        ScriptedRedis.started(clustered=True) as other,
+    ):
+        other.slots_at = one.port
+        yield one, other
+
+
+@pytest.fixture
+async def clustered(pair: tuple[ScriptedRedis, ScriptedRedis]) -> AsyncIterator[Store]:
+    store = await open_store(f"redis+cluster://127.0.0.1:{pair[0].port}", role=Role.SERVER)
+    yield store
+    await store.close()
+
+
+def answering_once_asked(command: Command, asked: bool) -> Told:
+    """Answer as a node that a slot is being moved to: only whoever says ASKING just before each command."""
+    if not asked:
+        return error("MOVED 1 127.0.0.1:1")
+    return array(bulk(b"0"), b":0\r\n") if command[1] == WRITE else NOTHING
+
+
+async def test_who_is_sent_elsewhere_for_once_asks_there_before_each_call(
+    pair: tuple[ScriptedRedis, ScriptedRedis], clustered: Store
+) -> None:
+    one, other = pair
+    one.on_script = lambda _command, _asked: error(f"ASK 1 127.0.0.1:{other.port}")
+    other.on_script = answering_once_asked
+
+    found = await asyncio.gather(*(clustered.get(samples.session().key) for _ in range(3)))
+    await clustered.touch(
+        [Touch(project=DEFAULT_PROJECT, session=samples.session().id, seen_at=1, generation=0)]
+    )
+
+    assert found == [None] * 3
+    assert (other.calls(READ), other.calls(WRITE)) == (3, 1)
+    asked = [n for n, command in enumerate(other.commands) if command == [b"ASKING"]]
+    assert [other.commands[n + 1][0] for n in asked] == [b"EVALSHA"] * 4
+
+
+async def test_being_sent_elsewhere_for_once_is_not_remembered_and_being_told_that_it_moved_is(
+    pair: tuple[ScriptedRedis, ScriptedRedis], clustered: Store
+) -> None:
+    one, other = pair
+    one.on_script = lambda _command, _asked: error(f"ASK 1 127.0.0.1:{other.port}")
+    other.on_script = answering_once_asked
+    for _ in range(2):
+        await clustered.get(samples.session().key)
+    assert one.calls(READ) == 2
+
+    one.on_script = lambda _command, _asked: error(f"MOVED 1 127.0.0.1:{other.port}")
+    other.on_script = lambda _command, _asked: NOTHING
+    for _ in range(2):
+        await clustered.get(samples.session().key)
+
+    assert one.calls(READ) == 3
+
+
+async def test_a_read_that_was_lost_under_way_is_asked_once_more(server: ScriptedRedis, store: Store) -> None:
+    losses = iter([None])
+    server.on_script = lambda _command, _asked: next(losses, NOTHING)
+
+    assert await store.get(samples.session().key) is None
+    assert server.calls(READ) == 2
+
+
+async def test_a_verify_that_was_lost_under_way_is_asked_once_more(
+    server: ScriptedRedis, store: Store
+) -> None:
+    losses = iter([None])
+    server.on_script = lambda _command, _asked: next(losses, TWICE_NOTHING)
+
+    assert await store.find_session(DEFAULT_PROJECT, samples.session().id) is None
+
+
+async def test_a_read_that_is_lost_twice_is_refused(server: ScriptedRedis, store: Store) -> None:
+    server.on_script = lambda _command, _asked: None
+
+    with pytest.raises(Unavailable):
+        await store.get(samples.session().key)
+    assert server.calls(READ) == 2
+
+
+async def test_a_write_that_was_lost_under_way_is_never_asked_again(
+    server: ScriptedRedis, store: Store
+) -> None:
+    server.on_script = lambda _command, _asked: None
+
+    with pytest.raises(Unavailable):
+        await store.revoke([samples.revocation(samples.session())])
+    assert server.calls(WRITE) == 1
+
+
+async def test_a_write_that_was_refused_for_a_forgotten_script_is_asked_again(
+    server: ScriptedRedis, store: Store
+) -> None:
+    def drop_it(_command: Command, _asked: bool) -> Told:
+        server.on_script = lambda _command, _asked: array(bulk(b"0"), b":0\r\n")
+        return error("NOSCRIPT No matching script")
+
+    server.on_script = drop_it
+
+    await store.touch([Touch(project=DEFAULT_PROJECT, session=samples.session().id, seen_at=1, generation=0)])
+    assert server.calls(WRITE) == 2
