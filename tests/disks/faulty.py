@@ -30,8 +30,8 @@ class Action(enum.IntEnum):
 def compiled(folder: Path) -> Path:
     """Return the compiled library; a C compiler is a part that `make test` needs."""
     library = folder / "faulty_disk.so"
-    command = ["cc", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", library, _SOURCE]
-    subprocess.run([*command, "-ldl", "-lpthread"], check=True)
+    flags = ["-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+    subprocess.run(["cc", *flags, "-o", library, _SOURCE, "-ldl", "-lpthread"], check=True)
     return library
 
 
