@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime as dt
 import itertools
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import peers
+from bench import beside, growth, growth_report, peers
 from bench.contender import OPERATIONS, Contender, Running
 from bench.nginx import nginx
 from bench.ours import sessiond
 from bench.report import table, write
-from bench.results import Results, Row, this_machine
+from bench.results import Results, Row, this_machine, today
 from bench.wrk import Measured, run
 
 ROOT = Path(__file__).parent.parent
@@ -26,19 +25,42 @@ def main() -> None:
     """Read the command line, run, print the table and write it down."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
+        "what",
+        nargs="?",
+        choices=("peers", "growth", "beside"),
+        default="peers",
+        help="peers: each operation beside the peers'; growth: by the number of sessions; beside: operations that "
+        "share a process",
+    )
+    parser.add_argument(
         "--quick", action="store_true", help="ours and the limit alone, short rounds, nothing written"
     )
     parser.add_argument(
         "--only", action="append", default=[], help="part of a contender's name; the limit is always in"
     )
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--largest", type=int, default=1_000_000, help="live sessions, for growth")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=int)
     asked = parser.parse_args()
-    rounds, seconds = (3, 2) if asked.quick else (asked.rounds, asked.seconds)
-    found = measure(_contenders(asked.only, quick=asked.quick), rounds=rounds, seconds=seconds)
-    print(table(found))
-    if not asked.quick and not asked.only:
-        write(found, ROOT)
+    rounds, seconds = _length(asked)
+    if asked.what == "growth":
+        grown = growth.measure(largest=asked.largest, rounds=rounds, seconds=seconds)
+        print(growth_report.tables(grown))
+        growth_report.write(grown, ROOT)
+    elif asked.what == "beside":
+        mixed = beside.measure(rounds=rounds, seconds=seconds)
+        print(beside.table(mixed))
+        beside.write(mixed, ROOT)
+    else:
+        found = measure(_contenders(asked.only, quick=asked.quick), rounds=rounds, seconds=seconds)
+        print(table(found))
+        if not asked.quick and not asked.only:
+            write(found, ROOT)
+
+
+def _length(asked: argparse.Namespace) -> tuple[int, int]:
+    rounds, seconds = (3, 2) if asked.quick or asked.what == "growth" else (5, 5)
+    return asked.rounds or rounds, asked.seconds or seconds
 
 
 def measure(contenders: Sequence[Contender], *, rounds: int, seconds: int) -> Results:
@@ -59,7 +81,7 @@ def measure(contenders: Sequence[Contender], *, rounds: int, seconds: int) -> Re
                     found[contender.name].setdefault(operation, []).append(measured)
                     _tell(f"{number + 1}/{rounds}", operation, contender, measured)
     return Results(
-        taken_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        taken_at=today(),
         seconds=seconds,
         machine=this_machine(),
         rows=[

@@ -16,32 +16,37 @@ from bench.wrk import Call
 from sessiond import __version__
 
 SERVER_KEY = "bench-server-key-0123456789abcdefghijklmnop"
-_KEY = {"Authorization": f"Bearer {SERVER_KEY}"}
-_JSON = {"Content-Type": "application/json"}
+KEY = {"Authorization": f"Bearer {SERVER_KEY}"}
+JSON = {"Content-Type": "application/json"}
 _WAITING_TOKENS = 64
 _LISTED_SESSIONS = 10
 
 
 def sessiond(name: str, database: str | None, notes: str) -> Contender:
     """Return sessiond on the engine of *database* (None: SQLite in its data directory)."""
+    return Contender(
+        name=name, version=__version__, notes=notes, start=lambda folder: serving(folder, database=database)
+    )
 
-    @contextlib.contextmanager
-    def start(folder: Path) -> Iterator[Running]:
-        port = free_port()
-        command = [str(Path(sys.executable).parent / "sessiond"), "serve", "--port", str(port)]
-        command += ["--data-dir", str(folder / "data")]
-        if database is not None:
-            command += ["--database", database]
-        environ = {"SESSIOND_SERVER_KEY": SERVER_KEY}
-        with running(command, folder, port, environ=environ, ready="/readyz", calls=_calls) as started:
-            yield started
 
-    return Contender(name=name, version=__version__, notes=notes, start=start)
+@contextlib.contextmanager
+def serving(
+    folder: Path, *, database: str | None = None, environ: Mapping[str, str] | None = None
+) -> Iterator[Running]:
+    """Run a server whose data directory is `data` in *folder*."""
+    port = free_port()
+    command = [str(Path(sys.executable).parent / "sessiond"), "serve", "--port", str(port)]
+    command += ["--data-dir", str(folder / "data")]
+    if database is not None:
+        command += ["--database", database]
+    secrets = {"SESSIOND_SERVER_KEY": SERVER_KEY, **(environ or {})}
+    with running(command, folder, port, environ=secrets, ready="/readyz", calls=_calls) as started:
+        yield started
 
 
 def _calls(client: Client, number: int) -> Mapping[str, Call]:
     def created(subject: str) -> dict[str, str]:
-        answer: dict[str, str] = json.loads(client.ask("POST", "/v1/sessions", {"subject": subject}, _KEY)[1])
+        answer: dict[str, str] = json.loads(client.ask("POST", "/v1/sessions", {"subject": subject}, KEY)[1])
         return answer
 
     first = created("alice")
@@ -51,7 +56,7 @@ def _calls(client: Client, number: int) -> Mapping[str, Call]:
     create = Call(
         method="POST",
         path="/v1/sessions",
-        headers={**_KEY, **_JSON},
+        headers={**KEY, **JSON},
         body=f'{{"subject":"user-{number}-{{n}}"}}',
     )
     return {
@@ -60,7 +65,7 @@ def _calls(client: Client, number: int) -> Mapping[str, Call]:
         "refresh": Call(
             method="POST",
             path="/v1/session/refresh",
-            headers=_JSON,
+            headers=JSON,
             body='{"refresh_token":"{token}"}',
             tokens=[created(f"refresher-{each}")["refresh_token"] for each in range(_WAITING_TOKENS)],
             next_token='"refresh_token":"([^"]+)"',
@@ -70,5 +75,5 @@ def _calls(client: Client, number: int) -> Mapping[str, Call]:
             next_token='"access_token":"([^"]+)"',
             undone_by=Call(method="DELETE", path="/v1/session", headers={"Authorization": "Bearer {token}"}),
         ),
-        "list": Call(path=f"/v1/sessions?subject={lister}", headers=_KEY),
+        "list": Call(path=f"/v1/sessions?subject={lister}", headers=KEY),
     }

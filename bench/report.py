@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from bench.contender import OPERATIONS
-from bench.results import Results, Row, middle, ratio
+from bench.results import Machine, Results, Row, middle, ratio
 
 BEGIN, END = "<!-- made by `make bench`: begin -->", "<!-- made by `make bench`: end -->"
 PAGE = Path("docs/performance.md")
@@ -17,13 +17,10 @@ PLOT = Path("docs/performance.svg")
 
 def table(results: Results) -> str:
     """Return the results as a table in Markdown."""
-    machine = results.machine
     rounds = len(results.rows[0].rounds["verify"])
-    build = "with" if machine.with_pgo else "without"
     taken = (
-        f"{results.taken_at[:10]}: {machine.processor}, {machine.cores} cores; {machine.python} built {build} PGO; "
-        f"{machine.wrk}; 32 connections, {rounds} interleaved rounds of {results.seconds} s; server and load on a "
-        "core each."
+        f"{taken_on(results.taken_at, results.machine)}; 32 connections, {rounds} interleaved rounds of "
+        f"{results.seconds} s; server and load on a core each."
     )
     lines = [
         taken,
@@ -39,16 +36,29 @@ def table(results: Results) -> str:
 
 def write(results: Results, root: Path) -> None:
     """Keep the raw results, and renew the page's table and the plot."""
+    keep(root, f"{results.taken_at[:10]}.json", results)
+    put_between(root, BEGIN, END, table(results))
+    (root / PLOT).write_text(plot(results), encoding="utf-8")
+
+
+def taken_on(at: str, machine: Machine) -> str:
+    """Return when and on what figures were taken."""
+    build = "with" if machine.with_pgo else "without"
+    return f"{at[:10]}: {machine.processor}, {machine.cores} cores; {machine.python} built {build} PGO; {machine.wrk}"
+
+
+def keep(root: Path, name: str, results: msgspec.Struct) -> None:
+    """Keep raw results."""
     folder = root / "bench" / "results"
     folder.mkdir(exist_ok=True)
-    raw = msgspec.json.format(msgspec.json.encode(results))
-    (folder / f"{results.taken_at[:10]}.json").write_bytes(raw + b"\n")
+    (folder / name).write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
+
+
+def put_between(root: Path, begin: str, end: str, text: str) -> None:
+    """Renew what stands between two lines of the page."""
     page = root / PAGE
-    text = page.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    page.write_text(f"{before}{BEGIN}\n{table(results)}{END}{after}", encoding="utf-8")
-    (root / PLOT).write_text(plot(results), encoding="utf-8")
+    before, rest = page.read_text(encoding="utf-8").split(begin)
+    page.write_text(f"{before}{begin}\n{text}{end}{rest.split(end)[1]}", encoding="utf-8")
 
 
 def _line(results: Results, row: Row, operation: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import platform
 import statistics
 import subprocess
@@ -63,6 +64,11 @@ def ratio(results: Results, row: Row, operation: str) -> Ratio | None:
 def middle(rounds: Sequence[Measured], member: str) -> float:
     """Return the median of *member* over *rounds*."""
     return statistics.median(float(getattr(each, member)) for each in rounds)
+
+
+def today() -> str:
+    """Return the present instant as results tell it."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
 
 
 def this_machine() -> Machine:

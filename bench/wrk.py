@@ -20,8 +20,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     In *body* `{n}` is a number that never repeats. With *tokens* each request takes the one that waited longest in the
     place of `{token}` (in *body* and *headers*), and what the first group of *next_token* (a Lua pattern) finds in the
-    answer waits next: each token is used once, as a client of its own would. With *undone_by* that call is made
-    whenever a token waits: sign in, sign out, sign in.
+    answer waits next: each token is used once, as a client of its own would; with *again* it waits again after its use.
+    With *undone_by* that call is made whenever a token waits: sign in, sign out, sign in.
     """
 
     method: str = "GET"
@@ -29,6 +29,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     body: str | None = None
     tokens: Sequence[str] = ()
+    again: bool = False
     next_token: str | None = None
     next_in_header: str | None = None
     undone_by: Call | None = None
@@ -46,14 +47,24 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
 
 
-def run(call: Call, base_url: str, server: Process, *, seconds: int, folder: Path) -> Measured:
+def run(
+    call: Call,
+    base_url: str,
+    server: Process,
+    *,
+    seconds: int,
+    folder: Path,
+    connections: int = CONNECTIONS,
+) -> Measured:
     """Load *server* with *call* for *seconds*."""
     script = folder / "call.lua"
-    script.write_text(lua(call), encoding="utf-8")
+    tokens = folder / "tokens"
+    tokens.write_text("".join(f"{token}\n" for token in call.tokens), encoding="utf-8")
+    script.write_text(lua(call, tokens), encoding="utf-8")
     before = server.cpu_seconds()
     output = subprocess.run(
         [
-            *("taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency"),
+            *("taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"),
             *("--timeout", "30s", "-s", str(script), base_url),
         ],
         check=True,
@@ -74,13 +85,16 @@ def run(call: Call, base_url: str, server: Process, *, seconds: int, folder: Pat
     )
 
 
-def lua(call: Call) -> str:
-    """Return the script with which wrk makes *call*."""
+def lua(call: Call, tokens: Path) -> str:
+    """Return the script with which wrk makes *call*; in the file *tokens* is a token per line."""
     lines = ["local n, waiting, first, last = 0, {}, 1, 0", *_request("call", call)]
-    lines += [f"last = last + 1; waiting[last] = {_quoted(token)}" for token in call.tokens]
+    lines += [f"for token in io.lines({_quoted(str(tokens))}) do last = last + 1; waiting[last] = token end"]
     lines += ["local function taken()", "  local token = waiting[first]", "  waiting[first] = nil; first = first + 1",
               "  return token", "end"]  # fmt: skip
-    if call.undone_by is not None:
+    if call.again:
+        lines += ["function init() for k = 1, last do waiting[k] = call(waiting[k]) end end"]
+        lines += ["function request() n = n % last + 1; return waiting[n] end"]
+    elif call.undone_by is not None:
         lines += [*_request("undo", call.undone_by), "function request()"]
         lines += ["  if last >= first then return undo(taken()) end", "  return call()", "end"]
     elif call.tokens:

@@ -1,0 +1,164 @@
+"""What operations do to each other in one process: creates beside verifies, verifies beside logins with a PIN."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from bench.contender import Running
+from bench.loading import open_at
+from bench.ours import JSON, serving
+from bench.processes import SERVER_CORE
+from bench.report import keep, put_between, taken_on
+from bench.results import Machine, middle, this_machine, today
+from bench.wrk import CONNECTIONS, Call, Measured, run
+from sessiond.crypto.secrets import Secret
+from sessiond.domain.ids import DEFAULT_PROJECT
+
+BEGIN, END = (
+    "<!-- made by `python -m bench beside`: begin -->",
+    "<!-- made by `python -m bench beside`: end -->",
+)
+
+_PIN = "0123456789"
+_USERS = [f"till{number}" for number in range(16)]
+"""More than there are connections: attempts on one name wait for each other."""
+
+_AT_THE_DOOR = 4
+"""Connections that sign in: fewer than may wait for a hash, more than hash at once."""
+
+_HASHES = 100
+_ARGON2 = f"""
+import os, time
+from sessiond.crypto import pins
+stored = pins.hash_pin("{_PIN}", bytes(32), salt=os.urandom(16))
+pins.matches(stored, "{_PIN}", bytes(32))
+began = time.process_time()
+for _ in range({_HASHES}):
+    pins.matches(stored, "{_PIN}", bytes(32))
+print((time.process_time() - began) / {_HASHES} * 1e6)
+"""
+
+
+class Beside(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole run: rounds by what ran, `a beside b` being a's figures while b saturated the server."""
+
+    taken_at: str
+    seconds: int
+    machine: Machine
+    rounds: Mapping[str, Sequence[Measured]]
+    argon2id_us: Sequence[float]
+
+
+def measure(*, rounds: int, seconds: int) -> Beside:
+    """Run everything alone and beside its neighbour, interleaved."""
+    found: dict[str, list[Measured]] = {}
+    hashes: list[float] = []
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        asyncio.run(_add_users(folder))
+        server = stack.enter_context(serving(folder))
+        for number in range(rounds):
+            beside = _Rounds(server, {**server.prepare(number), "login": _login()}, seconds, folder)
+            hashes.append(_argon2id())
+            for one, neighbour in (
+                ("create", None),
+                ("create", "verify"),
+                ("verify", None),
+                ("verify", "login"),
+                ("login", None),
+            ):
+                measured = beside.run(one, neighbour)
+                title = one if neighbour is None else f"{one} beside {neighbour}"
+                found.setdefault(title, []).append(measured)
+                figures = f"{measured.rate:9.0f}/s p99 {measured.p99_ms:8.2f} ms {measured.cpu_us:6.0f} µs"
+                print(f"{number + 1} {title:22} {figures}, {measured.failed} failed", flush=True)
+    return Beside(taken_at=today(), seconds=seconds, machine=this_machine(), rounds=found, argon2id_us=hashes)
+
+
+def table(beside: Beside) -> str:
+    """Return the run in Markdown."""
+    lines = [f"{taken_on(beside.taken_at, beside.machine)}; rounds of {beside.seconds} s.", ""]
+    lines += ["| operation | per second | p50 ms | p99 ms | CPU µs |", "|---|---|---|---|---|"]
+    for title, rounds in beside.rounds.items():
+        cpu = "" if " beside " in title else f"{middle(rounds, 'cpu_us'):.0f}"
+        failed = sum(each.failed for each in rounds)
+        rate = f"{middle(rounds, 'rate'):,.0f}" + (f", {failed} failed" if failed else "")
+        lines.append(
+            f"| {title} | {rate} | {middle(rounds, 'p50_ms'):.2f} | {middle(rounds, 'p99_ms'):.2f} | {cpu} |"
+        )
+    share = middle(beside.rounds["create beside verify"], "rate") / middle(beside.rounds["create"], "rate")
+    argon2id = sorted(beside.argon2id_us)[len(beside.argon2id_us) // 2]
+    over = middle(beside.rounds["login"], "cpu_us") / argon2id - 1
+    told = (
+        f"While verifies saturate the process, creates keep {share:.2f} of their own rate. A login takes "
+        f"{over:.0%} more processor time than its Argon2id, which takes {argon2id:,.0f} µs by itself."
+    )
+    return "\n".join([*lines, "", told]) + "\n"
+
+
+def write(beside: Beside, root: Path) -> None:
+    """Keep the raw results and renew the page's table."""
+    keep(root, f"{beside.taken_at[:10]}-beside.json", beside)
+    put_between(root, BEGIN, END, table(beside))
+
+
+class _Rounds:
+    """Runs operations of one server, alone or beside each other."""
+
+    def __init__(self, server: Running, calls: Mapping[str, Call], seconds: int, folder: Path) -> None:
+        self._server = server
+        self._calls = calls
+        self._seconds = seconds
+        self._folder = folder
+        (folder / "beside").mkdir(exist_ok=True)
+
+    def run(self, one: str, neighbour: str | None) -> Measured:
+        """Return the figures of *one* while *neighbour* runs, too."""
+        if neighbour is None:
+            return self._alone(one, self._seconds, self._folder)
+        with ThreadPoolExecutor(1) as pool:
+            # A second longer, so that it is there from the beginning to the end.
+            other = pool.submit(self._alone, neighbour, self._seconds + 1, self._folder / "beside")
+            measured = self._alone(one, self._seconds, self._folder)
+            other.result()
+        return measured
+
+    def _alone(self, one: str, seconds: int, folder: Path) -> Measured:
+        connections = _AT_THE_DOOR if one == "login" else CONNECTIONS
+        return run(
+            self._calls[one],
+            self._server.base_url,
+            self._server.server,
+            seconds=seconds,
+            folder=folder,
+            connections=connections,
+        )
+
+
+async def _add_users(folder: Path) -> None:
+    opened = await open_at(folder / "data")
+    try:
+        for name in _USERS:
+            await opened.services.pins.add_user(DEFAULT_PROJECT, name, Secret(_PIN), by="bench")
+    finally:
+        await opened.close()
+
+
+def _login() -> Call:
+    body = f'{{"name":"{{token}}","pin":"{_PIN}"}}'
+    return Call(method="POST", path="/auth/login", headers=JSON, body=body, tokens=_USERS, again=True)
+
+
+def _argon2id() -> float:
+    """Return what one hash takes of a core, in µs, without a server around it."""
+    command = ["taskset", "-c", SERVER_CORE, sys.executable, "-c", _ARGON2]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
