@@ -9,10 +9,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import beside, growth, growth_report, peers
+from bench import beside, costs, growth, growth_report, peers
 from bench.contender import OPERATIONS, Contender, Running
 from bench.nginx import nginx
-from bench.ours import sessiond
+from bench.ours import on_postgresql, on_redis_cluster, on_sqlite
 from bench.report import table, write
 from bench.results import Results, Row, this_machine, today
 from bench.wrk import Measured, run
@@ -27,10 +27,10 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("peers", "growth", "beside"),
+        choices=("peers", "growth", "beside", "costs"),
         default="peers",
         help="peers: each operation beside the peers'; growth: by the number of sessions; beside: operations that "
-        "share a process",
+        "share a process; costs: bytes and processor time on each engine, without HTTP",
     )
     parser.add_argument(
         "--quick", action="store_true", help="ours and the limit alone, short rounds, nothing written"
@@ -39,6 +39,7 @@ def main() -> None:
         "--only", action="append", default=[], help="part of a contender's name; the limit is always in"
     )
     parser.add_argument("--largest", type=int, default=1_000_000, help="live sessions, for growth")
+    parser.add_argument("--sessions", type=int, default=100_000, help="sessions on each engine, for costs")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=int)
     asked = parser.parse_args()
@@ -51,6 +52,10 @@ def main() -> None:
         mixed = beside.measure(rounds=rounds, seconds=seconds)
         print(beside.table(mixed))
         beside.write(mixed, ROOT)
+    elif asked.what == "costs":
+        spent = costs.measure(sessions=asked.sessions)
+        print(costs.table(spent))
+        costs.write(spent, ROOT)
     else:
         found = measure(_contenders(asked.only, quick=asked.quick), rounds=rounds, seconds=seconds)
         print(table(found))
@@ -101,11 +106,13 @@ def _tell(progress: str, operation: str, contender: Contender, measured: Measure
 
 def _contenders(only: Sequence[str], *, quick: bool) -> list[Contender]:
     everyone = [
-        sessiond("sessiond, SQLite", None, "synchronous=FULL; access log, request ids, limits, events on"),
+        on_sqlite(),
         *(
             ()
             if quick
             else (
+                on_postgresql(),
+                on_redis_cluster(),
                 peers.better_auth(WORKPLACE),
                 peers.express_session(WORKPLACE),
                 peers.django(WORKPLACE),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
 
+from bench import engines
 from bench.contender import Client, Contender, Running, running
 from bench.processes import free_port
 from bench.wrk import Call
@@ -21,12 +23,38 @@ JSON = {"Content-Type": "application/json"}
 _WAITING_TOKENS = 64
 _LISTED_SESSIONS = 10
 
+_ON = "access log, request ids, limits, events on"
+_ELSEWHERE = "the engine runs on whichever core is free, its processor time not counted"
 
-def sessiond(name: str, database: str | None, notes: str) -> Contender:
-    """Return sessiond on the engine of *database* (None: SQLite in its data directory)."""
+
+def on_sqlite() -> Contender:
+    """Return sessiond on SQLite in its data directory."""
     return Contender(
-        name=name, version=__version__, notes=notes, start=lambda folder: serving(folder, database=database)
+        name="sessiond, SQLite", version=__version__, notes=f"synchronous=FULL; {_ON}", start=serving
     )
+
+
+def on_postgresql() -> Contender:
+    """Return sessiond on a PostgreSQL of its own."""
+    notes = f"fsync and synchronous_commit on; strict: every verify reads; {_ELSEWHERE}; {_ON}"
+    return _on_engine("sessiond, PostgreSQL", notes, engines.postgresql)
+
+
+def on_redis_cluster() -> Contender:
+    """Return sessiond on a Redis Cluster of its own."""
+    notes = f"appendfsync always, a replica each confirms; strict: every verify reads; {_ELSEWHERE}; {_ON}"
+    return _on_engine("sessiond, Redis Cluster", notes, engines.redis_cluster)
+
+
+def _on_engine(
+    name: str, notes: str, engine: Callable[[], AbstractContextManager[engines.Engine]]
+) -> Contender:
+    @contextlib.contextmanager
+    def start(folder: Path) -> Iterator[Running]:
+        with engine() as running_engine, serving(folder, database=running_engine.url) as started:
+            yield started
+
+    return Contender(name=name, version=__version__, notes=notes, start=start)
 
 
 @contextlib.contextmanager

@@ -63,14 +63,14 @@ class Process:
 
     def cpu_seconds(self) -> float:
         """Return the processor time that the server and its children have taken."""
-        return sum(_cpu_seconds(pid) for pid in self._tree())
+        return cpu_seconds(self._process.pid)
 
     def memory_bytes(self) -> int:
         """Return the resident memory of the server and its children, without the pages of its own files.
 
         A database that is mapped counts as resident as far as the page cache holds it, whoever read it.
         """
-        return sum(_resident_bytes(pid, str(self._folder)) for pid in self._tree())
+        return sum(_resident_bytes(pid, str(self._folder)) for pid in _tree(self._process.pid))
 
     def stop(self) -> None:
         """End the server and whatever it started."""
@@ -83,14 +83,20 @@ class Process:
                 self._process.wait()
         self._log.close()
 
-    def _tree(self) -> list[int]:
-        found, waiting = [], [self._process.pid]
-        while waiting:
-            pid = waiting.pop()
-            found.append(pid)
-            for children in Path(f"/proc/{pid}/task").glob("*/children"):
-                waiting += map(int, _read(children).split())
-        return found
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process and its children have taken."""
+    return sum(_cpu_seconds(each) for each in _tree(pid))
+
+
+def _tree(pid: int) -> list[int]:
+    found, waiting = [], [pid]
+    while waiting:
+        pid = waiting.pop()
+        found.append(pid)
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            waiting += map(int, _read(children).split())
+    return found
 
 
 def _cpu_seconds(pid: int) -> float:

@@ -54,11 +54,11 @@ def keep(root: Path, name: str, results: msgspec.Struct) -> None:
     (folder / name).write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
 
 
-def put_between(root: Path, begin: str, end: str, text: str) -> None:
-    """Renew what stands between two lines of the page."""
-    page = root / PAGE
-    before, rest = page.read_text(encoding="utf-8").split(begin)
-    page.write_text(f"{before}{begin}\n{text}{end}{rest.split(end)[1]}", encoding="utf-8")
+def put_between(root: Path, begin: str, end: str, text: str, *, page: Path = PAGE) -> None:
+    """Renew what stands between two lines of a page."""
+    file = root / page
+    before, rest = file.read_text(encoding="utf-8").split(begin)
+    file.write_text(f"{before}{begin}\n{text}{end}{rest.split(end)[1]}", encoding="utf-8")
 
 
 def _line(results: Results, row: Row, operation: str) -> str:
