@@ -98,6 +98,31 @@ def test_a_step_lies_between_what_was_before_it_and_now_for_an_hour() -> None:
     assert not clock.stepped_since(before)
 
 
+def test_what_another_node_wrote_meanwhile_lies_before_a_step_forward() -> None:
+    hands = Hands()
+    clock = hands.clock()
+    before = clock.now()
+    hands.wall += 120_000
+    hands.pass_time(1)
+    clock.now()
+    hands.pass_time(10_000)
+    clock.now()
+
+    assert clock.stepped_since(before + 10_000)
+
+
+def test_while_time_leads_the_wall_clock_a_step_lies_before_now() -> None:
+    hands = Hands()
+    clock = hands.clock()
+    hands.wall += 120_000
+    clock.now()
+    hands.wall -= 120_000
+    hands.pass_time(7_200_000)
+    clock.now()
+
+    assert clock.stepped_since(clock.now() - 20_000)
+
+
 def test_no_step_lies_anywhere_while_the_wall_and_the_steady_clock_agree() -> None:
     hands = Hands()
     clock = hands.clock()

@@ -32,7 +32,7 @@ class SystemClock:
         self._offset = self._last - self._last_steady
         self._last_wall = self._last
         self.stepped: list[int] = []
-        self._before_step: Instant = 0
+        self._stepped_to: Instant = 0
         self._step_steady = -_UNSETTLED_MS + self._last_steady
 
     def now(self) -> Instant:
@@ -42,20 +42,26 @@ class SystemClock:
             return self._last
         self._last_wall, steady = present, self._steady() // _NS
         offset = present - steady
-        if not -STEP_MS <= offset - self._offset <= STEP_MS:
+        stepped = not -STEP_MS <= offset - self._offset <= STEP_MS
+        if stepped:
             self.stepped.append(offset - self._offset)
-            self._before_step, self._step_steady = self._last, steady
         self._offset = offset
         expected = self._last + steady - self._last_steady
         if present < expected - STEP_MS:
             present = expected
         self._last, self._last_steady = max(present, self._last), steady
+        if stepped:
+            self._stepped_to, self._step_steady = self._last, steady
         return self._last
 
     def stepped_since(self, instant: Instant) -> bool:
-        """Tell whether a step of over five seconds lies between *instant* and now, and less than an hour ago."""
+        """Tell whether a step of over five seconds lies between *instant* and now, and less than an hour ago.
+
+        An instant that this clock stepped over was written by another node, and lies before the step, too. While time
+        leads the wall clock every instant does: other nodes have not been led astray.
+        """
         settled = self._last_steady - self._step_steady >= _UNSETTLED_MS
-        return not settled and instant <= self._before_step
+        return self.leads_wall or (not settled and instant < self._stepped_to)
 
     @property
     def leads_wall(self) -> bool:
