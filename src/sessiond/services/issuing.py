@@ -133,10 +133,10 @@ class Issuing:
         subject, project, deployment = await self._store.get_many(
             [key, project_key(order.project), deployment_key()]
         )
-        if not isinstance(project, Project):
-            raise NotFound("project_unknown", "There is no such project.")
         if not isinstance(deployment, Deployment):
             raise Unavailable("deployment_missing", "The deployment's control record is gone.")
+        if not isinstance(project, Project):
+            raise NotFound("project_unknown", "There is no such project.")
         self._keys.adopt(deployment)
         found = subject if isinstance(subject, Subject) else None
         return Ground(
