@@ -39,7 +39,7 @@ ENDED_CODES = frozenset(
         "refresh_token_superseded",
     }
 )
-"""What the holder of an ended session may be told."""
+"""What the holder of a session is told that was ended on purpose."""
 
 
 class Life(NamedTuple):
@@ -78,9 +78,10 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The rules of a subject."""
+    """The rules of a subject; *codes* are what the holder of an ended session may be told."""
 
     limit: Limit | None = None
+    codes: frozenset[str] = ENDED_CODES
 
     def after(self, state: State, operation: Operation) -> Iterator[State]:
         """Yield the states that *operation* may leave behind with the answer that it got; none where it cannot have."""
@@ -88,10 +89,10 @@ class Model:
             case Create():
                 yield from self._created(state, operation)
             case Verify(session, generation):
-                if _verified(_find(state, session), generation, operation):
+                if self._verified(_find(state, session), generation, operation):
                     yield state
             case Refresh(session, generation):
-                yield from _refreshed(state, _find(state, session), generation, operation)
+                yield from self._refreshed(state, _find(state, session), generation, operation)
             case _:
                 if operation.answer in {None, Done()}:
                     yield _changed(state, operation.action)
@@ -118,6 +119,40 @@ class Model:
             case _:
                 return
 
+    def _verified(self, life: Life | None, generation: int, operation: Operation) -> bool:
+        if life is None:
+            return False
+        behind = life.generation - generation
+        match operation.answer:
+            case Done():
+                return life.alive and behind in {0, 1}
+            case Refused("token_superseded"):
+                return life.alive and behind > 1
+            case Refused(code):
+                return not life.alive and behind >= 0 and code in self.codes
+            case _:
+                return False
+
+    def _refreshed(
+        self, state: State, life: Life | None, generation: int, operation: Operation
+    ) -> Iterator[State]:
+        if life is None or generation > life.generation:
+            return
+        told, behind = operation.answer, life.generation - generation
+        if not life.alive:
+            if isinstance(told, Refused) and told.code in self.codes:
+                yield state
+            return
+        if behind == 0 and (
+            told is None or (isinstance(told, Refreshed) and told.generation == generation + 1)
+        ):
+            yield state.with_life(life._replace(generation=generation + 1, rotated=operation.invoked))
+        if behind == 1 and isinstance(told, Refreshed) and told.generation == life.generation:
+            yield state
+        late = behind == 1 and operation.completed - life.rotated > OVERLAP_NS
+        if (behind > 1 or late) and told in {None, Refused("refresh_token_superseded")}:
+            yield state.with_life(life._replace(alive=False))
+
 
 def _changed(state: State, action: Revoke | RevokeSubject | RevokeProject | Disable | Enable) -> State:
     match action:
@@ -136,35 +171,3 @@ def _changed(state: State, action: Revoke | RevokeSubject | RevokeProject | Disa
 
 def _find(state: State, session: SessionText) -> Life | None:
     return next((life for life in state.lives if life.session == session), None)
-
-
-def _verified(life: Life | None, generation: int, operation: Operation) -> bool:
-    if life is None:
-        return False
-    behind = life.generation - generation
-    match operation.answer:
-        case Done():
-            return life.alive and behind in {0, 1}
-        case Refused("token_superseded"):
-            return life.alive and behind > 1
-        case Refused(code):
-            return not life.alive and behind >= 0 and code in ENDED_CODES
-        case _:
-            return False
-
-
-def _refreshed(state: State, life: Life | None, generation: int, operation: Operation) -> Iterator[State]:
-    if life is None or generation > life.generation:
-        return
-    told, behind = operation.answer, life.generation - generation
-    if not life.alive:
-        if isinstance(told, Refused) and told.code in ENDED_CODES:
-            yield state
-        return
-    if behind == 0 and (told is None or (isinstance(told, Refreshed) and told.generation == generation + 1)):
-        yield state.with_life(life._replace(generation=generation + 1, rotated=operation.invoked))
-    if behind == 1 and isinstance(told, Refreshed) and told.generation == life.generation:
-        yield state
-    late = behind == 1 and operation.completed - life.rotated > OVERLAP_NS
-    if (behind > 1 or late) and told in {None, Refused("refresh_token_superseded")}:
-        yield state.with_life(life._replace(alive=False))

@@ -106,6 +106,11 @@ class PostgresqlServer:
             finally:
                 standby.kill()
 
+    @property
+    def connections(self) -> int:
+        """How many connections it takes of us."""
+        return int(self._settings["max_connections"])
+
     def make(self) -> None:
         """Make the data directory."""
         password = self.folder / "password"

@@ -1,0 +1,109 @@
+"""Two nodes on Redis under clients of both: whatever fails, what was acknowledged explains every answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sessiond.domain.ids import PARTITIONS, Partition
+from sessiond.storage.engines.redis.layout import Layout
+from tests.histories.checker import unexplained
+from tests.histories.crowd import Crowd
+from tests.histories.model import ENDED_CODES, Limit, Model
+from tests.histories.nodes import Nodes, two_nodes
+from tests.histories.operations import RevokeProject
+from tests.histories.strictness import WRITES, Strictness
+from tests.servers.redis import RedisCluster, RedisServer
+
+pytestmark = pytest.mark.slow
+
+NAMESPACE = "histories"
+LIMIT = Limit(3, evicts=True)
+MODEL = Model(LIMIT)
+SETTINGS = {"SESSIOND_POLICY_MAX_SESSIONS": str(LIMIT.most), "SESSIOND_POLICY_ON_LIMIT": "evict_oldest"}
+
+
+@pytest.fixture(scope="module")
+def harmed() -> Iterator[RedisCluster]:
+    """A cluster that these tests may harm."""
+    with RedisCluster.started() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory, harmed: RedisCluster) -> Iterator[Nodes]:
+    with two_nodes(tmp_path_factory.mktemp("nodes"), harmed.url(NAMESPACE), SETTINGS) as pair:
+        yield pair
+
+
+@pytest.fixture
+def cluster(harmed: RedisCluster) -> Iterator[RedisCluster]:
+    yield harmed
+    harmed.mend()
+
+
+def urls(nodes: Nodes) -> tuple[str, str]:
+    return nodes[0].url, nodes[1].url
+
+
+class TestStrictness(Strictness):
+    limit = LIMIT
+
+
+async def test_a_master_that_is_killed_takes_no_acknowledged_write_with_it(
+    nodes: Nodes, cluster: RedisCluster
+) -> None:
+    async with Crowd.at(*urls(nodes)) as crowd:
+        await crowd.acknowledged(WRITES)
+        await asyncio.to_thread(cluster.masters()[0].kill)
+        await crowd.until(lambda: all(crowd.refused[node] for node in (0, 1)))
+        await crowd.recovered()
+        await crowd.acknowledged(WRITES)
+
+    assert crowd.faults(MODEL) == ""
+
+
+async def test_a_master_that_is_cut_off_until_another_took_its_place_serves_nothing_of_before(
+    nodes: Nodes, cluster: RedisCluster
+) -> None:
+    async with Crowd.at(*urls(nodes)) as crowd:
+        await crowd.acknowledged(WRITES)
+        (stopped := cluster.masters()[1]).pause()
+        await crowd.until(lambda: all(crowd.refused[node] for node in (0, 1)))
+        await crowd.recovered()
+        await crowd.acknowledged(WRITES)
+        stopped.resume()
+        await crowd.acknowledged(WRITES)
+
+    assert crowd.faults(MODEL) == ""
+
+
+async def test_slots_that_are_moved_under_load_cost_nothing(nodes: Nodes, cluster: RedisCluster) -> None:
+    slots = [Layout(NAMESPACE)[Partition(n)].slot for n in range(0, PARTITIONS, PARTITIONS // 4)]
+    async with Crowd.at(*urls(nodes)) as crowd:
+        await crowd.acknowledged(WRITES)
+        for slot in slots:
+            target = next(node for node in cluster.masters() if node is not cluster.master_of(slot))
+            await asyncio.to_thread(cluster.move, slot, target)
+        await crowd.acknowledged(WRITES)
+
+    assert crowd.faults(MODEL) == ""
+    assert not crowd.refused
+
+
+async def test_an_emptied_database_ends_every_session_on_every_node(tmp_path: Path) -> None:
+    emptied = Model(LIMIT, ENDED_CODES | {"deployment_recovered", "invalid_token"})
+    with (
+        RedisServer.started() as server,
+        two_nodes(tmp_path, server.url(), SETTINGS) as nodes,
+    ):
+        async with Crowd.at(*urls(nodes)) as crowd:
+            await crowd.acknowledged(WRITES)
+            await crowd.note(RevokeProject(), asyncio.to_thread(server.ask, "FLUSHALL"))
+            await crowd.until(lambda: all(crowd.refused[node] for node in (0, 1)))
+
+        assert unexplained(crowd.history, emptied) == []
+        assert [each for each in crowd.defects if ": 404 " not in each] == []
