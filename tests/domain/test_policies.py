@@ -15,6 +15,29 @@ from tests.domain.samples import NOW, a_session
 BOUND_PRESETS = tuple(CEILINGS)
 
 
+@pytest.mark.parametrize(
+    ("preset", "absolute", "idle"),
+    [
+        (Preset.AAL1, timedelta(days=30), None),
+        (Preset.AAL2, timedelta(hours=24), timedelta(hours=1)),
+        (Preset.AAL3, timedelta(hours=12), timedelta(minutes=15)),
+    ],
+)
+def test_the_presets_are_nists_limits_to_the_second(
+    preset: Preset, absolute: timedelta, idle: timedelta | None
+) -> None:
+    policy, second = preset_policy(preset), timedelta(seconds=1)
+
+    assert (policy.absolute_timeout, policy.idle_timeout) == (absolute, idle)
+    looser = [msgspec.structs.replace(policy, absolute_timeout=absolute + second)]
+    looser += [] if idle is None else [msgspec.structs.replace(policy, idle_timeout=idle + second)]
+    for limits in looser:
+        with pytest.raises(Misconfigured):
+            check(limits)
+        custom = msgspec.structs.replace(limits, preset=Preset.CUSTOM, justification="a kiosk in a museum")
+        assert check(custom) == custom
+
+
 @pytest.mark.parametrize("preset", BOUND_PRESETS)
 def test_a_preset_at_its_upper_limits_is_accepted(preset: Preset) -> None:
     assert check(preset_policy(preset)).preset is preset
