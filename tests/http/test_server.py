@@ -198,8 +198,17 @@ async def test_a_slow_handler_is_not_taken_for_a_slow_client() -> None:
         assert (await wire.answer()).status == 200
 
 
-def test_connections_are_bounded_by_the_files_that_may_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resource.getrlimit", lambda _which: (1024, 1024))
+@pytest.mark.parametrize(
+    ("soft", "hard", "connections"),
+    [(1024, 1024, 768), (1024, 4096, 3840), (1024, 1 << 20, 16_384), (1024, -1, 16_384), (-1, -1, 16_384)],
+)
+def test_connections_are_bounded_by_the_files_that_may_be_opened(
+    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, connections: int
+) -> None:
+    limit = [soft, hard]
+    monkeypatch.setattr("resource.getrlimit", lambda _which: tuple(limit))
+    monkeypatch.setattr("resource.setrlimit", lambda _which, wanted: limit.__setitem__(0, wanted[0]))
 
-    assert Limits().within_files().connections == 768
+    assert Limits().within_files().connections == connections
     assert Limits(connections=10).within_files().connections == 10
+    assert limit[0] in {soft, hard, 16_384 + 256}

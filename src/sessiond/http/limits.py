@@ -18,7 +18,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     client that does not read its answer. *head_bytes*: request line and headers.
     """
 
-    connections: int = 4096
+    connections: int = 16_384
     head_bytes: int = 32 * 1024
     head_seconds: int = 10
     body_seconds: int = 30
@@ -26,6 +26,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     stalled_seconds: int = 30
 
     def within_files(self) -> Limits:
-        """Return the limits with no more connections than this process may open files for."""
-        most = max(_LEAST_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _FILES_KEPT_BACK)
+        """Let this process open the files that so many connections need, and return the limits that it can keep.
+
+        The soft limit of open files is often 1,024, for programs that use select(2); the hard one is the operator's.
+        """
+        wanted = self.connections + _FILES_KEPT_BACK
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft < wanted and soft != resource.RLIM_INFINITY:
+            soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        most = wanted if soft == resource.RLIM_INFINITY else soft
+        most = max(_LEAST_CONNECTIONS, most - _FILES_KEPT_BACK)
         return msgspec.structs.replace(self, connections=min(self.connections, most))
