@@ -117,6 +117,8 @@ def test_a_custom_policy_with_a_justification_goes_beyond_nist() -> None:
         ("POLICY_PRESET", "aal4", "one of aal1, aal2, aal3, custom"),
         ("POLICY_PRESET", "custom", "policy.justification is needed"),
         ("POLICY_ABSOLUTE_TIMEOUT", "31d", "above what preset aal1 allows"),
+        ("CACHE_MAX_STALENESS", "99ms", "cache.max_staleness must be 0s, or 100ms and more"),
+        ("CACHE_MAX_STALENESS", "61s", "must be 0s to 1min"),
         ("POLICY_MAX_SESSIONS", "0", "must be at least 1"),
         ("POCKETPAW_SESSION_TTL", "90min", "in whole steps of 1h"),
         ("STACK_AUTH_MAX_LIFETIME", "368d", "1min to 367d"),

@@ -7,13 +7,16 @@ import importlib
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import asyncpg
+import httpx
 import msgspec
 import pytest
 
 from sessiond.domain.errors import Misconfigured, SessiondError, Unavailable
-from sessiond.domain.ids import DEFAULT_PROJECT
+from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
 from sessiond.domain.records import Record
 from sessiond.domain.sessions import Session
 from sessiond.services.ports import Store, Touch
@@ -23,10 +26,11 @@ from sessiond.storage.engines.redis import calls
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
 from tests.deployment import TestDeployment
-from tests.server_process import WITHIN_SECONDS
+from tests.server_process import WITHIN_SECONDS, ServerProcess
 from tests.servers.held_link import HeldLink
 from tests.servers.postgresql import PostgresqlServer
 from tests.servers.redis import RedisCluster, RedisServer
+from tests.system.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -337,3 +341,54 @@ async def test_on_postgresql_a_change_by_hand_is_told(postgresql: PostgresqlServ
     await store.close()
     with pytest.raises(Unavailable):
         store.peek_session(DEFAULT_PROJECT, sessions[0].id)
+
+
+async def test_on_postgresql_who_asks_for_the_feed_waits_for_writers_and_holds_nobody_up_for_long(
+    postgresql: PostgresqlServer,
+) -> None:
+    url = postgresql.url(namespace="waited")
+    strict = await open_store(url, role=Role.SERVER)
+    writer = await asyncpg.connect(postgresql.admin_url)
+    await writer.execute("BEGIN; LOCK TABLE waited.sessions IN ROW EXCLUSIVE MODE")
+
+    asking = await remembering(url, BOUND)
+    session = samples.session()
+    for number in range(3):
+        await strict.apply(samples.put(samples.subject(SubjectId(f"user-{number}"))))
+        await strict.find_session(DEFAULT_PROJECT, session.id)
+    assert not heard(asking)
+    await writer.execute("COMMIT")
+    await until(lambda: heard(asking))
+
+    await writer.close()
+    await asking.close()
+    await strict.close()
+
+
+def test_a_server_with_the_setting_tells_how_old_its_answers_may_be_and_takes_commands_changes(
+    postgresql: PostgresqlServer, tmp_path: Path
+) -> None:
+    settings = {"SESSIOND_DATABASE": postgresql.url(), "SESSIOND_CACHE_MAX_STALENESS": "60s"}
+    with (
+        ServerProcess.started(tmp_path, settings=settings) as server,
+        httpx.Client(base_url=server.url) as http,
+    ):
+        told = eventually(
+            lambda: (shown := http.get("/readyz").json()["staleness"])["feed"] == "heard" and shown
+        )
+        born = http.post("/v1/sessions", json={"subject": "alice"}, headers=server.authorization).json()
+        mine = {"Authorization": f"Bearer {born['access_token']}"}
+        assert [http.get("/v1/session", headers=mine).status_code for _ in range(3)] == [200] * 3
+        done = server.run("sessions", "revoke", born["session"]["id"], "--yes")
+
+        assert done.returncode == 0, done.stderr
+        assert told["bound_seconds"] == 60
+        assert 0 <= told["measured_seconds"] <= 60
+        eventually(lambda: http.get("/v1/session", headers=mine).status_code == 401)
+        refused = http.post("/v1/session/refresh", json={"refresh_token": born["refresh_token"]})
+        assert refused.json()["code"] == "session_revoked"
+
+
+def test_without_the_setting_nothing_is_said_of_staleness(redis_server: RedisServer, tmp_path: Path) -> None:
+    with ServerProcess.started(tmp_path, settings={"SESSIOND_DATABASE": redis_server.url()}) as server:
+        assert "staleness" not in httpx.get(f"{server.url}/readyz").json()
