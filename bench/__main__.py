@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import beside, costs, growth, growth_report, peers
+from bench import beside, costs, growth, growth_report, peers, skew
 from bench.contender import OPERATIONS, Contender, Running
 from bench.nginx import nginx
 from bench.ours import on_postgresql, on_redis_cluster, on_sqlite
@@ -27,10 +27,10 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("peers", "growth", "beside", "costs"),
+        choices=("peers", "growth", "beside", "costs", "skew"),
         default="peers",
         help="peers: each operation beside the peers'; growth: by the number of sessions; beside: operations that "
-        "share a process; costs: bytes and processor time on each engine, without HTTP",
+        "share a process; costs: bytes and processor time on each engine, without HTTP; skew: a simulation",
     )
     parser.add_argument(
         "--quick", action="store_true", help="ours and the limit alone, short rounds, nothing written"
@@ -56,6 +56,10 @@ def main() -> None:
         spent = costs.measure(sessions=asked.sessions)
         print(costs.table(spent))
         costs.write(spent, ROOT)
+    elif asked.what == "skew":
+        skews = skew.simulate()
+        print(skew.table(skews))
+        skew.write(skews, ROOT)
     else:
         found = measure(_contenders(asked.only, quick=asked.quick), rounds=rounds, seconds=seconds)
         print(table(found))
