@@ -19,6 +19,7 @@ from sessiond.services.ports import Change, Store
 
 _SECOND = 1.0
 _HEADS_EVERY_SECONDS = 10.0
+_ATTEMPTS_EVERY_SECONDS = 60.0
 _PURGE_EVERY_SECONDS = 60.0
 _BITE = 200
 _REST_SECONDS = 0.05
@@ -56,6 +57,9 @@ class Background:
             asyncio.create_task(self._forever(_SECOND, self.each_second), name="each second"),
             asyncio.create_task(self._forever(_SECOND, self.seal), name="seal"),
             asyncio.create_task(self._forever(_HEADS_EVERY_SECONDS, self.tell_heads), name="tell heads"),
+            asyncio.create_task(
+                self._forever(_ATTEMPTS_EVERY_SECONDS, self.tell_attempts), name="tell attempts"
+            ),
             asyncio.create_task(self._forever(_PURGE_EVERY_SECONDS, self.purge), name="purge"),
             asyncio.create_task(self._forever(_PURGE_EVERY_SECONDS, self.keep_keys), name="keep keys"),
         ]
@@ -66,6 +70,7 @@ class Background:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._safely(self.each_second)
+        await self._safely(self.tell_attempts)
         await self._safely(self.seal)
         await self._safely(self._opened.services.sealer.release)
         await self.tell_heads()
@@ -75,6 +80,10 @@ class Background:
         more = True
         while more:
             more = await self._opened.services.sealer.seal()
+
+    async def tell_attempts(self) -> None:
+        """Write down how often attempts were refused."""
+        await self._opened.services.refused_attempts.flush()
 
     async def tell_heads(self) -> None:
         """Log the signed end of each chain that grew: who keeps the log elsewhere notices a chain that was cut."""

@@ -84,6 +84,7 @@ def build_app(opened: Opened, sockets: Sequence[socket.socket]) -> App:
         clock=opened.clock,
         access_log=access_log,
         quotas=opened.services.rate_limits,
+        attempts=opened.services.refused_attempts,
     )
 
 

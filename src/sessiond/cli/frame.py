@@ -43,10 +43,14 @@ class Exit(enum.IntEnum):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a verb answers: *data* for machines (`--json`), *shown* for people."""
+    """What a verb answers: *data* for machines (`--json`), *shown* for people, and the exit code.
+
+    *data* None: the verb has written its answer itself.
+    """
 
     data: Any
     shown: tuple[RenderableType, ...]
+    exit: Exit = Exit.DONE
 
 
 class Common(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,21 +179,24 @@ async def _beside_server(
 
 def answer_or_exit(as_json: bool, work: Callable[[], Answer]) -> None:  # noqa: FBT001  one flag, named at its only calls
     """Do *work* and print its answer; end the process with the exit code of what refuses it."""
+    code = Exit.DONE
     try:
         answer = work()
-    except (Refusal, Misconfigured) as refusal:
-        fail(refusal, as_json=as_json)
-    except KeyboardInterrupt:
-        raise typer.Exit(Exit.INTERRUPTED) from None
-    try:
-        if as_json:
+        code = answer.exit
+        if as_json and answer.data is not None:
             sys.stdout.write(msgspec.json.format(msgspec.json.encode(answer.data), indent=2).decode() + "\n")
         else:
             print_people(answer.shown)
         sys.stdout.flush()
+    except (Refusal, Misconfigured) as refusal:
+        fail(refusal, as_json=as_json)
+    except KeyboardInterrupt:
+        raise typer.Exit(Exit.INTERRUPTED) from None
     except BrokenPipeError:
         # The reader went away, which is its right; keep the interpreter from telling at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if code is not Exit.DONE:
+        raise typer.Exit(code)
 
 
 def fail(refusal: Refusal | Misconfigured, *, as_json: bool) -> NoReturn:

@@ -22,6 +22,7 @@ VERBS = {
     "projects": "Projects: tenants that never see each other.",
     "keys": "The keys that tokens are made with.",
     "policy": "A project's policy: how long its sessions live.",
+    "audit": "The audit: list and export what happened, and check that nobody changed it.",
     "backup": "Copy an embedded database while the server runs.",
     "restore": "Put a backup in the place of the database.",
     "recover": "End every session after a restore.",

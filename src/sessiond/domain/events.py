@@ -54,6 +54,7 @@ class EventType(enum.StrEnum):
     VAULT_CLEARED = "vault.cleared"
     VAULT_UNREADABLE = "vault.unreadable"
     VAULT_REFUSED = "vault.refused"
+    ATTEMPTS_REFUSED = "attempts.refused"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):

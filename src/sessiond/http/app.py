@@ -12,6 +12,7 @@ from urllib.parse import quote
 from sessiond.domain.errors import InvalidRequest, Refusal
 from sessiond.http.access_log import AccessLog
 from sessiond.http.answer import Answer
+from sessiond.http.attempts import Attempts, note_refused
 from sessiond.http.body import ClientGoneError, Receive, parse_body, read_body
 from sessiond.http.counting import Quotas, count, quota_headers
 from sessiond.http.dialect import Dialect
@@ -63,6 +64,7 @@ class App:
         request_ids: RequestIds | None = None,
         max_in_flight: int = 1000,
         quotas: Quotas | None = None,
+        attempts: Attempts | None = None,
     ) -> None:
         own = own_pages(dialects, edge)
         self.dialects = (*dialects, own)
@@ -73,6 +75,7 @@ class App:
         self.router = Router(self.dialects, own)
         self.max_in_flight = max_in_flight
         self._quotas = quotas
+        self._attempts = attempts
         self._finisher = Finisher()
         self._in_flight = 0
 
@@ -148,6 +151,7 @@ class App:
             ), dialect
         except Refusal as refusal:
             refusal.forget_where()
+            note_refused(refusal, request, self._attempts)
             return self.refuse(refusal, request, dialect), dialect
         except ClientGoneError:
             raise

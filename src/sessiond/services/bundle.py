@@ -35,6 +35,7 @@ from sessiond.services.ports import Clock, Entropy, MasterTokenKeeper, Observer,
 from sessiond.services.projects import Projects, ServerKeys
 from sessiond.services.rate_limits import RateLimits
 from sessiond.services.recovery import Recovery
+from sessiond.services.refused_attempts import RefusedAttempts
 from sessiond.services.revoking import Revoking
 from sessiond.services.ring_writing import RingWriting
 from sessiond.services.rotating import Rotating
@@ -168,6 +169,7 @@ class Services:
         self.key_keeping = KeyKeeping(store, keys, clock, entropy, writing=self.ring_writing, rules=rules.pin)
         self.sealer = Sealer(store, keys, clock, entropy)
         self.auditing = Auditing(store, keys)
+        self.refused_attempts = RefusedAttempts(store, clock)
         self._wire_pins(observer)
 
     def _wire_pins(self, observer: Observer) -> None:
@@ -197,6 +199,7 @@ class Services:
         self.pin_sign_in = PinSignIn(
             store,
             clock,
+            refused=self.refused_attempts,
             pins=self.pins,
             attempts=attempts,
             hashing=self.pin_hashing,

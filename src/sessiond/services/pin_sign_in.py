@@ -15,6 +15,7 @@ from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import ProjectId, SubjectId, acceptable_subject_id
 from sessiond.domain.instants import Instant, millis
 from sessiond.domain.pins import check_pin, fold_name
+from sessiond.domain.refused_attempts import Attempt
 from sessiond.domain.rules import PinRules
 from sessiond.domain.sessions import Client, Session, SessionKind
 from sessiond.services.issuing import Issuing
@@ -24,10 +25,16 @@ from sessiond.services.pin_attempts import Claim, PinAttempts
 from sessiond.services.pin_hashing import PinHashing
 from sessiond.services.pins import Pins, PinUser
 from sessiond.services.ports import Change, Clock, Store
+from sessiond.services.refused_attempts import RefusedAttempts
 from sessiond.services.sessions import Sessions
+from sessiond.services.throttle import Allowance
 from sessiond.services.token_forms import Form
 from sessiond.services.tokens import Tokens
 from sessiond.services.verifying import Verified
+
+TOLD_AT_ONCE = 100
+TOLD_PER_SECOND = 0.5
+"""How many refused PINs of a project are events of their own; the others are counted."""
 
 _LONGEST_NAME = 1024
 _ACCESS = frozenset({Form.PIN_ACCESS})
@@ -68,6 +75,7 @@ class PinSignIn:
         store: Store,
         clock: Clock,
         *,
+        refused: RefusedAttempts,
         pins: Pins,
         attempts: PinAttempts,
         hashing: PinHashing,
@@ -79,6 +87,8 @@ class PinSignIn:
     ) -> None:
         self._store = store
         self._clock = clock
+        self._refused = refused
+        self._told = Allowance(clock, burst=TOLD_AT_ONCE, per_second=TOLD_PER_SECOND)
         self._pins = pins
         self._attempts = attempts
         self._hashing = hashing
@@ -174,7 +184,13 @@ class PinSignIn:
         )
 
     async def _note_refused(self, project: ProjectId, user: PinUser | None, client: Client) -> None:
-        """Write the event; a name that nobody has is not in it: people type their PIN there."""
+        """Write the event, or count it where there are many.
+
+        A name that nobody has is not in it: people type their PIN there.
+        """
+        if not self._told.allows(project):
+            self._refused.note(Attempt.PIN, project, client.address or "")
+            return
         partition = self._attempts.partition(project)
         event = Event(
             type=EventType.PIN_REFUSED,

@@ -8,6 +8,7 @@ from sessiond.http.dialects.native.browser import BrowserAccounts
 from sessiond.http.dialects.native.changing import ChangedSessions
 from sessiond.http.dialects.native.claims import ProjectClaims
 from sessiond.http.dialects.native.ending import EndedSessions
+from sessiond.http.dialects.native.events import AuditEvents
 from sessiond.http.dialects.native.exports import SubjectExports
 from sessiond.http.dialects.native.forward_auth import ForwardAuth
 from sessiond.http.dialects.native.health import Health
@@ -52,6 +53,7 @@ def dialect(services: Services, _edge: Edge) -> Dialect:
             *ManagedKeys(services, credentials).endpoints(),
             *ProjectPolicy(services, credentials).endpoints(),
             *ProjectClaims(services, credentials).endpoints(),
+            *AuditEvents(services, credentials).endpoints(),
             *KeySet(services).endpoints(),
             *Health(services).endpoints(),
         ),
