@@ -7,12 +7,14 @@ import pytest
 
 from sessiond.crypto.secrets import Secret
 from sessiond.domain.callers import ServerCaller
+from sessiond.domain.events import EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
 from sessiond.domain.instants import later
 from sessiond.domain.keys import KeyKind, KeyState
 from sessiond.domain.policies import LONGEST_TIMEOUT
 from sessiond.domain.records import Kind
 from sessiond.domain.vault import VaultEntry
+from sessiond.services.key_keeping import KEY_COMPROMISED
 from sessiond.services.ports import Change, Selection
 from sessiond.services.token_forms import Form
 from sessiond.services.vault.answers import NewToken
@@ -244,3 +246,50 @@ async def test_nothing_is_done_where_no_key_is_retired(deployment: TestDeploymen
 
     assert not await deployment.services.key_keeping.bite(limit=10)
     assert deployment.services.keys.deployment is before
+
+
+# Refused roots
+
+
+@pytest.mark.parametrize("limit", [1, 3, 100])
+async def test_sessions_of_a_refused_root_are_ended_and_those_that_moved_on_live(
+    deployment: TestDeployment, limit: int
+) -> None:
+    services = deployment.services
+    await rotate(deployment, KeyKind.ROOT)
+    held = [await deployment.issue() for _ in range(3)]
+    root = await rotate(deployment, KeyKind.ROOT)
+    moved = (await services.sessions.refresh(deployment.refresh_token(held[0]), Form.REFRESH)).session
+    younger = await deployment.issue()
+
+    await services.rotating.compromise(DEFAULT_PROJECT, root, by="operator")
+    await keep(deployment, limit=limit)
+
+    found = [await services.sessions.get(DEFAULT_PROJECT, each.id) for each in (*held[1:], moved, younger)]
+    assert [standing.session.revoked_reason for standing in found] == [
+        KEY_COMPROMISED,
+        KEY_COMPROMISED,
+        None,
+        None,
+    ]
+    await services.sessions.verify(deployment.access_token(moved))
+    told = [
+        event.by
+        for _, event in await services.store.events(after=0, limit=100)
+        if event.type is EventType.SESSION_REVOKED
+    ]
+    assert told == ["sessiond", "sessiond"]
+
+
+async def test_a_refused_root_is_destroyed_after_its_sessions_were_ended(deployment: TestDeployment) -> None:
+    for _ in range(3):
+        await deployment.issue()
+    root = await rotate(deployment, KeyKind.ROOT)
+    await deployment.services.rotating.compromise(DEFAULT_PROJECT, root, by="operator")
+    deployment.clock.advance(days=1)
+
+    await deployment.services.key_keeping.bite(limit=2)
+    halfway = state(deployment, root)
+    await keep(deployment)
+
+    assert (halfway, state(deployment, root)) == (KeyState.COMPROMISED, KeyState.DESTROYED)

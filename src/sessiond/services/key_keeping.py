@@ -1,7 +1,9 @@
 """What becomes of retired keys, in small bites: vault entries are sealed anew, and what nothing names is destroyed.
 
-A row can only cease to name a retired key, never begin to. So a walk over the rows that goes on where it stopped
-proves, once it has come to the end, that none is left, however long it took.
+Of a root that is refused the sessions are ended: nobody can use them, and lists shall say so.
+
+A row can only cease to name a key that mints no more, never begin to. So a walk over the rows that goes on where it
+stopped proves, once it has come to the end, that none is left, however long it took.
 """
 
 from __future__ import annotations
@@ -11,21 +13,28 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from sessiond.domain.errors import Conflict, Unavailable
+from sessiond.domain.events import EventType
 from sessiond.domain.instants import Instant, later, millis
 from sessiond.domain.key_use import names_any, overdue, settled
 from sessiond.domain.keys import SETTLED_AFTER, DataKey, HeldKey, KeyState, RootKey
 from sessiond.domain.pins import Pin
 from sessiond.domain.records import Kind, Record
 from sessiond.domain.rules import PinRules
+from sessiond.domain.session_events import session_event
 from sessiond.domain.sessions import Session
 from sessiond.domain.vault import VaultEntry
 from sessiond.services.key_use import KeyUse, pages, place_of
 from sessiond.services.keys import Keys
-from sessiond.services.ports import Change, Clock, Entropy, Place, Selection, Store
+from sessiond.services.ports import Change, Clock, Entropy, Place, Revocation, Selection, Store
 from sessiond.services.ring_writing import RingWriting
 from sessiond.services.vault.boxes import VaultBoxes
 
+KEY_COMPROMISED = "key_compromised"
+"""Why a session ended whose root is refused."""
+
+_BY = "sessiond"
 _LAST_ID = b"\xff" * 16
+_LOOKED_AFTER = frozenset({KeyState.RETIRED, KeyState.COMPROMISED})
 
 
 class _Walk(msgspec.Struct):
@@ -62,15 +71,20 @@ class KeyKeeping:
         self._use = KeyUse(store)
         self._boxes = VaultBoxes(keys, entropy)
         self._known_client_ms = millis(rules.known_client_for)
-        self._walks: dict[tuple[str, Kind], _Walk] = {}
+        self._walks: dict[tuple[str, KeyState, Kind], _Walk] = {}
 
     async def bite(self, *, limit: int) -> bool:
-        """Look at no more than *limit* rows for each retired key; tell whether more rows wait to be looked at.
+        """Look at no more than *limit* rows for each retired or refused key; tell whether more rows wait.
 
         Keys that nothing needs are destroyed in the end.
         """
         now, more, unneeded = self._clock.now(), False, set[str]()
         for key in self._keys.ring.held():
+            if isinstance(key, RootKey) and key.state is KeyState.COMPROMISED:
+                walk = self._walk(key, Kind.SESSION, None)
+                more = await self._end_refused(key, walk, now, limit) or more
+                if not walk.done:
+                    continue
             if overdue(key, now):
                 unneeded.add(key.name)
                 continue
@@ -102,6 +116,18 @@ class KeyKeeping:
                 progress(done, unreadable)
         return done, unreadable
 
+    async def _end_refused(self, key: RootKey, walk: _Walk, now: Instant, limit: int) -> bool:
+        """End the living sessions among the next *limit* whose tokens are under *key*; tell whether more rows wait."""
+        if walk.done:
+            return False
+        page = await self._store.scan(walk.selection, limit=limit, after=walk.after)
+        named = [row for row in page if isinstance(row, Session) and row.kid == key.kid]
+        living = [row for row in named if await self._use.is_alive(row, now)]
+        await self._store.revoke([_refusal(row, now) for row in living])
+        walk.after = place_of(page[-1]) if page else walk.after
+        walk.done = len(page) < limit
+        return not walk.done
+
     def _walks_of(self, key: HeldKey, now: Instant) -> Sequence[_Walk]:
         """Return the walks that prove that nothing names *key*; none while it is too early to prove it."""
         if isinstance(key, DataKey):
@@ -116,7 +142,7 @@ class KeyKeeping:
 
     def _walk(self, key: HeldKey, kind: Kind, after: Place | None) -> _Walk:
         selection = Selection(kind=kind, project=key.project)
-        return self._walks.setdefault((key.name, kind), _Walk(selection, after, after))
+        return self._walks.setdefault((key.name, key.state, kind), _Walk(selection, after, after))
 
     async def _step(self, key: HeldKey, walk: _Walk, now: Instant, limit: int) -> bool:
         """Go on until a live session names *key*, the rows end, or *limit* is reached; the next step begins there.
@@ -171,9 +197,16 @@ class KeyKeeping:
         if not names:
             return
         facts = {"destroyed": ", ".join(sorted(names))}
-        await self._writing.change(lambda ring, now: ring.without(names, now), by="sessiond", facts=facts)
+        await self._writing.change(lambda ring, now: ring.without(names, now), by=_BY, facts=facts)
 
     def _forget_walks(self) -> None:
-        """Drop what is known about keys that are no longer retired, by this process or another."""
-        retired = {key.name for key in self._keys.ring.held() if key.state is KeyState.RETIRED}
-        self._walks = {key: walk for key, walk in self._walks.items() if key[0] in retired}
+        """Drop what is known about keys of another state than they have now, by this process or another."""
+        kept = {(key.name, key.state) for key in self._keys.ring.held() if key.state in _LOOKED_AFTER}
+        self._walks = {key: walk for key, walk in self._walks.items() if key[:2] in kept}
+
+
+def _refusal(session: Session, now: Instant) -> Revocation:
+    event = session_event(session, EventType.SESSION_REVOKED, by=_BY, now=now, reason=KEY_COMPROMISED)
+    return Revocation(
+        project=session.project, session=session.id, reason=KEY_COMPROMISED, at=now, event=event
+    )
