@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessiond.crypto.checksum import checksum
-from sessiond.crypto.tokens import Opaque, TokenKind, authentic, mint, parse
+from sessiond.crypto.tokens import PURPOSES, Opaque, TokenKind, authentic, mint, parse
 from sessiond.domain.ids import SessionId
 from tests.crypto.material import KEY, NONCE, OTHER_KEY, OTHER_PROJECT, PROJECT, SESSION, two_projects
 
@@ -88,7 +88,7 @@ def test_a_token_of_one_kind_is_not_authentic_as_another(mine: TokenKind, other:
 def test_each_kind_and_project_has_its_own_key() -> None:
     ring = two_projects()
     roots = [ring.active_root(project) for project in (PROJECT, OTHER_PROJECT)]
-    keys = [ring.key(root.kid, kind.purpose) for root in roots for kind in TokenKind]
+    keys = [ring.key(root.kid, PURPOSES[kind]) for root in roots for kind in TokenKind]
 
     assert len(set(keys)) == len(keys)
     for minted_with in keys:

@@ -23,7 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from sessiond.crypto import tokens
 from sessiond.crypto.secrets import Secret
-from sessiond.crypto.tokens import TokenKind
+from sessiond.crypto.tokens import PURPOSES, TokenKind
 from sessiond.domain.callers import ServerCaller
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import DEFAULT_PROJECT, SessionId, SubjectId
@@ -209,7 +209,7 @@ class Rotations(RuleBasedStateMachine):
                     continue
                 forged = tokens.mint(
                     TokenKind.ACCESS,
-                    services.keys.ring.key(root.kid, TokenKind.ACCESS.purpose),
+                    services.keys.ring.key(root.kid, PURPOSES[TokenKind.ACCESS]),
                     kid=root.kid,
                     session=session.id,
                     nonce=session.nonce,

@@ -111,3 +111,41 @@ def test_a_new_value_replaces_one_that_grew_old() -> None:
     for n in range(4, 6):
         recent.put(n, "x")
         assert recent.get(1) in {"new", None}
+
+
+def test_a_session_that_was_written_over_the_one_that_is_kept_takes_its_place() -> None:
+    cache, standing = StandingCache(10), complete()
+    cache.put(standing)
+    successor = standing.session.rotated(now=samples.NOW + 1, kid=9)
+
+    cache.replace(successor)
+
+    assert cache.get(DEFAULT_PROJECT, successor.id) == msgspec.structs.replace(standing, session=successor)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {"version": 7},
+        {"last_seen_at": samples.NOW + 60_000},
+        {"seen_generation": 1},
+    ],
+    ids=lambda members: next(iter(members)),
+)
+def test_a_session_is_forgotten_where_only_a_read_can_tell_what_its_row_is_now(kept: dict[str, int]) -> None:
+    cache, standing = StandingCache(10), complete()
+    successor = standing.session.rotated(now=samples.NOW + 1, kid=9)
+    cache.put(complete(msgspec.structs.replace(standing.session, **kept)))
+
+    cache.replace(successor)
+
+    assert cache.get(DEFAULT_PROJECT, successor.id) is None
+
+
+def test_an_ended_session_is_not_kept_in_its_own_place() -> None:
+    cache, standing = StandingCache(10), complete()
+    cache.put(standing)
+
+    cache.replace(standing.session.revoked(now=samples.NOW + 1, reason="revoked"))
+
+    assert cache.get(DEFAULT_PROJECT, standing.session.id) is None

@@ -12,7 +12,7 @@ from sessiond.domain.errors import Unavailable
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SessionId, SubjectId
 from sessiond.domain.sessions import Session
 from sessiond.domain.subjects import Subject
-from sessiond.services.ports import Store
+from sessiond.services.ports import Change, Store
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.sqlite.database import DatabaseFile
 from sessiond.storage.engines.sqlite.reads import Reads
@@ -86,6 +86,20 @@ async def test_other_sessions_commits_leave_memory_in_use(server: Store, tell: T
     await server.apply(samples.put(samples.session()))
     tell("revoke", other.id.hex())
     assert peek(server, session.id) == session
+
+
+async def test_what_the_server_wrote_over_a_session_is_known_without_a_read(
+    server: Store, tell: Tell
+) -> None:
+    session = samples.session()
+    await known(server, session)
+    successor = session.rotated(now=NOW + 1, kid=session.kid)
+
+    await server.apply(Change(partition=session.key.partition, expects={session.key: 1}, puts=[successor]))
+
+    assert peek(server, session.id) == successor
+    tell("revoke", session.id.hex())
+    assert peek(server, session.id) is None
 
 
 async def test_no_revocation_by_another_process_is_missed(server: Store, tell: Tell) -> None:

@@ -13,8 +13,7 @@ trimmed, case counts.
 from __future__ import annotations
 
 import enum
-from base64 import urlsafe_b64encode
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
 from struct import Struct as Layout
 from typing import Any
 
@@ -35,6 +34,7 @@ _END = TOKEN_LENGTH - CHECK_LENGTH
 _BODY = Layout(">I16s16sII")
 _BOX = Layout(">I16s16sII16s")
 _FROM_URL = bytes.maketrans(b"-_", b"+/")
+_TO_URL = bytes.maketrans(b"+/", b"-_")
 
 
 class TokenKind(enum.StrEnum):
@@ -45,19 +45,17 @@ class TokenKind(enum.StrEnum):
     BROWSER = "sdb1_"
     STACK_REFRESH = "sds1_"
 
-    @property
-    def purpose(self) -> Purpose:
-        """The purpose of the key that the kind's tokens are authenticated with."""
-        return _PURPOSES[self]
 
-
-_PURPOSES = {
+PURPOSES = {
     TokenKind.ACCESS: Purpose.ACCESS,
     TokenKind.REFRESH: Purpose.REFRESH,
     TokenKind.BROWSER: Purpose.BROWSER,
     TokenKind.STACK_REFRESH: Purpose.REFRESH_STACK,
 }
+"""The purpose of the key that a kind's tokens are authenticated with."""
+
 _KINDS = {kind.value: kind for kind in TokenKind}
+_PREFIXES = {kind: kind.value.encode() for kind in TokenKind}
 
 
 class Opaque(msgspec.Struct, frozen=True, gc=False):
@@ -88,9 +86,10 @@ def mint(
     """Return the token's text; *key* is of the kind's purpose under the root *kid*, *exp* in Unix seconds."""
     if len(session) != ID_SIZE or len(nonce) != NONCE_SIZE:
         raise ValueError("session id and nonce are 16 bytes each")
-    prefix = kind.value.encode()
+    prefix = _PREFIXES[kind]
     body = _BODY.pack(kid, session, nonce, generation, exp)
-    text = prefix + urlsafe_b64encode(body + macs.tag(key, prefix + body))
+    box = body + macs.tag(key, prefix + body)
+    text = prefix + b2a_base64(box, newline=False).translate(_TO_URL)
     return (text + checksum(text)).decode()
 
 

@@ -38,6 +38,7 @@ def second_of(instant: Instant) -> Instant:
     return instant - instant % 1000
 
 
+@functools.lru_cache(maxsize=1024)
 def rfc3339(instant: Instant) -> str:
     """Return *instant* as RFC 3339 text with milliseconds and `Z`."""
     seconds, milliseconds = divmod(instant, 1000)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sessiond.domain.events import Event, EventType
-from sessiond.domain.ids import id_text
+from sessiond.domain.ids import id_text, partition_of
 from sessiond.domain.instants import Instant
 from sessiond.domain.sessions import Session
 
@@ -20,16 +20,20 @@ def session_event(
     data: Facts | None = None,
 ) -> Event:
     """Return the event that something happened to *session*, for the *reason* that was given; *data* tells more."""
-    given: Facts = {} if reason is None else {"reason": reason}
+    facts = acting_facts(session) if session.actor is not None else {}
+    if reason is not None:
+        facts["reason"] = reason
+    if data:
+        facts |= data
     return Event(
         type=what,
         at=now,
-        partition=session.key.partition,
+        partition=partition_of(session.id),
         project=session.project,
         session=session.id,
         subject=session.subject,
         by=by,
-        data=acting_facts(session) | given | (data or {}),
+        data=facts,
     )
 
 

@@ -14,7 +14,7 @@ from sessiond.http.access_log import AccessLog
 from sessiond.http.answer import Answer
 from sessiond.http.attempts import Attempts, note_refused
 from sessiond.http.body import ClientGoneError, Receive, parse_body, read_body
-from sessiond.http.counting import Quotas, count, quota_headers
+from sessiond.http.counting import Quotas, count, counted_as, quota_headers
 from sessiond.http.dialect import Dialect
 from sessiond.http.edge import Edge, acceptable_host
 from sessiond.http.json_body import decode_query
@@ -200,7 +200,9 @@ async def _ask(route: Route, request: Request, receive: Receive, quotas: Quotas 
     if endpoint.query is not None:
         request.query = decode_query(request.query_items(), endpoint.query)
     if quotas is not None:
-        await count(request, quotas)
+        counted = counted_as(request, quotas)
+        if counted is not None:
+            await count(request, counted, quotas)
     return await endpoint.handler(request)
 
 

@@ -53,6 +53,10 @@ Counting = Callable[["Request"], Counted | None]
 class Quotas(Protocol):
     """What is left of the limits."""
 
+    def limited(self, limit_name: str) -> bool:
+        """Tell whether there is such a limit."""
+        ...
+
     async def take(self, limit_name: str, project: ProjectId, key: str) -> Quota | None:
         """Count one request; None where there is no such limit. Raises `RateLimited` when nothing is left."""
         ...
@@ -95,17 +99,21 @@ def never(_request: Request) -> Counted | None:
     return None
 
 
-async def count(request: Request, quotas: Quotas) -> None:
-    """Count *request* towards its limit, if there is one, and note what is left. Raises `RateLimited`."""
+def counted_as(request: Request, quotas: Quotas) -> Counted | None:
+    """Return what *request* counts as, or None where nothing limits it."""
     endpoint, caller = request.endpoint, request.caller
     if endpoint is None or endpoint.counting is never or isinstance(caller, OperatorCaller):
-        return
+        return None
     if isinstance(caller, ServerCaller) and caller.key_id is not None:
-        counted: Counted | None = Counted("server_key", caller.project, caller.key_id)
-    else:
-        counted = None if endpoint.counting is None else endpoint.counting(request)
-    if counted is None:
-        return
+        if not quotas.limited("server_key"):
+            return None
+        return Counted("server_key", caller.project, caller.key_id)
+    counted = None if endpoint.counting is None else endpoint.counting(request)
+    return counted if counted is not None and quotas.limited(counted.limit) else None
+
+
+async def count(request: Request, counted: Counted, quotas: Quotas) -> None:
+    """Count *request* towards its limit and note what is left. Raises `RateLimited`."""
     try:
         request.quota = await quotas.take(counted.limit, counted.project, counted.key)
     except RateLimited as refusal:

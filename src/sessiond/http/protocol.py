@@ -226,7 +226,7 @@ class Protocol(HttpToolsProtocol):
             self.transport,
             self.flow,
             keep_alive=request.http_version != "1.0" and parser.should_keep_alive(),
-            expects_continue=(request.header("expect") or "").lower() == "100-continue",
+            expects_continue=request.expects_continue,
             common=self._common_lines,
             on_response=self.on_response_complete,
         )

@@ -33,8 +33,8 @@ class Request:
 
     *path* is the raw path as it was sent, *params* the decoded values of the template's names, *endpoint* what was
     found for it, *caller* who asks (None where no credential is needed), *context* what else a dialect's own credential
-    found out, *quota* what is left of the rate limit that it counted towards, *whole_body* the body where it had arrived before
-    anybody asked for it.
+    found out, *quota* what is left of the rate limit that it counted towards, *whole_body* the body where all of it was
+    there before anybody asked for it.
     """
 
     # Defaults stand in the class: fewer stores when one is made, on the hot path.
@@ -94,6 +94,11 @@ class Request:
         if len(self._values) != len(self.raw_headers) and len(self.headers(name)) > 1:
             raise InvalidRequest("repeated_header", f"The header {name} stands more than once.")
         return found.decode("latin-1")
+
+    @property
+    def expects_continue(self) -> bool:
+        """Whether the client waits to be told to send its body (RFC 9110 section 10.1.1)."""
+        return self._values.get(b"expect", b"").lower() == b"100-continue"
 
     def headers(self, name: str) -> tuple[str, ...]:
         """Return every value of the header *name* (lower case), in order."""

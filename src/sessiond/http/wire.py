@@ -64,10 +64,13 @@ class Finished(NamedTuple):
 
     def response(self, common: bytes, *, with_body: bool = True) -> bytes:
         """Return the whole response (HTTP/1.1) with the header lines *common* in it."""
-        body = self.body if with_body else b""
-        return b"".join(
-            (STATUS_LINES[self.status], common, head_lines(self.headers), self.fixed.lines, b"\r\n", body)
-        )
+        parts = [STATUS_LINES[self.status], common]
+        for name, value in self.headers:
+            parts += (name, b": ", value, b"\r\n")
+        parts += (self.fixed.lines, b"\r\n")
+        if with_body:
+            parts.append(self.body)
+        return b"".join(parts)
 
 
 class Finisher:
@@ -84,10 +87,10 @@ class Finisher:
         headers: Headers = [(b"x-request-id", request.request_id.encode("ascii"))]
         cached = placed = False
         for name, value in answer.headers:
-            key = name.lower()
-            cached = cached or key == "cache-control"
-            placed = placed or key == "content-security-policy"
-            headers.append((_name(key), _value(value)))
+            known = _name(name)
+            cached = cached or known == b"cache-control"
+            placed = placed or known == b"content-security-policy"
+            headers.append((known, _value(value)))
         for cookie in answer.cookies:
             headers.append((b"set-cookie", _value(cookie.render(secure=request.secure))))
         if answer.status not in _BODILESS:
@@ -147,8 +150,8 @@ def json_head(*, secure: bool) -> bytes:
 
 
 @functools.lru_cache(maxsize=256)
-def _name(key: str) -> bytes:
-    name = key.encode("ascii")
+def _name(text: str) -> bytes:
+    name = text.lower().encode("ascii")
     if not _TOKEN.fullmatch(name):
         raise ValueError("this is no header name")
     return name

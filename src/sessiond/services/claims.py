@@ -79,7 +79,7 @@ class Claims:
 
     async def of(self, session: Session) -> Mapping[str, object]:
         """Return the claims that the session's access token is to have besides its own; none for an opaque one."""
-        if session.access_format is not AccessFormat.JWT:
+        if session.access_format is AccessFormat.OPAQUE:
             return {}
         project = await self._projects.get(session.project)
         if project is None or not project.claims:

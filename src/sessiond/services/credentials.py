@@ -37,18 +37,20 @@ class Credentials:
         (`server_key_required`); anything else that does not pass is `Unauthenticated`.
         """
         refuse_departed(self._keys.deployment.departed)
-        if not acceptable(text):
-            raise INVALID
-        if is_session_text(text):
-            caller = await self.by_access_token(text, by_cookie=False)
-            if isinstance(caller, SubjectCaller):
-                raise SERVER_KEY_REQUIRED
-            return OperatorCaller(project=await self._named(project), standing=caller.standing)
-        if mistyped_secret(text):
-            raise INVALID
+        if not self._server_keys.knows(text):
+            if not acceptable(text):
+                raise INVALID
+            if is_session_text(text):
+                caller = await self.by_access_token(text, by_cookie=False)
+                if isinstance(caller, SubjectCaller):
+                    raise SERVER_KEY_REQUIRED
+                return OperatorCaller(project=await self._named(project), standing=caller.standing)
+            if mistyped_secret(text):
+                raise INVALID
         found = await self._server_keys.find(text)
         if found is not None:
-            await self._keys.learn(found.project)
+            if not self._keys.ring.roots_of(found.project):
+                await self._keys.learn(found.project)
             return ServerCaller(project=found.project, name=found.name, key_id=found.id)
         if await self.is_master(text):
             return OperatorCaller(project=await self._named(project))

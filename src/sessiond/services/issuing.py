@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from sessiond.crypto.tokens import NONCE_SIZE
 from sessiond.domain.accounts import successor_of
 from sessiond.domain.endings import ending
 from sessiond.domain.errors import Forbidden, NotFound, StateConflict, Unavailable
@@ -111,14 +112,15 @@ class Issuing:
         if subject.disabled_at is not None:
             raise Forbidden("subject_disabled", "The subject is disabled.")
         session = self._born(order, ground)
-        replaced = await self._replaced(order)
-        live = await self._live(order, ground, session) if found is not None else ()
+        replaced = await self._replaced(order) if order.replaces else ()
+        matters = found is not None and counted(order, ground.policy)
+        live = await self._live(order, ground, session) if matters else ()
         if order.find_existing is not None:
             existing = next((each for each in live if order.find_existing(each)), None)
             if existing is not None:
                 return Issued(existing, subject, ground.policy, fresh=False)
         leaving = {each.id for each in replaced}
-        evicted = make_room([each for each in live if each.id not in leaving], ground.policy)
+        evicted = make_room([each for each in live if each.id not in leaving], ground.policy) if live else ()
         change = birth(order, ground, session, evicted=evicted, replaced=replaced)
         if retry is not None:
             change = self._replays.remembering(
@@ -164,8 +166,6 @@ class Issuing:
         )
 
     async def _live(self, order: Order, ground: Ground, newborn: Session) -> Sequence[Session]:
-        if not counted(order, ground.policy):
-            return ()
         standing = Standing(newborn, ground.subject, ground.project, ground.deployment)
         partition = self._keys.partition(order.project, order.subject)
         rows = await self._store.list_by_subject(
@@ -192,8 +192,9 @@ class Issuing:
     def _born(self, order: Order, ground: Ground) -> Session:
         now, policy = ground.now, ground.policy
         idle = idle_limit(order, policy)
+        drawn = self._entropy.bytes(8 + NONCE_SIZE)
         return Session(
-            id=mint_id(now=now, partition=ground.subject.partition, entropy=self._entropy.bytes(8)),
+            id=mint_id(now=now, partition=ground.subject.partition, entropy=drawn[:8]),
             project=order.project,
             subject=order.subject,
             session_kind=order.session_kind,
@@ -210,7 +211,7 @@ class Issuing:
             metadata=order.metadata,
             linked_from=order.linked_from,
             browser=order.browser,
-            nonce=self._entropy.bytes(16),
+            nonce=drawn[8:],
             kid=self._keys.ring.active_root(order.project).kid,
             rotated_at=now,
             rotates=order.rotates,

@@ -117,7 +117,7 @@ def birth(
         # An anonymous subject may be purged at this moment: whoever of the two comes second must notice.
         expects[subject.key] = subject.version
         puts.append(subject.signed_in())
-    successor: Facts = {"successor": id_text(session.id)}
+    successor: Facts = {"successor": id_text(session.id)} if evicted or replaced else {}
     for each in evicted:
         expects[each.key] = each.version
         puts.append(each.revoked(now=now, reason="evicted"))
@@ -131,7 +131,7 @@ def birth(
 
 
 def _issued_facts(order: Order) -> Facts:
-    facts: Facts = {"kind": order.session_kind.value}
+    facts: Facts = {"kind": order.session_kind}
     if order.client.address is not None:
         facts["address"] = order.client.address
     if order.linked_from is not None:

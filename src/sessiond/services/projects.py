@@ -21,7 +21,7 @@ from sessiond.domain.projects import (
     project_key,
     server_key_key,
 )
-from sessiond.domain.records import Kind, Record
+from sessiond.domain.records import Key, Kind, Record
 from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Change, Clock, Entropy, Selection, Store
@@ -126,6 +126,9 @@ class Projects:
         await self._contention.settle((project, "control"), attempt)
 
 
+_MOST_KNOWN = 1000
+
+
 class ServerKeys:
     """An application's credentials: several may live at once, only keyed hashes are kept."""
 
@@ -137,6 +140,7 @@ class ServerKeys:
         self._clock = clock
         self._entropy = entropy
         self._contention = contention
+        self._known: dict[str, Key] = {}
 
     async def find(self, text: str) -> ServerKey | None:
         """Return the live server key of this text, or None."""
@@ -145,9 +149,18 @@ class ServerKeys:
 
     async def known(self, text: str) -> ServerKey | None:
         """Return the server key of this text, revoked or not, or None."""
-        digest = self._keys.lookup(Purpose.LOOKUP_SERVER_KEY, text)
-        record = await self._store.get(server_key_key(digest))
-        return record if isinstance(record, ServerKey) else None
+        known = self._known.get(text)
+        key = known or server_key_key(self._keys.lookup(Purpose.LOOKUP_SERVER_KEY, text))
+        record = await self._store.get(key)
+        if not isinstance(record, ServerKey):
+            return None
+        if known is None and len(self._known) < _MOST_KNOWN:
+            self._known[text] = key
+        return record
+
+    def knows(self, text: str) -> bool:
+        """Tell whether *text* was a server key's when it was last asked for; whether it still is, `find` tells."""
+        return text in self._known
 
     async def list_all(self, project: ProjectId) -> Sequence[ServerKey]:
         """Return the project's server keys, newest first, revoked ones included."""

@@ -59,6 +59,10 @@ class RateLimits:
         self._shares: dict[_Name, Share] = {}
         self._locks: WeakValueDictionary[_Name, asyncio.Lock] = WeakValueDictionary()
 
+    def limited(self, limit_name: str) -> bool:
+        """Tell whether there is such a limit."""
+        return limit_name in self._limits
+
     async def take(self, limit_name: str, project: ProjectId, key: str) -> Quota | None:
         """Count one request of *key* and return what is left; None where there is no such limit.
 

@@ -12,7 +12,7 @@ import msgspec
 
 from sessiond.crypto import operator, tokens
 from sessiond.crypto.purposes import Purpose
-from sessiond.crypto.tokens import TokenKind
+from sessiond.crypto.tokens import PURPOSES, TokenKind
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SessionId, parse_id
 from sessiond.domain.instants import Instant, unix_seconds
@@ -88,7 +88,7 @@ class Tokens:
         """Return the opaque token of *kind* for the session's current generation."""
         return tokens.mint(
             kind,
-            self._keys.ring.key(session.kid, kind.purpose),
+            self._keys.ring.key(session.kid, PURPOSES[kind]),
             kid=session.kid,
             session=session.id,
             nonce=session.nonce,
@@ -166,7 +166,7 @@ class Tokens:
         root = self._keys.ring.root(token.kid)
         if root is None:
             raise UnknownKey
-        if not tokens.authentic(token, self._keys.ring.key(token.kid, token.kind.purpose)):
+        if not tokens.authentic(token, self._keys.ring.key(token.kid, PURPOSES[token.kind])):
             raise INVALID
         return Presented(
             form=_KINDS[token.kind],

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
+import msgspec
+
 from sessiond.domain.ids import ProjectId, SessionId, SubjectId
 from sessiond.domain.records import Kind
 from sessiond.domain.sessions import Session, Standing
@@ -94,6 +96,23 @@ class StandingCache:
             acting=self._shared_session(acting) if acting is not None else None,
         )
         self._standings.put(found.id, kept)
+
+    def replace(self, successor: Session) -> None:
+        """Take over a session that was written over the version that is kept, with all else as it stands; or forget it.
+
+        A touch moves no version: where the row was seen later than *successor* says, only a read can tell.
+        """
+        standing = self._standings.get(successor.id)
+        self.drop(Kind.SESSION, successor.project, successor.id)
+        if standing is None or successor.revoked_at is not None:
+            return
+        former = standing.session
+        if (
+            former.version == successor.version - 1
+            and former.last_seen_at <= successor.last_seen_at
+            and former.seen_generation <= successor.seen_generation
+        ):
+            self._standings.put(successor.id, msgspec.structs.replace(standing, session=successor))
 
     def drop(self, kind: Kind, project: ProjectId, identifier: bytes) -> None:
         """Forget what depends on this record, which has changed or gone."""

@@ -12,6 +12,7 @@ import msgspec
 
 from sessiond.domain.errors import Unavailable
 from sessiond.domain.freshness import STRICT
+from sessiond.domain.records import Key
 from sessiond.services.ports import Change, Store
 
 
@@ -72,14 +73,19 @@ def unavailable(why: str) -> Unavailable:
     return Unavailable("store_unavailable", f"The store cannot answer now: {why}.")
 
 
-def check_shape(change: Change) -> None:
-    """Raise `ValueError` when *change* writes what it does not expect, or writes outside its partition."""
+def check_shape(change: Change) -> list[Key]:
+    """Return the keys that *change* writes: of its puts, then of its deletes.
+
+    Raises `ValueError` when it writes what it does not expect, or writes outside its partition.
+    """
     written = [record.key for record in change.puts]
     written += change.deletes
+    expects, partition = change.expects, change.partition
     for key in written:
-        if key not in change.expects:
+        if key not in expects:
             raise ValueError(f"a {key.kind} is written without an expectation")
-        if key.partition != change.partition:
+        if key.partition != partition:
             raise ValueError(
                 f"a {key.kind} lies in partition {key.partition}, the change in {change.partition}"
             )
+    return written

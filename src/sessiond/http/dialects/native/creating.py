@@ -32,6 +32,19 @@ Seconds = Annotated[int, Meta(ge=1, le=_MOST_SECONDS)]
 _DELIVERED = {"tokens": "tokens", "browser": "cookie"}
 """How a session of a kind reaches its holder."""
 
+_FORMATS = {form.value: form for form in AccessFormat}
+
+
+class Authentication(msgspec.Struct, frozen=True, kw_only=True):
+    """How a subject authenticated, as far as a body tells: when (None: now), its context class, by what."""
+
+    at: Instant | None = None
+    acr: str | None = None
+    amr: tuple[str, ...] = ()
+
+
+_UNTOLD = Authentication()
+
 
 class ClientMembers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The software that will hold the tokens, as your backend saw it."""
@@ -105,15 +118,19 @@ class CreateSession(SessionMembers, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 def order_of(
-    request: Request, caller: ServerCaller | OperatorCaller, subject: SubjectId, asked: SessionMembers
+    request: Request,
+    caller: ServerCaller | OperatorCaller,
+    subject: SubjectId,
+    asked: SessionMembers,
+    authentication: Authentication = _UNTOLD,
 ) -> Order:
-    """Return the order that the members of a sound body are."""
-    cookie = asked.by_cookie
+    """Return the order that the members of a sound body are, without its actor."""
+    cookie, retry = asked.by_cookie, request.header("idempotency-key")
     return Order(
         project=caller.project,
         subject=subject,
         session_kind=SessionKind.BROWSER if cookie else SessionKind.TOKENS,
-        access_format=AccessFormat(asked.format),
+        access_format=_FORMATS[asked.format],
         by=caller.label,
         create=SubjectKind.USER,
         rotates=not cookie,
@@ -122,28 +139,30 @@ def order_of(
         idle_timeout=duration(asked.idle_timeout_seconds),
         metadata=asked.metadata,
         browser=Browser(remember=asked.remember is not False) if cookie else None,
-        idempotency_key=request.header("idempotency-key"),
-        asked=msgspec.json.encode(asked, order="deterministic"),
+        acr=authentication.acr,
+        amr=authentication.amr,
+        authenticated_at=authentication.at,
+        idempotency_key=retry,
+        asked=b"" if retry is None else msgspec.json.encode(asked, order="deterministic"),
     )
 
 
-def create_order(
-    request: Request, caller: ServerCaller | OperatorCaller, subject: SubjectId, asked: CreateSession
-) -> Order:
-    """Return the order that a sound create is, without its actor."""
-    return msgspec.structs.replace(
-        order_of(request, caller, subject, asked),
-        acr=asked.acr,
-        amr=tuple(asked.amr),
-        authenticated_at=authenticated_at(asked.authenticated_at, request.now),
+def authentication_of(asked: CreateSession, now: Instant) -> Authentication:
+    """Return what a sound create tells of how the subject authenticated."""
+    return Authentication(
+        at=authenticated_at(asked.authenticated_at, now), acr=asked.acr, amr=tuple(asked.amr)
     )
 
 
 def create_faults(asked: CreateSession, now: Instant) -> dict[str, str | None]:
     """Return what no shape can tell of a create, by pointer."""
-    faults = {"/subject": subject_id_fault(asked.subject)} | session_faults(asked)
-    faults |= acting_faults(asked.actor, asked.reason, asked.ticket)
-    return faults | assurance_faults(asked.acr, asked.amr, asked.authenticated_at, now)
+    faults = session_faults(asked)
+    faults["/subject"] = subject_id_fault(asked.subject)
+    if asked.actor is not None or asked.reason is not None or asked.ticket is not None:
+        faults |= acting_faults(asked.actor, asked.reason, asked.ticket)
+    if asked.acr is not None or asked.amr or asked.authenticated_at is not None:
+        faults |= assurance_faults(asked.acr, asked.amr, asked.authenticated_at, now)
+    return faults
 
 
 def authenticated_at(text: str | None, now: Instant) -> Instant | None:
@@ -163,10 +182,10 @@ def assurance_faults(
 
 def session_faults(asked: SessionMembers) -> dict[str, str | None]:
     """Return what no shape can tell of a body, by pointer."""
-    faults = {"/metadata": metadata_fault(asked.metadata)}
+    faults = {"/metadata": metadata_fault(asked.metadata)} if asked.metadata else {}
     if asked.kind is not None and asked.delivery not in {None, _DELIVERED[asked.kind]}:
         faults["/kind"] = f"goes with delivery {_DELIVERED[asked.kind]}"
-    if not asked.by_cookie:
+    if (asked.remember is not None or asked.browser is not None) and not asked.by_cookie:
         given = {"/remember": asked.remember, "/browser": asked.browser}
         faults |= {name: "goes with delivery cookie" for name, value in given.items() if value is not None}
     if asked.client is not None:

@@ -12,7 +12,13 @@ from sessiond.domain.subjects import SUBJECT_RESERVED
 from sessiond.http.answer import Answer
 from sessiond.http.credentials import Credentials
 from sessiond.http.dialects.native.acting import asked_of
-from sessiond.http.dialects.native.creating import IDEMPOTENCY, CreateSession, create_faults, create_order
+from sessiond.http.dialects.native.creating import (
+    IDEMPOTENCY,
+    CreateSession,
+    authentication_of,
+    create_faults,
+    order_of,
+)
 from sessiond.http.dialects.native.issuing import INVALID_FORMAT, NativeIssuing
 from sessiond.http.dialects.native.listed import (
     INVALID_CURSOR,
@@ -108,7 +114,8 @@ class ManagedSessions:
         """Issue a session; the answer carries its tokens, or sets its cookie."""
         asked, caller = request.body_as(CreateSession), manager(request)
         require_sound(create_faults(asked, request.now))
-        order = create_order(request, caller, SubjectId(asked.subject), asked)
+        authentication = authentication_of(asked, request.now)
+        order = order_of(request, caller, SubjectId(asked.subject), asked, authentication)
         acting = None if asked.actor is None else asked_of(asked.actor, asked.reason or "", asked.ticket)
         return await self._issuing.issue(request, caller, asked, order, acting)
 

@@ -23,7 +23,7 @@ from sessiond.services.ports import Change, Place, Revocation, Selection, Touch
 from sessiond.storage.batching import Batcher, Outcome
 from sessiond.storage.engine import check_shape, unavailable
 from sessiond.storage.engines.sqlite.database import DatabaseFile
-from sessiond.storage.engines.sqlite.failures import answering
+from sessiond.storage.engines.sqlite.failures import answering, refused
 from sessiond.storage.engines.sqlite.lock import ServerLock
 from sessiond.storage.engines.sqlite.moving import AdoptEvents, DropEvents, Fence
 from sessiond.storage.engines.sqlite.operations import (
@@ -74,22 +74,35 @@ class SqliteStore:
         self._long = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sessiond-sqlite-reader")
 
     async def get(self, key: Key) -> Record | None:
+        memory = self._memory
+        if memory is not None and self._lost is None and not memory.has_moved():
+            # Whatever one record says is of one instant, also while a batch that writes it is under way.
+            record = memory.record(key)
+            if record is not None and key not in self._being_written:
+                return record
         return (await self.get_many([key]))[0]
 
     async def get_many(self, keys: Sequence[Key]) -> Sequence[Record | None]:
         self._ready()
-        with answering():
+        try:
             return self._reads.get_many(keys) if self._memory is None else self._get_many(self._memory, keys)
+        except sqlite3.Error as error:
+            raise refused(error) from error
 
     def _get_many(self, memory: TrustedMemory, keys: Sequence[Key]) -> Sequence[Record | None]:
         """Read what memory does not know; if anybody commits meanwhile, read all, so that it is of one instant."""
         if memory.has_moved():
             memory.catch_up()
         # Of a batch that may have been committed and is not dropped yet, memory and file would be of two instants.
-        found = [None if key in self._being_written else memory.record(key) for key in keys]
+        found = memory.records(keys)
+        if self._being_written.isdisjoint(keys):
+            if None not in found:
+                return found
+        else:
+            found = [
+                None if key in self._being_written else each for key, each in zip(keys, found, strict=True)
+            ]
         unknown = [n for n, record in enumerate(found) if record is None]
-        if not unknown:
-            return found
         read = self._reads.get_many([keys[n] for n in unknown])
         if memory.has_moved():
             memory.catch_up()
@@ -104,6 +117,9 @@ class SqliteStore:
 
     async def find_session(self, project: ProjectId, session: SessionId) -> Standing | None:
         self._ready()
+        standing = self.peek_session(project, session)
+        if standing is not None:
+            return standing
         with answering():
             standing = self._reads.standing(project, session)
         if standing is not None and self._memory is not None:
@@ -145,8 +161,7 @@ class SqliteStore:
 
     async def apply(self, change: Change) -> None:
         self._ready()
-        check_shape(change)
-        await self._write(Apply(change))
+        await self._batcher.submit(Apply(change, check_shape(change)))
 
     async def revoke(self, revocations: Sequence[Revocation]) -> Sequence[Session | None]:
         self._ready()
@@ -262,9 +277,13 @@ class SqliteStore:
         def finished(outcomes: Sequence[Outcome]) -> None:
             # Also for those that failed: a commit whose end is unknown may have happened.
             self._being_written = frozenset()
-            if self._memory is not None:
-                for operation in operations:
-                    self._memory.drop(operation.keys)
+            memory = self._memory
+            if memory is not None:
+                for operation, outcome in zip(operations, outcomes, strict=True):
+                    if outcome is None and type(operation) is Apply:
+                        memory.replace(operation.stale, operation.change)
+                    else:
+                        memory.drop(operation.stale)
             if any(isinstance(outcome, Unavailable) for outcome in outcomes):
                 with contextlib.suppress(Unavailable):
                     self.check()

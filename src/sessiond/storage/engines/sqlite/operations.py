@@ -127,26 +127,33 @@ _Step = tuple[str, Row, tuple[str, Row] | None]
 class Operation(batching.Operation, Protocol):
     """One intent; *keys* are the records it writes, complete once it ran."""
 
+    @property
+    def stale(self) -> Sequence[Key]:
+        """Those of *keys* that may have been there before, so that memory may know what they were."""
+        ...
+
     def run(self, database: sqlite3.Connection) -> object:
         """Do it within the open transaction and return its answer, or raise `Conflict` before any write."""
         ...
 
 
 class Apply:
-    """A change: its expectations, then its statements."""
+    """A change that writes *keys* (of its puts, then of its deletes): its expectations, then its statements."""
 
-    def __init__(self, change: Change) -> None:
-        self.keys = [record.key for record in change.puts]
-        self.keys.extend(change.deletes)
-        inserted = {record.key for record in change.puts if isinstance(record, Session)}
+    def __init__(self, change: Change, keys: Sequence[Key]) -> None:
+        self.change = change
+        self.keys = keys
+        self.stale = [key for key in keys if change.expects[key]]
+        expects, puts = change.expects, change.puts
         self._checks = [
             (key, version, *_version_of(key))
-            for key, version in change.expects.items()
+            for key, version in expects.items()
             # A new session's insert checks by itself: its primary key fails where one is there.
-            if version or key not in inserted
+            if version or key.kind is not Kind.SESSION or key not in keys
         ]
-        self._steps = [_put(record, change.expects[record.key]) for record in change.puts]
-        self._steps.extend(_delete(key) for key in change.deletes)
+        self._steps = [_put(record, key, expects[key]) for record, key in zip(puts, keys, strict=False)]
+        if change.deletes:
+            self._steps.extend(_delete(key) for key in change.deletes)
         self._events = [event_row(event) for event in change.events]
 
     def run(self, database: sqlite3.Connection) -> None:
@@ -166,7 +173,7 @@ class Revoke:
     """Revocations; the answer is each session as it is afterwards."""
 
     def __init__(self, revocations: Sequence[Revocation]) -> None:
-        self.keys = [session_key(each.project, each.session) for each in revocations]
+        self.keys = self.stale = [session_key(each.project, each.session) for each in revocations]
         self._each = [
             ((each.at, each.reason, each.session, project_bytes(each.project)), event_row(each.event))
             for each in revocations
@@ -181,7 +188,7 @@ class TouchAll:
     """Touches, each without effect where the row is already further."""
 
     def __init__(self, touches: Sequence[Touch]) -> None:
-        self.keys = [session_key(touch.project, touch.session) for touch in touches]
+        self.keys = self.stale = [session_key(touch.project, touch.session) for touch in touches]
         self._rows = [
             (touch.seen_at, touch.generation, touch.session, project_bytes(touch.project))
             for touch in touches
@@ -197,13 +204,14 @@ class Purge:
 
     def __init__(self, ended_before: Instant, due_before: Instant, limit: int) -> None:
         self.keys: list[Key] = []
+        self.stale = self.keys
         self._ended_before = ended_before
         self._due_before = due_before
         self._limit = limit
 
     def run(self, database: sqlite3.Connection) -> int:
         """Remove ended sessions first, then other records that may go."""
-        self.keys = []
+        self.keys.clear()
         for sql in _PURGE_SESSIONS:
             for identifier, project in self._find(database, sql, self._ended_before):
                 database.execute(_DELETE_SESSION, (identifier, project))
@@ -222,6 +230,7 @@ class PurgeEvents:
     """The removal of at most *limit* of the oldest events; the answer is how many went."""
 
     keys: Sequence[Key] = ()
+    stale: Sequence[Key] = ()
 
     def __init__(self, before: Instant, limit: int) -> None:
         self._values = (before, limit)
@@ -236,6 +245,7 @@ class RewriteEvents:
     """The replacement of what events tell, each where it is still there."""
 
     keys: Sequence[Key] = ()
+    stale: Sequence[Key] = ()
 
     def __init__(self, rewritten: Sequence[tuple[int, Event]]) -> None:
         self._rows = [(*event_row(event), sequence, event.partition) for sequence, event in rewritten]
@@ -249,6 +259,7 @@ class ForgetChanges:
     """The removal of what the server's memory has already dropped."""
 
     keys: Sequence[Key] = ()
+    stale: Sequence[Key] = ()
 
     def __init__(self, up_to: int) -> None:
         self._up_to = up_to
@@ -264,13 +275,13 @@ def _version_of(key: Key) -> tuple[str, Row]:
     return _RECORD_VERSION, key_row(key)
 
 
-def _put(record: Record, expected: int) -> _Step:
+def _put(record: Record, key: Key, expected: int) -> _Step:
     if isinstance(record, Session):
         row = session_row(record)
         if not expected:
             return _INSERT_SESSION, row, None
         return _UPDATE_SESSION_IN_PLACE, _PLACED_SESSION(row), (_UPDATE_SESSION, (*row[2:], *row[:2]))
-    row = record_row(record)
+    row = record_row(record, key)
     if not expected:
         return _INSERT_RECORD, row, None
     return _UPDATE_RECORD_IN_PLACE, _PLACED_RECORD(row), (_UPDATE_RECORD, (*row[4:], *row[:4]))

@@ -172,10 +172,10 @@ def key_row(key: Key) -> Row:
     return (key.kind, project_bytes(key.project), key.id, key.partition)
 
 
-def record_row(record: Record) -> Row:
-    """Return the values of `RECORD_COLUMNS`."""
+def record_row(record: Record, key: Key) -> Row:
+    """Return the values of `RECORD_COLUMNS` for *record*, which lies at *key*."""
     return (
-        *key_row(record.key),
+        *key_row(key),
         record.version,
         record.owner,
         record.sorted_at,

@@ -10,11 +10,12 @@ between its read and its entry.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sessiond.domain.ids import ProjectId
 from sessiond.domain.records import Key, Kind, Record
-from sessiond.domain.sessions import Standing
+from sessiond.domain.sessions import Session, Standing
+from sessiond.services.ports import Change
 from sessiond.storage.cache import Recent, StandingCache
 from sessiond.storage.engines.sqlite.reads import Reads
 from sessiond.storage.engines.sqlite.wal_index import WalIndex
@@ -60,11 +61,24 @@ class TrustedMemory:
         """Return what is known of a record; only after `has_moved` was False or `catch_up` succeeded."""
         return self._records.get((key.kind, key.project, key.id))
 
+    def records(self, keys: Sequence[Key]) -> list[Record | None]:
+        """Return what is known of some records; only after `has_moved` was False or `catch_up` succeeded."""
+        known = self._records.get
+        return [known((kind, project, identifier)) for kind, _, project, identifier in keys]
+
     def keep_record(self, record: Record) -> None:
         """Remember a record that was just read, if it is of a kind that is often read."""
         key = record.key
         if key.kind in OFTEN_READ:
             self._records.put((key.kind, key.project, key.id), record)
+
+    def replace(self, keys: Iterable[Key], change: Change) -> None:
+        """Forget what a change of our own wrote, but for a session alone: memory knows what it is now."""
+        puts = change.puts
+        if len(puts) == 1 and not change.deletes and isinstance(puts[0], Session):
+            self._cache.replace(puts[0])
+        else:
+            self.drop(keys)
 
     def drop(self, keys: Iterable[Key]) -> None:
         """Forget what one of our own batches wrote, or may have written."""
