@@ -93,6 +93,7 @@ class AdoptEvents:
     """Events put at sequences that were given elsewhere."""
 
     keys: Sequence[Key] = ()
+    stale: Sequence[Key] = ()
 
     def __init__(self, told: Sequence[tuple[int, Event]], newest: int) -> None:
         self._rows = [(*event_row(event), sequence) for sequence, event in told]
@@ -108,6 +109,7 @@ class DropEvents:
     """The removal of events by their numbers."""
 
     keys: Sequence[Key] = ()
+    stale: Sequence[Key] = ()
 
     def __init__(self, numbers: Sequence[Number]) -> None:
         self._numbers = numbers
@@ -122,6 +124,7 @@ class Fence:
     """The fence, put up or taken down."""
 
     keys: Sequence[Key] = ()
+    stale: Sequence[Key] = ()
 
     def __init__(self, *, up: bool) -> None:
         self._up = up
