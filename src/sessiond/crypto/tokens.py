@@ -45,6 +45,11 @@ class TokenKind(enum.StrEnum):
     BROWSER = "sdb1_"
     STACK_REFRESH = "sds1_"
 
+    @property
+    def purpose(self) -> Purpose:
+        """The purpose of the key that the kind's tokens are authenticated with."""
+        return PURPOSES[self]
+
 
 PURPOSES = {
     TokenKind.ACCESS: Purpose.ACCESS,
