@@ -26,6 +26,7 @@ VERBS = {
     "backup": "Copy an embedded database while the server runs.",
     "restore": "Put a backup in the place of the database.",
     "recover": "End every session after a restore.",
+    "migrate": "Move everything to another database, of any engine.",
     "purge": "Remove what ended long enough ago.",
     "config": "The settings, and where each came from.",
 }
