@@ -109,6 +109,21 @@ def test_a_worker_that_was_killed_is_replaced(server: ServerProcess) -> None:
     assert create(server, "bob")["access_token"]
 
 
+def test_while_a_worker_cannot_be_replaced_the_others_serve_on(server: ServerProcess) -> None:
+    key = server.data_dir / "secrets" / "key"
+    away = key.rename(key.with_name("away"))
+    victim = min(children_of(server.process.pid))
+
+    os.kill(victim, signal.SIGKILL)
+    eventually(lambda: '"a worker could not be replaced"' in server.log())
+    served = create(server, "carol")["access_token"]
+    away.rename(key)
+
+    assert served
+    assert eventually(lambda: len(children_of(server.process.pid) - {victim}) == WORKERS)
+    assert "wrapping key is not in" in server.log()
+
+
 def test_one_sigterm_ends_all_of_them_well(doomed_server: ServerProcess) -> None:
     workers = children_of(doomed_server.process.pid)
 

@@ -23,6 +23,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _ENDING = (signal.SIGTERM, signal.SIGINT)
 _READY = b"\0"
 _LONGEST_REASON = 4096
+_TRIED_AGAIN_SECONDS = 1.0
 
 _logger = logging.getLogger("sessiond")
 
@@ -33,7 +34,7 @@ def supervise(count: int, work: Work) -> None:
     Raises `Misconfigured` with what the first worker says when it cannot start; then none is left.
     """
     former = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    workers = _Workers(work, former)
+    workers = _Workers(work, count, former)
     try:
         workers.start(first=True)
         for _ in range(count - 1):
@@ -47,8 +48,9 @@ def supervise(count: int, work: Work) -> None:
 class _Workers:
     """The processes that are there."""
 
-    def __init__(self, work: Work, mask: set[signal.Signals | int]) -> None:
+    def __init__(self, work: Work, count: int, mask: set[signal.Signals | int]) -> None:
         self._work = work
+        self._count = count
         self._mask = mask
         self._pids: set[int] = set()
         self._life = os.pipe()  # nobody writes to it: its end tells the workers that the parent has died
@@ -72,15 +74,22 @@ class _Workers:
         self._pids.add(pid)
 
     def watch(self) -> None:
-        """Replace what dies and hand on what is signalled; return when all were told to end, and did."""
+        """Replace what dies and hand on what is signalled; return when all were told to end, and did.
+
+        Where a replacement cannot start, because its database or key is out of reach, the others serve on and it is
+        tried again each second. Raises `Misconfigured` when none is left.
+        """
         ending = False
         while self._pids:
-            number = signal.sigwait(_SIGNALS)
-            if number == signal.SIGCHLD:
-                self._reap(replace=not ending)
+            told = signal.sigtimedwait(_SIGNALS, _TRIED_AGAIN_SECONDS)
+            if told is not None and told.si_signo != signal.SIGCHLD:
+                ending = ending or told.si_signo in _ENDING
+                self._tell(told.si_signo)
                 continue
-            ending = ending or number in _ENDING
-            self._tell(number)
+            died = self._reap(expected=ending)
+            # A replacement that failed is a child that ended, too: only time tries again.
+            if not ending and (died or told is None):
+                self._replace()
 
     def end(self) -> None:
         """End whatever is left, at once."""
@@ -90,17 +99,28 @@ class _Workers:
         for descriptor in self._life:
             os.close(descriptor)
 
-    def _reap(self, *, replace: bool) -> None:
+    def _reap(self, *, expected: bool) -> bool:
+        """Let go of those that ended; tell whether there was one."""
+        former = len(self._pids)
         for pid in list(self._pids):
             gone, status = os.waitpid(pid, os.WNOHANG)
             if not gone:
                 continue
             self._pids.remove(pid)
-            if replace:
-                _logger.error(
-                    "a worker died", extra={"pid": pid, "status": os.waitstatus_to_exitcode(status)}
-                )
+            if not expected:
+                code = os.waitstatus_to_exitcode(status)
+                _logger.error("a worker died", extra={"pid": pid, "status": code})
+        return len(self._pids) < former
+
+    def _replace(self) -> None:
+        while len(self._pids) < self._count:
+            try:
                 self.start()
+            except Misconfigured as refusal:
+                if not self._pids:
+                    raise
+                _logger.error("a worker could not be replaced", extra={"reason": str(refusal)})  # noqa: TRY400
+                return
 
     def _tell(self, number: int) -> None:
         for pid in self._pids:
