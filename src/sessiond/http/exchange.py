@@ -1,7 +1,8 @@
 """One request that a task answers: what uvicorn's cycle is to its protocol, without the ASGI messages between.
 
-The app's answer goes to the transport in one write. The members that uvicorn's protocol reads and writes (`body`,
-`more_body`, `message_event`, `keep_alive`, `disconnected`, `response_started`, `response_complete`) are named as there.
+The app's answer goes to the transport in one write, unless it is large. The members that uvicorn's protocol reads and
+writes (`body`, `more_body`, `message_event`, `keep_alive`, `disconnected`, `response_started`, `response_complete`) are
+named as there.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from sessiond.http.app import App
 from sessiond.http.request import Request
 
 CLOSE_LINE = b"connection: close\r\n"
+_LARGE_BODY = 64 * 1024
+"""Bytes from which a body is written by itself: clients that do not read one that is the same for all hold it once."""
+
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _logger = logging.getLogger("sessiond.http")
 
@@ -78,7 +82,11 @@ class Exchange:
                 return
             self.response_started = True
             common = self._common() if self.keep_alive else self._common() + CLOSE_LINE
-            self._transport.write(finished.response(common, with_body=self._request.method != "HEAD"))
+            with_body = self._request.method != "HEAD"
+            apart = with_body and len(finished.body) > _LARGE_BODY
+            self._transport.write(finished.response(common, with_body=with_body and not apart))
+            if apart:
+                self._transport.write(finished.body)
         except Exception:
             _logger.exception("answering failed", extra={"request_id": self._request.request_id})
             self._transport.close()
