@@ -181,7 +181,7 @@ class Store(Protocol):
         """Return the next events and the mark from which to go on; the first mark of all is empty.
 
         From mark to mark none is missed and none told twice, whoever writes meanwhile; those of a partition come in the
-        order of their sequence. Fewer than *limit*: there were no more. What a mark holds is the engine's own.
+        order of their sequence. Fewer than *limit*: there were no more. Every engine understands each other's marks.
         """
         ...
 

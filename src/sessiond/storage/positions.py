@@ -1,13 +1,14 @@
 """Marks of `Store.follow`: how far each partition was followed, in one form on every engine.
 
 A mark is the sequence up to which every partition was followed, and then those that were followed further. An engine
-on which sequences follow the commits of all partitions needs the first number alone.
+on which sequences follow the commits of all partitions needs the first number alone, but where what it holds was moved
+there from another.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sessiond.domain.events import Event
 from sessiond.domain.ids import Partition
@@ -39,12 +40,16 @@ class Positions:
         reached = {**self._reached, **{event.partition: sequence for sequence, event in told}}
         return _FLOOR.pack(self.floor) + b"".join(_POSITION.pack(*each) for each in sorted(reached.items()))
 
+    def unknown(self, told: Sequence[tuple[int, Event]]) -> list[tuple[int, Event]]:
+        """Return those of *told* that were not told before."""
+        return [row for row in told if row[0] > self.of(row[1].partition)]
 
-def followed_to(mark: bytes) -> int:
-    """Return the highest sequence that was told, where sequences follow all commits."""
-    return Positions(mark).highest()
+    def within(self, sequence: int, partitions: Iterable[Partition]) -> bytes:
+        """Return the mark once all below *sequence* was told, and at it what is of *partitions*."""
+        further = {where: reached for where, reached in self._reached.items() if reached >= sequence}
+        further |= dict.fromkeys(partitions, sequence)
+        return _FLOOR.pack(sequence - 1) + b"".join(_POSITION.pack(*each) for each in sorted(further.items()))
 
-
-def mark_at(sequence: int) -> bytes:
-    """Return the mark of one who was told everything up to a sequence."""
-    return _FLOOR.pack(sequence)
+    def at_the_end(self, sequence: int) -> bytes:
+        """Return the mark once everything was told, the last at *sequence*, where later ones are above all others."""
+        return _FLOOR.pack(max(self.highest(), sequence))

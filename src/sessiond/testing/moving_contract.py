@@ -124,6 +124,26 @@ class MovingContract:
         await movable.apply(told(samples.event()))
         assert (await movable.events(after=first, limit=9))[0][0] > last
 
+    async def test_a_mark_of_another_engine_misses_nothing_and_tells_nothing_twice(
+        self, movable: MovableStore
+    ) -> None:
+        # Followed up to 7, in one partition further: to 40. What was moved here meanwhile has equal sequences.
+        mark = (7).to_bytes(8) + samples.PARTITION.to_bytes(2) + (40).to_bytes(8)
+        places = [samples.PARTITION, *(Partition(n) for n in range(8))]
+        moved = [(at, samples.event(partition=place)) for at in (7, 8, 40, 41) for place in places]
+        await movable.adopt_events(moved, newest=0)
+        followed: list[tuple[int, Event]] = []
+        while (page := await movable.follow(mark, limit=3))[0]:
+            followed += page[0]
+            mark = page[1]
+        await movable.apply(told(samples.event()))
+        followed += (await movable.follow(mark, limit=3))[0]
+        numbers = [_number(each) for each in followed]
+        known = {(samples.PARTITION, 8), (samples.PARTITION, 40)}
+        assert len(numbers) == len(set(numbers))
+        assert set(numbers[:-1]) == {_number(each) for each in moved if each[0] > 7} - known
+        assert numbers[-1][0] == samples.PARTITION
+
     async def test_behind_a_fence_nothing_is_written_and_everything_is_read(
         self, movable: MovableStore
     ) -> None:

@@ -22,7 +22,7 @@ from sessiond.domain.subjects import Subject, subject_key
 from sessiond.services.movable import Number, Stretch
 from sessiond.services.ports import Change, Place, Revocation, Selection, Store, Touch
 from sessiond.storage.engine import MOVED_AWAY, Role, check_shape, unavailable
-from sessiond.storage.positions import followed_to, mark_at
+from sessiond.storage.positions import Positions
 
 SHARED = False
 
@@ -165,8 +165,13 @@ class MemoryStore:
         return found[:limit]
 
     async def follow(self, mark: bytes, *, limit: int) -> tuple[Sequence[tuple[int, Event]], bytes]:
-        rows = await self.events(after=followed_to(mark), limit=limit)
-        return rows, mark_at(rows[-1][0]) if rows else mark
+        positions = Positions(mark)
+        rows = await self.events(after=positions.floor, limit=len(self._events))
+        told = positions.unknown(rows)[:limit]
+        if len(told) < limit:
+            return told, positions.at_the_end(rows[-1][0] if rows else 0)
+        last = told[-1][0]
+        return told, positions.within(last, (event.partition for sequence, event in told if sequence == last))
 
     async def rewrite_events(self, rewritten: Sequence[tuple[int, Event]]) -> None:
         self._check_writable()

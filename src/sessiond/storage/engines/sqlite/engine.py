@@ -39,7 +39,6 @@ from sessiond.storage.engines.sqlite.operations import (
 from sessiond.storage.engines.sqlite.reads import Reads
 from sessiond.storage.engines.sqlite.trust import TrustedMemory
 from sessiond.storage.engines.sqlite.writer import Writer
-from sessiond.storage.positions import followed_to, mark_at
 
 PURGED_PER_TRANSACTION = 64
 
@@ -185,9 +184,7 @@ class SqliteStore:
         return await self._at_length(lambda reads: reads.events(after, limit, project, partition))
 
     async def follow(self, mark: bytes, *, limit: int) -> tuple[Sequence[tuple[int, Event]], bytes]:
-        # There is one writer at a time: what a read does not see yet gets a higher sequence (decision 0008).
-        rows = await self.events(after=followed_to(mark), limit=limit)
-        return rows, mark_at(rows[-1][0]) if rows else mark
+        return await self._at_length(lambda reads: reads.follow(mark, limit))
 
     async def rewrite_events(self, rewritten: Sequence[tuple[int, Event]]) -> None:
         self._ready()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from sessiond.domain.events import Event
+from sessiond.domain.ids import PARTITIONS
 from sessiond.domain.records import Key
 from sessiond.services.movable import BEGINNING, Number, Stretch
 from sessiond.storage.engines.sqlite import migrations
@@ -19,7 +20,9 @@ from sessiond.storage.engines.sqlite.rows import (
     record_from,
     session_from,
 )
+from sessiond.storage.positions import Positions
 
+_FOLLOWED_AT_ONCE = 500
 _EVENT = ", ".join(EVENT_COLUMNS)
 _SESSIONS = f"SELECT {', '.join(SESSION_COLUMNS)} FROM sessions WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608
 _RECORDS = """
@@ -78,6 +81,27 @@ def walk(database: sqlite3.Connection, place: str, limit: int) -> Stretch:
             if len(rows) < limit:
                 return Stretch(events=told, place=None)
             return Stretch(events=told, place=_text(_Events(told[-1][0], told[-1][1].partition)))
+
+
+def follow(database: sqlite3.Connection, mark: bytes, limit: int) -> tuple[list[tuple[int, Event]], bytes]:
+    """Return what was not told at *mark*, and the mark after it.
+
+    There is one writer at a time: what a read does not see yet gets a higher sequence (decision 0008). What was moved
+    here may have been followed further in one partition than in another, and have one sequence in several.
+    """
+    positions = Positions(mark)
+    behind, told = _Events(positions.floor, PARTITIONS), []
+    size = max(limit, _FOLLOWED_AT_ONCE)
+    while True:
+        rows = database.execute(_EVENTS, (behind.sequence, behind.partition, size)).fetchall()
+        told += positions.unknown([(row[0], event_from(row[1:])) for row in rows])
+        if len(told) >= limit:
+            told = told[:limit]
+            sequence = told[-1][0]
+            return told, positions.within(sequence, (each.partition for at, each in told if at == sequence))
+        if len(rows) < size:
+            return told, positions.at_the_end(rows[-1][0] if rows else behind.sequence)
+        behind = _Events(rows[-1][0], event_from(rows[-1][1:]).partition)
 
 
 def find_events(database: sqlite3.Connection, numbers: Sequence[Number]) -> list[Event | None]:

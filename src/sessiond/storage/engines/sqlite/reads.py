@@ -180,6 +180,10 @@ class Reads:
         """Return what lies behind a place of a walk."""
         return moving.walk(self._database, place, limit)
 
+    def follow(self, mark: bytes, limit: int) -> tuple[list[tuple[int, Event]], bytes]:
+        """Return what was not told at *mark*, and the mark after it."""
+        return moving.follow(self._database, mark, limit)
+
     def find_events(self, numbers: Sequence[Number]) -> list[Event | None]:
         """Return the events at *numbers*."""
         return moving.find_events(self._database, numbers)
