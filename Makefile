@@ -11,10 +11,10 @@ PYTEST_ARGS ?=
 SHARED := postgresql redis_cluster
 ON_EACH := native pocketpaw device_limits pin_login stack_auth_refresh session_storage_access
 
-.PHONY: help env run bench soak audit sbom check test needs lint types imports format lock
+.PHONY: help env run bench soak audit sbom check test test-engines needs lint types imports format lock
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 env: .venv/.ready ## make the environment in .venv (all extras); quick when it is up to date
 
@@ -35,6 +35,12 @@ test: needs env lint types imports ## everything; installs what it needs on Debi
 		$(BIN)/pytest --engine=$$engine -n 2 -q $(ON_EACH:%=tests/dialects/test_%.py) || exit 1; \
 	done
 	$(BIN)/pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+
+test-engines: needs env ## every dialect's tests on each engine with a server, a quarter of an hour or more
+	@for engine in $(SHARED) redis_server; do \
+		echo "All dialects on $$engine:"; \
+		$(BIN)/pytest --engine=$$engine -n 2 -q tests/dialects $(PYTEST_ARGS) || exit 1; \
+	done
 
 soak: needs env ## what takes long, a few hours: crash points, fuzzing, load; keeps what it did in docs/security/soak.md
 	$(BIN)/pytest -m soak --timeout=7200 --keep-results=docs/security/soak.md $(PYTEST_ARGS)
