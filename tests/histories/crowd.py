@@ -115,6 +115,7 @@ class Crowd:
         self._known: dict[SessionText, Known] = {}
         self._families = [Family(random.Random(f"{seed} {n}")) for n in range(FAMILIES)]
         self._threads = ThreadPoolExecutor(FAMILIES * CLIENTS_OF_EACH)
+        self._clients: list[asyncio.Task[None]] = []
         self._waiting = 0
         self._moved = asyncio.Event()
         self._stopped = False
@@ -125,17 +126,17 @@ class Crowd:
         """Let clients use the nodes at *urls* while the body runs; then stop them and look at every session again."""
         crowd = cls(urls, seed=seed)
         families = [family for family in crowd._families for _ in range(CLIENTS_OF_EACH)]
-        clients = [asyncio.create_task(crowd._client(family, n)) for n, family in enumerate(families)]
+        crowd._clients = [asyncio.create_task(crowd._client(family, n)) for n, family in enumerate(families)]
+        for client in crowd._clients:
+            client.add_done_callback(lambda _: crowd._moved.set())
         try:
             yield crowd
             crowd._stopped = True
-            await asyncio.gather(*clients)
+            await asyncio.gather(*crowd._clients)
             await crowd.look_again()
         finally:
             crowd._stopped = True
-            for client in clients:
-                client.cancel()
-            await asyncio.gather(*clients, return_exceptions=True)
+            await asyncio.gather(*crowd._clients, return_exceptions=True)
             crowd._threads.shutdown()
 
     # -- what a test waits for and looks at ---------------------------------------------------------------------
@@ -151,10 +152,13 @@ class Crowd:
         await self.until(lambda: self._waiting == 0)
 
     async def until(self, reached: Callable[[], bool]) -> None:
-        """Return once what the clients did has *reached* something."""
+        """Return once what the clients did has *reached* something; raise what any of them failed with."""
         while not reached():
             self._moved.clear()
             await self._moved.wait()
+            for client in self._clients:
+                if client.done():
+                    client.result()
 
     async def look_again(self) -> None:
         """Verify every session on every node."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tests.histories.checker import unexplained
 from tests.histories.crowd import Crowd
 from tests.histories.model import ENDED_CODES, Limit, Model
 from tests.histories.nodes import Nodes, two_nodes
-from tests.histories.operations import RevokeProject
+from tests.histories.operations import RevokeProject, Verify
 from tests.histories.strictness import WRITES, Strictness
 from tests.servers.redis import RedisCluster, RedisServer
 
@@ -79,6 +80,29 @@ async def test_a_master_that_is_cut_off_until_another_took_its_place_serves_noth
         await crowd.acknowledged(WRITES)
 
     assert crowd.faults(MODEL) == ""
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("tenths", range(6, 34, 2))
+async def test_a_master_that_stops_for_a_moment_answers_late_what_was_on_its_way_and_nothing_else(
+    nodes: Nodes, cluster: RedisCluster, tenths: int
+) -> None:
+    """Stopped for less or longer than its replacement takes; `docs/operations/redis.md` tells of what is late."""
+    async with Crowd.at(*urls(nodes), seed=tenths) as crowd:
+        await crowd.acknowledged(WRITES)
+        (stopped := cluster.masters()[tenths // 2 % 3]).pause()
+        await asyncio.sleep(tenths / 10)
+        resumed = time.monotonic_ns()
+        stopped.resume()
+        await crowd.acknowledged(WRITES)
+
+    in_time = [
+        each
+        for each in crowd.history
+        if not (isinstance(each.action, Verify) and each.invoked < resumed < each.completed)
+    ]
+    assert unexplained(in_time, MODEL) == []
+    assert crowd.defects == []
 
 
 async def test_slots_that_are_moved_under_load_cost_nothing(nodes: Nodes, cluster: RedisCluster) -> None:
