@@ -11,6 +11,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.attacks.index import mark
 from tests.server_process import ServerProcess, databases
 from tests.servers.postgresql import PostgresqlServer
 from tests.servers.redis import RedisCluster, RedisServer
@@ -88,6 +89,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         in_files = [item for item in items if item.get_closest_marker("in_files")]
         config.hook.pytest_deselected(items=in_files)
         items[:] = [item for item in items if item not in in_files]
+    mark(items)
     for item in items:
         over_tcp = item.path.parent.name == "dialects" and item.path.name != _FAST_DIALECT
         on_a_server = _ON_A_SERVER.intersection(getattr(item, "fixturenames", ()))
