@@ -53,9 +53,10 @@ def main() -> None:
         print(beside.table(mixed))
         beside.write(mixed, ROOT)
     elif asked.what == "costs":
-        spent = costs.measure(sessions=asked.sessions)
+        spent = costs.measure(sessions=asked.sessions, only=asked.only)
         print(costs.table(spent))
-        costs.write(spent, ROOT)
+        if not asked.only:
+            costs.write(spent, ROOT)
     elif asked.what == "skew":
         skews = skew.simulate()
         print(skew.table(skews))

@@ -19,6 +19,7 @@ import uvloop
 from bench.engines import ENGINES, Engine
 from bench.report import keep, put_between, taken_on
 from bench.results import Machine, this_machine, today
+from sessiond.domain.errors import Conflict, Unavailable
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition, SubjectId, mint_id
 from sessiond.domain.sessions import Client, Session
 from sessiond.storage.engine import Role
@@ -39,11 +40,15 @@ _CLIENT = Client(
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one operation, in µs of processor time: this process's, and the engine's; and how many a second there were."""
+    """Of one operation, in µs of processor time: this process's, and the engine's; and how many a second there were.
+
+    *refused* counts those that the engine could not answer, as on a machine that is busy with other things.
+    """
 
     node_us: float
     engine_us: float
     rate: float
+    refused: int
 
 
 class EngineCosts(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,10 +70,12 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     engines: Sequence[EngineCosts]
 
 
-def measure(*, sessions: int) -> Costs:
-    """Fill every engine with so many *sessions*, one subject each, and measure."""
+def measure(*, sessions: int, only: Sequence[str] = ()) -> Costs:
+    """Fill every engine (or those with a part of *only* in their names) with so many *sessions*, and measure."""
     found = []
     for name, start in ENGINES.items():
+        if only and not any(part in name for part in only):
+            continue
         with start() as engine:
             costs = uvloop.run(_costs(name, engine, sessions))
         print(costs, flush=True)
@@ -86,11 +93,14 @@ def table(costs: Costs) -> str:
         "|---|---|---|---|---|",
     ]
     for each in costs.engines:
-        parts = [
-            f"{cost.node_us:.0f}, {cost.engine_us:.0f}" for cost in (each.create, each.verify, each.refresh)
-        ]
+        parts = [_shown(cost) for cost in (each.create, each.verify, each.refresh)]
         lines.append(f"| {each.engine} | {each.bytes_each:,.0f} | {' | '.join(parts)} |")
     return "\n".join(lines) + "\n"
+
+
+def _shown(cost: Cost) -> str:
+    shown = f"{cost.node_us:.0f}, {cost.engine_us:.0f}"
+    return shown + (f" ({cost.refused} refused)" if cost.refused else "")
 
 
 def write(costs: Costs, root: Path) -> None:
@@ -117,7 +127,7 @@ async def _costs(name: str, engine: Engine, count: int) -> EngineCosts:
             await store.find_session(DEFAULT_PROJECT, random.choice(made).id)  # noqa: S311
 
         async def refresh(number: int) -> None:
-            await store.apply(samples.put(made[number].rotated(now=now, kid=5)))
+            await store.apply(samples.put(made[number % len(made)].rotated(now=now, kid=5)))
 
         created = await _measured(engine, count, create)
         stored = engine.stored() - empty
@@ -126,7 +136,7 @@ async def _costs(name: str, engine: Engine, count: int) -> EngineCosts:
         return EngineCosts(
             engine=name,
             sessions=count,
-            bytes_each=stored / count,
+            bytes_each=stored / len(made),
             create=created,
             verify=await _measured(engine, some, verify),
             refresh=await _measured(engine, some, refresh),
@@ -143,11 +153,14 @@ def _session(number: int, now: int) -> Session:
 
 
 async def _measured(engine: Engine, count: int, work: Callable[[int], Awaitable[None]]) -> Cost:
-    numbers = itertools.count()
+    numbers, refused = itertools.count(), itertools.count()
 
     async def caller() -> None:
         while (number := next(numbers)) < count:
-            await work(number)
+            try:
+                await work(number)
+            except (Unavailable, Conflict):
+                next(refused)
 
     began, node, there = time.perf_counter(), time.process_time(), engine.cpu_seconds()
     await asyncio.gather(*(caller() for _ in range(_AT_ONCE)))
@@ -155,4 +168,5 @@ async def _measured(engine: Engine, count: int, work: Callable[[int], Awaitable[
         node_us=(time.process_time() - node) / count * 1e6,
         engine_us=(engine.cpu_seconds() - there) / count * 1e6,
         rate=count / (time.perf_counter() - began),
+        refused=next(refused),
     )
