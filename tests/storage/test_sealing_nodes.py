@@ -1,0 +1,86 @@
+"""Nodes on one database seal what happened once, on every engine that nodes can share."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from sessiond.domain.audit_chain import LEASE_MS
+from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
+from sessiond.storage.engine import Role
+from sessiond.storage.open import open_store
+from tests.deployment import TestDeployment
+from tests.server_process import ServerProcess
+from tests.servers.postgresql import PostgresqlServer
+from tests.servers.redis import RedisCluster, RedisServer
+from tests.system.waiting import eventually
+
+pytestmark = pytest.mark.slow
+
+ROUNDS = 6
+CREATES = 20
+
+
+@pytest.fixture(params=("postgresql", "redis_server", "redis_cluster"))
+async def nodes(request: pytest.FixtureRequest) -> AsyncIterator[tuple[TestDeployment, TestDeployment]]:
+    server: PostgresqlServer | RedisServer | RedisCluster = request.getfixturevalue(request.param)
+    url = server.url()
+    stores = [await open_store(url, role=Role.SERVER) for _ in range(2)]
+    first = await TestDeployment.born(store=stores[0])
+    yield first, await TestDeployment.born(store=stores[1], clock=first.clock, seed="second")
+    for store in stores:
+        await store.close()
+
+
+async def test_two_nodes_seal_once_what_both_write_meanwhile(
+    nodes: tuple[TestDeployment, TestDeployment],
+) -> None:
+    one, two = nodes
+
+    async def create(node: TestDeployment, turn: int) -> None:
+        for n in range(CREATES):
+            await node.issue(SubjectId(f"user-{turn}-{n}"))
+
+    async def seal(node: TestDeployment) -> None:
+        while await node.services.sealer.seal():
+            pass
+
+    for turn in range(ROUNDS):
+        await asyncio.gather(create(one, turn), create(two, turn), seal(one), seal(two))
+        one.clock.advance(milliseconds=LEASE_MS // (1 + turn % 3))
+    one.clock.advance(milliseconds=LEASE_MS)
+    await seal(two)
+
+    told, _ = await one.services.store.follow(b"", limit=9999)
+    report = await one.services.auditing.verify(DEFAULT_PROJECT)
+    assert (report.findings, report.counts.unsealed) == ([], 0)
+    assert report.counts.sealed == len(told) >= 2 * ROUNDS * CREATES
+
+
+@pytest.mark.soak
+def test_another_server_seals_on_once_the_one_that_did_is_killed(
+    tmp_path: Path, postgresql: PostgresqlServer
+) -> None:
+    settings = {"SESSIOND_DATABASE": postgresql.url()}
+    (tmp_path / "second").mkdir()
+    with ServerProcess.started(tmp_path, settings=settings) as first:
+        key = (first.data_dir / "secrets" / "key").read_text().strip()
+        with ServerProcess.started(tmp_path / "second", settings=settings | {"SESSIOND_KEY": key}) as second:
+            for n in range(50):
+                server = (first, second)[n % 2]
+                body = {"subject": f"user-{n}"}
+                created = httpx.post(f"{server.url}/v1/sessions", json=body, headers=server.authorization)
+                assert created.status_code == 201
+            first.kill()
+
+            def sealed() -> bool:
+                told = json.loads(second.run("audit", "verify", "--json").stdout)
+                assert told["faults"] == []
+                return bool(told["unsealed"] == 0)
+
+            eventually(sealed)
