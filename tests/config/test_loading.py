@@ -133,6 +133,8 @@ def test_a_custom_policy_with_a_justification_goes_beyond_nist() -> None:
         ("HOST", "127.0.0.1/8", "must be an address or a name"),
         ("DATABASE", "sessiond.db", "must be a URL"),
         ("DATABASE", "oracle://db", "names no known engine"),
+        ("KEY_SERVICE", "alias/sessiond", "key_service must be aws-kms:"),
+        ("KEY_SERVICE", "vault:transit/sessiond", "key_service must be aws-kms:"),
         ("WORKERS", "2", "SQLite is served by one process"),
         ("WORKERS", "0", "must be 1 to 1024"),
         ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),

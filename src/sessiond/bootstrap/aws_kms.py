@@ -26,11 +26,7 @@ _PASSING = frozenset(
 )
 _SERVER_ERROR = 500
 _TALKATIVE = ("botocore", "urllib3")  # at the level debug they log what they send: the key itself
-_PATIENCE = Config(
-    connect_timeout=2,
-    read_timeout=3,
-    retries={"total_max_attempts": 2, "mode": "standard"},
-)
+_PATIENCE = Config(connect_timeout=10, read_timeout=60, retries={"total_max_attempts": 2, "mode": "standard"})
 
 
 class AwsKms:

@@ -6,6 +6,7 @@ They lie here, or a key service keeps what opens them: then the deployment's rec
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -18,6 +19,7 @@ from sessiond.domain.errors import Misconfigured, Unavailable
 from sessiond.domain.projects import Deployment
 from sessiond.services.ports import KeyWrapper
 
+_WAITED_FOR_SECONDS = 2.0
 _ASKED_AGAIN_AFTER_SECONDS = 1.0
 
 
@@ -30,6 +32,7 @@ class WrappingKeys:
         self._service_name = loaded.settings.key_service
         self._service: KeyWrapper | None = None
         self._unwrapped: tuple[bytes, bytes] | None = None
+        self._asking: threading.Thread | None = None
         self._not_before = 0.0
 
     @property
@@ -56,29 +59,35 @@ class WrappingKeys:
     def others(self, deployment: Deployment) -> Sequence[bytes]:
         """Return what `found` would, without those that cannot be had: for a server that is running.
 
-        A key service that failed is asked again after a second: each of its answers is waited for.
+        A key service is waited for, but not for long: requests wait, too. It answers later, or is asked again.
         """
-        if deployment.wrapped_key is None:
+        wrapped = deployment.wrapped_key
+        if wrapped is None:
             return self._local(tolerant=True)
-        if time.monotonic() < self._not_before:
-            return []
-        try:
-            return self.found(deployment)
-        except (Misconfigured, Unavailable):
+        asking = self._asking is not None and self._asking.is_alive()
+        if not self._has(wrapped) and not asking and time.monotonic() >= self._not_before:
+            self._asking = threading.Thread(
+                target=self._ask, args=(wrapped, deployment.install_id), daemon=True
+            )
+            self._asking.start()
+            self._asking.join(_WAITED_FOR_SECONDS)
             self._not_before = time.monotonic() + _ASKED_AGAIN_AFTER_SECONDS
-            return []
+        return [self.unwrap(wrapped, deployment.install_id)] if self._has(wrapped) else []
 
     def unwrap(self, wrapped: bytes, install_id: str) -> bytes:
         """Return the wrapping key that the key service wrapped. Raises like `found`."""
-        if self._unwrapped is None or self._unwrapped[0] != wrapped:
-            service = self.service
-            if service is None:
-                raise Misconfigured(
-                    "The wrapping key of this database is wrapped by a key service: set key_service to the one that "
-                    "`sessiond keys rewrap` was run with"
-                )
-            self._unwrapped = wrapped, service.unwrap(wrapped, install_id=install_id)
-        return self._unwrapped[1]
+        known = self._unwrapped
+        if known is not None and known[0] == wrapped:
+            return known[1]
+        service = self.service
+        if service is None:
+            raise Misconfigured(
+                "The wrapping key of this database is wrapped by a key service: set key_service to the one that "
+                "`sessiond keys rewrap` was run with"
+            )
+        key = service.unwrap(wrapped, install_id=install_id)
+        self._unwrapped = wrapped, key
+        return key
 
     def present(self) -> bytes | None:
         """Return the present key of this machine, or None where there is none yet."""
@@ -93,6 +102,13 @@ class WrappingKeys:
         """Return the wrapping key in the file *name*, or None where there is no such file."""
         text = self._files.read(name)
         return None if text is None else decode_key(text.reveal(), where=str(self._files.path(name)))
+
+    def _has(self, wrapped: bytes) -> bool:
+        return self._unwrapped is not None and self._unwrapped[0] == wrapped
+
+    def _ask(self, wrapped: bytes, install_id: str) -> None:
+        with contextlib.suppress(Misconfigured, Unavailable):
+            self.unwrap(wrapped, install_id)
 
     def _local(self, *, tolerant: bool = False) -> Sequence[bytes]:
         keys: list[bytes] = []
