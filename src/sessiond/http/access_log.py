@@ -7,6 +7,7 @@ else that a client sends: no path, query, header or body. Lines are gathered and
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import time
 from collections.abc import Callable
@@ -111,5 +112,6 @@ def _client(request: Request) -> str:
     return text
 
 
+@functools.lru_cache(maxsize=4096)
 def _quoted(text: str) -> str:
     return msgspec.json.encode(text if text.isprintable() else escaped(text)).decode()

@@ -94,7 +94,8 @@ class App:
     ) -> tuple[Request, Refusal | None]:
         """Return a request, and what is wrong with its headers, if anything."""
         values = dict(headers)
-        problem, incoming = survey(headers, values), values.get(b"x-request-id")
+        sound = len(values) == len(headers) and _sound_host(values.get(b"host", b""))
+        problem, incoming = None if sound else _unsound(headers, values), values.get(b"x-request-id")
         request_id = self.request_ids.mint() if incoming is None else self.request_ids.accept(incoming)
         return Request(
             method, path, query_string, headers, connection, self.edge, self.clock, request_id, values
@@ -206,13 +207,12 @@ async def _ask(route: Route, request: Request, receive: Receive, quotas: Quotas 
     return await endpoint.handler(request)
 
 
-def survey(headers: Headers, values: Mapping[bytes, bytes]) -> Refusal | None:
-    """Return what is wrong with *headers*, whose *values* by name are given, if anything.
+def _unsound(headers: Headers, values: Mapping[bytes, bytes]) -> Refusal | None:
+    """Return what is wrong with *headers*, if anything.
 
     There must be exactly one sound `Host`, and no second one of each header that may stand once.
     """
-    problem = None if len(values) == len(headers) else _repetition(headers)
-    return problem if _sound_host(values.get(b"host", b"")) else BAD_HOST
+    return _repetition(headers) if _sound_host(values.get(b"host", b"")) else BAD_HOST
 
 
 def _repetition(headers: Headers) -> Refusal | None:

@@ -17,7 +17,7 @@ from sessiond.http.request import Headers
 from sessiond.http.router import Route
 from sessiond.http.wire import STATUS_LINES, json_head
 
-_OK = STATUS_LINES[200]
+_RESPONSE = STATUS_LINES[200] + b"%b%b%d\r\nx-request-id: %b\r\n\r\n%b"
 
 
 class InstantAnswers:
@@ -56,8 +56,8 @@ class InstantAnswers:
         if isinstance(result, bytes):
             if dialect.decorate is None and dialect.cors is None:
                 app.access_log.record(request, route.template, 200, started)
-                head = f"{len(result)}\r\nx-request-id: {request.request_id}\r\n\r\n"
-                return b"".join((_OK, common, self._json_head, head.encode(), result))
+                request_id = request.request_id.encode("ascii")
+                return _RESPONSE % (common, self._json_head, len(result), request_id, result)
             result = Answer(200, result, content_type=route.endpoint.answer_type)
         finished = app.finish(result, request, dialect)
         app.access_log.record(request, route.template, finished.status, started)

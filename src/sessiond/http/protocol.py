@@ -143,14 +143,14 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Tell the task, if there is one."""
-        exchange = cast("Exchange", self.cycle)
+        exchange: Any = self.cycle
         if not exchange.response_complete:
             exchange.more_body = False
             exchange.arrived()
 
     def on_body(self, body: bytes) -> None:
         """Keep the body for the task; of one that nobody reads any more, only so much is waited for."""
-        exchange = cast("Exchange", self.cycle)
+        exchange: Any = self.cycle
         if exchange.response_complete:
             self._discarded_bytes += len(body)
             if self._discarded_bytes > _MOST_DISCARDED_BYTES:
@@ -195,7 +195,8 @@ class Protocol(HttpToolsProtocol):
         return None if cycle is None or cycle.response_complete else cycle
 
     def _is_free_for_instant(self) -> bool:
-        if self._present_cycle is not None:
+        cycle: Any = self.cycle
+        if cycle is not None and not cycle.response_complete:
             return False
         if not self._version:  # once per connection: no client changes it from request to request
             self._version = self.parser.get_http_version()

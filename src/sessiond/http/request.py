@@ -100,6 +100,15 @@ class Request:
         """Whether the client waits to be told to send its body (RFC 9110 section 10.1.1)."""
         return self._values.get(b"expect", b"").lower() == b"100-continue"
 
+    @property
+    def plain_bearer(self) -> str | None:
+        """The bearer token, written as usual; None where it may be another's: with a cookie, or a second header."""
+        values = self._values
+        header = values.get(b"authorization")
+        if header is None or header[:7] != b"Bearer " or b"cookie" in values:
+            return None
+        return header[7:].decode("latin-1") if len(values) == len(self.raw_headers) else None
+
     def headers(self, name: str) -> tuple[str, ...]:
         """Return every value of the header *name* (lower case), in order."""
         wanted = name.encode()

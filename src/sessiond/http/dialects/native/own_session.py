@@ -120,14 +120,7 @@ class OwnSession:
 
 def peeked(services: Services, request: Request) -> Session | None:
     """Return the session of a bearer access token; None where there is a cookie to compare with, or any doubt."""
-    text = None
-    for name, value in request.raw_headers:
-        if name == b"authorization":
-            if text is not None or value[:7] != b"Bearer ":
-                return None
-            text = value[7:].decode("latin-1")
-        elif name == b"cookie":
-            return None
+    text = request.plain_bearer
     verified = None if text is None else services.sessions.peek(text)
     if verified is None:
         return None

@@ -116,13 +116,16 @@ class SqliteStore:
 
     async def find_session(self, project: ProjectId, session: SessionId) -> Standing | None:
         self._ready()
-        standing = self.peek_session(project, session)
-        if standing is not None:
-            return standing
+        memory = self._memory
+        if memory is not None and memory.get(project, session) is not None:
+            # Worth asking what others changed: that costs less than a read.
+            standing = self.peek_session(project, session)
+            if standing is not None:
+                return standing
         with answering():
             standing = self._reads.standing(project, session)
-        if standing is not None and self._memory is not None:
-            self._memory.keep(standing)
+        if standing is not None and memory is not None:
+            memory.keep(standing)
         return standing
 
     def peek_session(self, project: ProjectId, session: SessionId) -> Standing | None:
