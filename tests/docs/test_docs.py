@@ -19,7 +19,7 @@ RUN = [
     *sorted((ROOT / "docs" / "api").glob("*.md")),
     *sorted((ROOT / "docs" / "dialects").glob("*.md")),
 ]
-FILES = [path for folder in ("src", "tests", "scripts") for path in (ROOT / folder).rglob("*.*")]
+FILES = [path for folder in ("src", "tests", "scripts", "bench") for path in (ROOT / folder).rglob("*.*")]
 DECISIONS = ROOT / "docs" / "decisions"
 NOT_SEEDED = {"SESSIOND_SERVER_KEY": "", "SESSIOND_MASTER_TOKEN": ""}
 
