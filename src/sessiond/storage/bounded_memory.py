@@ -7,9 +7,11 @@ the answer may have been on its way before the change, and nobody would tell it 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from sessiond.domain.freshness import Staleness, answers_until
 from sessiond.domain.ids import ProjectId, SessionId
@@ -21,6 +23,12 @@ from sessiond.storage.cache import Recent, StandingCache
 Monotonic = Callable[[], float]
 """This machine's monotonic clock, in seconds."""
 
+BEATS_IN_A_BOUND = 4
+LONGEST_PAUSE_SECONDS = 1.0
+SHORTEST_WAIT_SECONDS = 1.0
+RECONNECT_SECONDS = 0.5
+
+_LOG = logging.getLogger("sessiond.storage.feed")
 _NEVER = float("-inf")
 _Changed = tuple[Kind, ProjectId | None, bytes]
 
@@ -52,6 +60,16 @@ class BoundedMemory:
         self._open: set[Reading] = set()
         self._heard_at = _NEVER
         self._until = _NEVER
+
+    @property
+    def pause(self) -> float:
+        """How many seconds lie between two heartbeats."""
+        return min(self.bound / BEATS_IN_A_BOUND, LONGEST_PAUSE_SECONDS)
+
+    @property
+    def patience(self) -> float:
+        """How many seconds a heartbeat may take: one that comes back later than the bound is of no use."""
+        return max(self.bound, SHORTEST_WAIT_SECONDS)
 
     def get(self, project: ProjectId, session: SessionId) -> Standing | None:
         """Return the standing of *session* if it is known and fresh enough."""
@@ -89,6 +107,8 @@ class BoundedMemory:
 
     def heard(self, sent_at: float) -> None:
         """Take note that the heartbeat of *sent_at* came back, after everything that was told before it."""
+        if self._heard_at == _NEVER:
+            _LOG.info("the change feed is heard: verifies may be answered from memory")
         self._heard_at = max(self._heard_at, sent_at)
         self._until = self._until_of(self._heard_at)
 
@@ -117,6 +137,28 @@ class BoundedMemory:
         return answers_until(
             read_at=read_at, heard_at=self._heard_at, tells_all=self._tells_all, bound=self.bound
         )
+
+
+async def follow_again_and_again(
+    follow: Callable[[], Awaitable[None]], why: Callable[[Exception], str | None]
+) -> None:
+    """Follow a feed, and once it fails, anew; *why* says in words what was foreseen, None what was not.
+
+    An outage is told once, however many attempts it takes.
+    """
+    told = None
+    while True:
+        started = time.monotonic()
+        try:
+            await follow()
+        except Exception as error:  # noqa: BLE001  a feed that ended without a word would never be heard again
+            words = why(error)
+            if words is None:
+                _LOG.exception("the change feed failed")
+            elif words != told or time.monotonic() - started > LONGEST_PAUSE_SECONDS:
+                _LOG.warning("the change feed is interrupted, every verify reads the database: %s", words)
+            told = words
+        await asyncio.sleep(RECONNECT_SECONDS)
 
 
 def _stands_on(standing: Standing) -> Iterator[_Changed]:

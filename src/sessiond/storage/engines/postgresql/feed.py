@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import binascii
-import logging
 import secrets
 from collections.abc import Awaitable, Callable
 
@@ -17,16 +16,12 @@ import asyncpg
 from sessiond.domain.errors import Unavailable
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, id_text
 from sessiond.domain.records import Kind
-from sessiond.storage.bounded_memory import BoundedMemory
+from sessiond.storage.bounded_memory import BoundedMemory, follow_again_and_again
 from sessiond.storage.engines.postgresql.failures import FAILURES, meaning
 
-_LOG = logging.getLogger("sessiond.storage.postgresql")
-
-BEATS_IN_A_BOUND = 4
-LONGEST_PAUSE_SECONDS = 1.0
-SHORTEST_WAIT_SECONDS = 1.0
 _ID_TEXT = 24
 _PROJECT_TEXT = 32
+_NONE = ("", float("-inf"))
 _KINDS = {"u": Kind.SUBJECT, "p": Kind.PROJECT, "d": Kind.DEPLOYMENT}
 
 
@@ -41,26 +36,15 @@ class Feed:
         self._beats = f"sessiond.{secrets.token_hex(8)}"  # this node's own
         self._memory = memory
         self._connect = connect
-        self._pause = min(memory.bound / BEATS_IN_A_BOUND, LONGEST_PAUSE_SECONDS)
-        # A heartbeat that comes back later than the bound is of no use.
-        self._patience = max(memory.bound, SHORTEST_WAIT_SECONDS)
         self._number = 0
-        self._sent: dict[str, float] = {}
-        self._task = asyncio.create_task(self._run(), name="change feed")
+        self._sent = _NONE
+        following = follow_again_and_again(self._follow, _why)
+        self._task = asyncio.create_task(following, name="change feed")
 
     async def close(self) -> None:
         """Follow no more."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self._follow()
-            except (*FAILURES, Unavailable) as error:
-                words = error.detail if isinstance(error, Unavailable) else meaning(error)
-                _LOG.warning("the change feed is interrupted, every verify reads the database: %s", words)
-            await asyncio.sleep(self._pause)
 
     async def _follow(self) -> None:
         """Follow the changes until the connection fails."""
@@ -71,21 +55,21 @@ class Feed:
             await connection.add_listener(self._beats, self._came_back)
             while True:
                 await self._beat(connection)
-                await asyncio.sleep(self._pause)
+                await asyncio.sleep(self._memory.pause)
         finally:
             self._memory.lose()
-            self._sent.clear()
+            self._sent = _NONE  # what this connection still hands on must not be taken for the next one's
             connection.terminate()
 
     async def _beat(self, connection: asyncpg.Connection) -> None:
         self._number += 1
         name = str(self._number)
-        self._sent[name] = self._memory.monotonic()
-        await connection.execute("SELECT pg_notify($1, $2)", self._beats, name, timeout=self._patience)
+        self._sent = name, self._memory.monotonic()
+        await connection.execute("SELECT pg_notify($1, $2)", self._beats, name, timeout=self._memory.patience)
 
     def _came_back(self, _connection: object, _pid: int, _channel: str, payload: str) -> None:
-        sent_at = self._sent.pop(payload, None)
-        if sent_at is not None:
+        name, sent_at = self._sent
+        if payload == name:
             self._memory.heard(sent_at)
 
     def _changed(self, _connection: object, _pid: int, _channel: str, payload: str) -> None:
@@ -104,3 +88,9 @@ class Feed:
             return
         project = ProjectId(id_text(bytes.fromhex(told[:_PROJECT_TEXT])))
         self._memory.drop(_KINDS[payload[0]], project, bytes.fromhex(told[_PROJECT_TEXT:]))
+
+
+def _why(error: Exception) -> str | None:
+    if isinstance(error, Unavailable):
+        return error.detail
+    return meaning(error) if isinstance(error, FAILURES) else None

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 from collections.abc import Iterable
 
@@ -20,17 +19,12 @@ from sessiond.domain.errors import Unavailable
 from sessiond.domain.ids import ProjectId
 from sessiond.domain.projects import CONTROL_PARTITION
 from sessiond.domain.records import Key, Kind
-from sessiond.storage.bounded_memory import BoundedMemory
+from sessiond.storage.bounded_memory import BoundedMemory, follow_again_and_again
 from sessiond.storage.engines.redis.calls import Call, Caller, answer_of, script_call
 from sessiond.storage.engines.redis.layout import Layout
 from sessiond.storage.engines.redis.link import LinkLost, Subscription
 from sessiond.storage.engines.redis.nodes import Lane, Nodes
 
-_LOG = logging.getLogger("sessiond.storage.redis")
-
-BEATS_IN_A_BOUND = 4
-LONGEST_PAUSE_SECONDS = 1.0
-SHORTEST_WAIT_SECONDS = 1.0
 _MOST_TOLD_AT_ONCE = 200
 _BEAT, _CHANGES = b"b", b"c"
 _TOLD = frozenset({Kind.SESSION, Kind.SUBJECT, Kind.PROJECT, Kind.DEPLOYMENT})
@@ -49,12 +43,10 @@ class Feed:
         self._nodes = nodes
         self._caller = caller
         self._memory = memory
-        self._pause = min(memory.bound / BEATS_IN_A_BOUND, LONGEST_PAUSE_SECONDS)
-        # A heartbeat that comes back later than the bound is of no use.
-        self._patience = max(memory.bound, SHORTEST_WAIT_SECONDS)
         self._beats: dict[bytes, asyncio.Future[None]] = {}
         self._telling: set[asyncio.Task[None]] = set()
-        self._task = asyncio.create_task(self._run(), name="change feed")
+        following = follow_again_and_again(self._follow, _why)
+        self._task = asyncio.create_task(following, name="change feed")
 
     async def close(self) -> None:
         """Follow no more."""
@@ -76,22 +68,13 @@ class Feed:
         with contextlib.suppress(Unavailable):
             await self._caller.call([call], Lane.READ)  # a hint: whoever misses it is strict soon enough
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self._follow()
-            except (LinkLost, Unavailable, TimeoutError) as error:
-                words = str(error) or "a heartbeat did not come back"
-                _LOG.warning("the change feed is interrupted, every verify reads the database: %s", words)
-            await asyncio.sleep(self._pause)
-
     async def _follow(self) -> None:
         """Follow the hints until the link fails, or a heartbeat does not come back."""
         subscription = await self._nodes.subscribe(self._slot, self._channel, self._told)
         try:
             while True:
                 await self._beat(subscription)
-                await asyncio.sleep(self._pause)
+                await asyncio.sleep(self._memory.pause)
         finally:
             self._memory.lose()
             subscription.close()
@@ -102,7 +85,7 @@ class Feed:
         sent_at = self._memory.monotonic()
         call = script_call("beat", self._slot, [self._last_beat], [self._channel, beat])
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._memory.patience):
                 (outcome,) = await self._caller.call([call], Lane.WRITE)
                 answer_of(outcome)
                 await asyncio.wait({came_back, subscription.lost}, return_when=asyncio.FIRST_COMPLETED)
@@ -124,3 +107,9 @@ class Feed:
                 self._memory.drop(kind, project, identifier)
         except msgspec.DecodeError:
             self._memory.lose()
+
+
+def _why(error: Exception) -> str | None:
+    if isinstance(error, TimeoutError):
+        return "a heartbeat did not come back"
+    return str(error) if isinstance(error, (LinkLost, Unavailable)) else None
