@@ -54,6 +54,7 @@ def _send_in_the_next_millisecond(transport: httpx.HTTPTransport, request: httpx
 
 httpx.HTTPTransport.handle_request = _send_in_the_next_millisecond  # type: ignore[method-assign, assignment]
 
+_OVER_TCP = frozenset({"attacks", "dialects", "fuzzing"})
 _FAST_DIALECT = "test_native.py"
 _ON_A_SERVER = frozenset({"postgresql", "redis_server", "redis_cluster"})
 _LONG_MACHINES = ("test_lineage.py", "test_rotations.py", "test_engines_agree.py")
@@ -84,14 +85,14 @@ def engine(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave to `make test` engines that need a server, dialects over TCP but the native one, and long machines."""
+    """Leave to `make test` engines that need a server, and what is long: over TCP, fuzzing, state machines."""
     if config.getoption("--engine") != "sqlite":
         in_files = [item for item in items if item.get_closest_marker("in_files")]
         config.hook.pytest_deselected(items=in_files)
         items[:] = [item for item in items if item not in in_files]
     mark(items)
     for item in items:
-        over_tcp = item.path.parent.name == "dialects" and item.path.name != _FAST_DIALECT
+        over_tcp = item.path.parent.name in _OVER_TCP and item.path.name != _FAST_DIALECT
         on_a_server = _ON_A_SERVER.intersection(getattr(item, "fixturenames", ()))
         if over_tcp or on_a_server or item.path.name in _LONG_MACHINES:
             item.add_marker(pytest.mark.slow)

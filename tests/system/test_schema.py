@@ -47,6 +47,7 @@ class Examination(NamedTuple):
     least_cases: int
     options: tuple[str, ...] = ()
     more_checks: tuple[str, ...] = ()
+    max_examples: int = 5
 
 
 EXAMINATIONS = (
@@ -56,6 +57,11 @@ EXAMINATIONS = (
     Examination("server key", "coverage", 300, ("--include-tag", "stack_auth")),
     Examination("session", "coverage", 1000, ("--exclude-name", "DELETE /v1/session")),
     Examination("operator", "coverage", 1000, ("--exclude-path-regex", "/token/regenerate$")),
+)
+LONG = (
+    Examination("server key", "fuzzing,stateful", 5000, (), (), 100),
+    Examination("session", "fuzzing", 5000, ("--exclude-name", "DELETE /v1/session"), (), 100),
+    Examination("operator", "fuzzing", 5000, ("--exclude-path-regex", "/token/regenerate$"), (), 100),
 )
 
 
@@ -91,9 +97,9 @@ def examine(
             *(part for name, value in headers.items() for part in ("--header", f"{name}: {value}")),
             *("--checks", ",".join(TRUE_ANSWERS + examination.more_checks)),
             *("--phases", examination.phases),
-            *("--max-examples", "5"),
+            *("--max-examples", str(examination.max_examples)),
             *("--request-timeout", "120"),
-            *("--seed", SEED, "--generation-deterministic"),
+            *(("--seed", SEED, "--generation-deterministic") if examination.max_examples == 5 else ()),
             *("--warnings", "off", "--continue-on-failure"),
             *examination.options,
         ],
@@ -107,8 +113,8 @@ def examine(
 
 @pytest.mark.parametrize(
     "examination",
-    EXAMINATIONS,
-    ids=lambda e: "-".join((e.credential, *e.options)).replace(" ", "_"),
+    [*EXAMINATIONS, *(pytest.param(each, marks=pytest.mark.soak) for each in LONG)],
+    ids=lambda e: "-".join((e.credential, *e.options, *(("long",) if e in LONG else ()))).replace(" ", "_"),
 )
 def test_the_document_describes_every_answer(
     examined: ServerProcess, tmp_path: Path, examination: Examination
