@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sessiond.bootstrap.background import purge_bite
-from sessiond.domain.audit_chain import LEASE_MS, RENEWED_EVERY_MS, link_key, parse_head
+from sessiond.domain.audit_chain import LEASE_MS, link_key, parse_head
 from sessiond.domain.audit_check import Fault
 from sessiond.domain.event_filters import EventFilter
 from sessiond.domain.events import EventType
@@ -19,7 +19,7 @@ from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
 from sessiond.domain.instants import later
 from sessiond.domain.rules import PurgeRules
 from sessiond.domain.session_filters import Span
-from sessiond.services.audit_sealing import chain_partition
+from sessiond.services.audit_sealing import LOOKED_EVERY_MS, chain_partition
 from sessiond.services.auditing import Report
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.sqlite import open_store
@@ -56,7 +56,7 @@ async def note(node: TestDeployment) -> None:
     """Have the sealer write down how far it came, as it does every few seconds."""
     for _ in range(2):
         await seal(node)
-        node.clock.advance(milliseconds=RENEWED_EVERY_MS)
+        node.clock.advance(milliseconds=LOOKED_EVERY_MS)
     await seal(node)
 
 
@@ -138,7 +138,7 @@ async def test_a_removed_event_is_named(tmp_path: Path) -> None:
         Fault.EVENT_REMOVED,
         8,
         2,
-        NOON + 2 * RENEWED_EVERY_MS,
+        NOON + 2 * LOOKED_EVERY_MS,
     )
 
 

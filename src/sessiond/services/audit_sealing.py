@@ -41,6 +41,9 @@ from sessiond.services.ports import Change, Clock, Entropy, Store
 CHAIN = SubjectId("")
 """No subject has this id, so the partition of a project's chain is that of nobody in particular."""
 
+LOOKED_EVERY_MS = 30_000
+"""How often every partition is looked at though no higher sequence is known: a lower one may be committed later."""
+
 _ATTEMPTS = 3
 _CHAINS_AT_ONCE = 64
 _DROPPED_AT_ONCE = 4
@@ -72,7 +75,7 @@ class _Holding(msgspec.Struct):
 
     Up to the turn *taken* nobody before sealed anything beyond the mark of then. *mark* is how far events were read,
     *sealed* how far all were sealed by the end of *sealed_turn*. What is *waiting* was read in the present *turn*; of
-    the projects in *unsure* a write may have happened.
+    the projects in *unsure* a write may have happened. *newest* was the highest sequence when all was sealed last.
     """
 
     lease: Lease
@@ -82,6 +85,7 @@ class _Holding(msgspec.Struct):
     turn: int
     sealed_turn: int
     sealed_until: Instant
+    newest: int = -1
     waiting: dict[ProjectId, list[Told]] = {}
     unsure: set[ProjectId] = set()
 
@@ -118,8 +122,10 @@ class Sealer:
         holding = self._holding = await self._held()
         if holding is None:
             return False
-        started, more = self._clock.now(), True
+        started, newest, more = self._clock.now(), await self._store.newest_event(), True
         if not holding.waiting:
+            if newest == holding.newest and started - holding.sealed_until < LOOKED_EVERY_MS:
+                return False
             rows, holding.mark = await self._store.follow(holding.mark, limit=MOST_ENTRIES)
             holding.turn += 1 if rows else 0
             more = len(rows) == MOST_ENTRIES
@@ -130,7 +136,7 @@ class Sealer:
             return False
         holding.sealed, holding.sealed_turn = holding.mark, holding.turn
         if not more:
-            holding.sealed_until = started
+            holding.sealed_until, holding.newest = started, newest
         return more
 
     async def release(self) -> None:

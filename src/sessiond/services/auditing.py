@@ -16,7 +16,8 @@ from sessiond.services.audit_sealing import chain_partition, proof_of, read_link
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Store
 
-_PAGE = 1000
+_PAGE = 5000
+_GROWING = 4
 _LINKS_AT_ONCE = 20
 _LOOKED_AT = 5000
 
@@ -55,16 +56,18 @@ class Auditing:
     async def page(self, project: ProjectId, wanted: EventFilter, *, limit: int, after: int = 0) -> EventPage:
         """Return at most *limit* events above a sequence; a page looks at a bounded number, and may hold fewer."""
         found: list[Told] = []
-        for _ in range(_LOOKED_AT // _PAGE):
-            rows = await self._store.events(after=after, limit=_PAGE, project=project)
-            for row in rows:
-                if wanted.holds(row[1]):
-                    found.append(row)
-                after = row[0]
+        looked_at, portion = 0, limit
+        while looked_at < _LOOKED_AT:
+            rows = await self._store.events(after=after, limit=portion, project=project)
+            for sequence, event in rows:
+                after = sequence
+                if wanted.holds(event):
+                    found.append((sequence, event))
                 if len(found) == limit:
                     return EventPage(events=found, following=after)
-            if len(rows) < _PAGE:
+            if len(rows) < portion:
                 return EventPage(events=found, following=None)
+            looked_at, portion = looked_at + len(rows), min(_PAGE, _GROWING * portion)
         return EventPage(events=found, following=after)
 
     async def all_events(self, project: ProjectId, wanted: EventFilter) -> AsyncIterator[Told]:
