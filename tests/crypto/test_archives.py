@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from hashlib import sha256
 
 import pytest
 
@@ -89,3 +90,34 @@ def test_pieces_that_were_swapped_or_repeated_are_noticed() -> None:
 
 def test_equal_contents_look_different_under_another_salt() -> None:
     assert sealed(b"content")[HEAD:] != sealed(b"content", salt=b"t" * 32)[HEAD:]
+
+
+def test_an_archive_of_today_can_be_opened_for_ever() -> None:
+    """The bytes of one archive: another name of its key, nonce or head would leave all former ones closed."""
+    archive = sealed(b"content" * 5)
+
+    assert sha256(archive).hexdigest() == "c5f9cfd857d13b783a20da09929235c2b0c77d094fe7a6f91f528309d27001ad"
+    archive = sealed(b"content" * 5, note=b"note")
+    assert sha256(archive).hexdigest() == "f3f37d1ff7e1a3f507c895b35e31ae0094e9bfe660dee86bce1c5ccfe5b2e499"
+
+
+@pytest.mark.parametrize(("salt", "fingerprint"), [(SALT[:-1], FINGERPRINT), (SALT, FINGERPRINT[:-1])])
+def test_an_archive_takes_a_whole_salt_and_fingerprint(salt: bytes, fingerprint: str) -> None:
+    with pytest.raises(ValueError, match="salt of 32 bytes"):
+        seal_archive(io.BytesIO(b""), io.BytesIO(), key=KEY, fingerprint=fingerprint, salt=salt)
+
+
+def test_a_head_without_a_whole_fingerprint_and_salt_is_no_archive() -> None:
+    archive = sealed(b"content")
+
+    assert sealed_under(io.BytesIO(archive[:HEAD])) == (FINGERPRINT, b"")
+    assert sealed_under(io.BytesIO(archive[: HEAD - 1])) is None
+
+
+def test_after_a_look_at_its_head_an_archive_can_be_opened() -> None:
+    source, target = io.BytesIO(sealed(b"content")), io.BytesIO()
+
+    sealed_under(source)
+    open_archive(source, target, key=KEY)
+
+    assert target.getvalue() == b"content"
