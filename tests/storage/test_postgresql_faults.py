@@ -185,6 +185,27 @@ async def test_a_database_that_lacks_what_this_node_saw_is_not_used_any_more(
         store.check()
 
 
+async def test_connections_that_are_made_at_once_while_others_write_find_nothing_missing(url: str) -> None:
+    other = await open_store(url, role=Role.SERVER)
+    done = False
+
+    async def write() -> None:
+        while not done:
+            await other.apply(samples.put(samples.session(), events=(samples.event(),)))
+
+    writing = [asyncio.create_task(write()) for _ in range(4)]
+    outcomes: list[object] = []
+    for _ in range(12):  # each makes its connections at the same moment, when they are needed
+        store = await open_store(url, role=Role.SERVER)
+        outcomes += await asyncio.gather(*(outcome_of(store.newest_event()) for _ in range(6)))
+        await store.close()
+    done = True
+    await asyncio.gather(*writing)
+    await other.close()
+
+    assert "store_unavailable" not in outcomes
+
+
 async def test_nodes_that_migrate_at_once_migrate_once(url: str) -> None:
     stores = await asyncio.gather(*(open_store(url, role=Role.SERVER) for _ in range(6)))
 

@@ -259,11 +259,12 @@ class PostgresqlStore:
 
     async def _welcome(self, connection: asyncpg.Connection) -> None:
         """Look at a new connection: a database that is behind what this node saw is not the one that it opened."""
+        seen = self._highest  # before it answers: what others see meanwhile may be newer than its answer
         newest = await connection.fetchval(f"SELECT {self._schema}.newest_event()")
-        if newest < self._highest:
+        if newest < seen:
             self._lost = "the database lacks what this server saw (a restored backup?); restart the server"
             raise unavailable(self._lost)
-        self._highest = newest
+        self._highest = max(self._highest, newest)
 
 
 async def _remembered(memory: BoundedMemory, run: Run[Seek], questions: Sequence[Seek]) -> Sequence[Outcome]:
