@@ -16,6 +16,8 @@ _LAST = 253_402_300_800_000  # 10000-01-01T00:00:00Z: from here on RFC 3339 has 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_DAY = 86_400_000
+_MINUTES = [f"{minute // 60:02}:{minute % 60:02}" for minute in range(24 * 60)]
 
 
 def millis(duration: timedelta) -> int:
@@ -41,13 +43,15 @@ def second_of(instant: Instant) -> Instant:
 @functools.lru_cache(maxsize=1024)
 def rfc3339(instant: Instant) -> str:
     """Return *instant* as RFC 3339 text with milliseconds and `Z`."""
-    seconds, milliseconds = divmod(instant, 1000)
-    return f"{_to_the_second(seconds)}.{milliseconds:03}Z"
+    day, rest = divmod(instant, _DAY)
+    minute, rest = divmod(rest, 60_000)
+    second, milliseconds = divmod(rest, 1000)
+    return f"{_date(day)}T{_MINUTES[minute]}:{second:02}.{milliseconds:03}Z"
 
 
-@functools.lru_cache(maxsize=256)
-def _to_the_second(seconds: int) -> str:
-    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
+@functools.lru_cache(maxsize=1024)
+def _date(day: int) -> str:
+    return (_EPOCH + timedelta(days=day)).isoformat()[:10]
 
 
 def rfc3339_seconds(instant: Instant) -> str:
