@@ -36,8 +36,9 @@ class Strictness:
             await crowd.note(RevokeProject(), everyone)
             await crowd.acknowledged(WRITES)
 
-        assert crowd.faults(Model(self.limit)) == ""
-        assert not crowd.refused
+        faults = crowd.faults(Model(self.limit))
+        assert not faults, faults
+        assert not crowd.refused, crowd.refused
 
     def test_16_refreshes_at_once_over_both_nodes_leave_one_lineage(self, nodes: Nodes) -> None:
         for turn in range(_ROUNDS):
@@ -56,7 +57,7 @@ class Strictness:
 
         made = [each for each in told if each.status == _CREATED]
         expected = {_CREATED, _UNAVAILABLE} if self.limit.evicts else {_CREATED, _CONFLICT}
-        assert {each.status for each in told} <= expected
+        assert {each.status for each in told} <= expected, told
         for node in (0, 1):
             assert [_verify(nodes, node, each) for each in made].count(200) == self.limit.most
 
