@@ -1,4 +1,7 @@
-"""Callers: who asks, after the credential passed. What each may do is decided by the services."""
+"""Callers: who asks, after the credential passed. What each may do is decided by the services.
+
+*address* is where the request came from, as far as events are to tell it.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ class ServerCaller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     project: ProjectId
     name: str
     key_id: str | None = None
+    address: str | None = None
 
     @property
     def label(self) -> str:
@@ -35,6 +39,7 @@ class OperatorCaller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     project: ProjectId
     standing: Standing | None = None
     name: str = "operator"
+    address: str | None = None
 
     @property
     def label(self) -> str:
@@ -50,6 +55,7 @@ class SubjectCaller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     standing: Standing
     by_cookie: bool = False
+    address: str | None = None
 
     @property
     def project(self) -> ProjectId:

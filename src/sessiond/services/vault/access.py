@@ -42,8 +42,9 @@ def told(
     user: SubjectId | None,
     data: Mapping[str, str | int | None],
 ) -> Event:
-    """Return the event that *caller* did *what* to entries of *user*, in which session and for whom it acted."""
+    """Return the event that *caller* did *what* to entries of *user*, from where, in which session and for whom."""
     acting = acting_facts(caller.standing.session) if isinstance(caller, SubjectCaller) else {}
+    place = {} if caller.address is None else {"address": caller.address}
     return Event(
         type=what,
         at=now,
@@ -52,7 +53,7 @@ def told(
         session=_session_of(caller),
         subject=user,
         by=caller.label,
-        data={**acting, **data},
+        data={**acting, **place, **data},
     )
 
 

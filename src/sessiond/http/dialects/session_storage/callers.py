@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from sessiond.domain.callers import Caller
 from sessiond.domain.errors import Forbidden
 from sessiond.domain.sessions import INVALID
@@ -33,6 +35,10 @@ def vault_credential(callers: Callers) -> Credential:
     shared = Credentials(callers)
 
     async def resolve(request: Request) -> Caller | None:
+        caller = await passed(request)
+        return None if caller is None else msgspec.structs.replace(caller, address=request.client_address)
+
+    async def passed(request: Request) -> Caller | None:
         text = bearer(request)
         if text is None:
             if request.header("authorization") is not None:
