@@ -210,3 +210,32 @@ async def test_a_failed_migration_changes_nothing(tmp_path: Path, monkeypatch: p
     monkeypatch.undo()
     store = await open_store(url_of(path), role=Role.SERVER)
     await store.close()
+
+
+async def test_events_keep_their_sequences_when_a_database_is_upgraded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until schema 3 an event's key was one rising number, which a purge did not take back."""
+    all_of_them = migrations.migrations()
+    url = f"sqlite:///{tmp_path}/sessiond.db"
+    monkeypatch.setattr(migrations, "migrations", lambda: all_of_them[:2])
+    former = await open_store(url, role=Role.SERVER)
+    await former.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "sessiond.db")) as database, database:
+        row = (bytes(16), "cli")
+        for at in (5, 6, 7):
+            database.execute(
+                "INSERT INTO events (type, at, partition, project, by) VALUES ('pin.set', ?, 9, ?, ?)",
+                (at, *row),
+            )
+        database.execute("DELETE FROM events WHERE at = 7")
+    monkeypatch.undo()
+
+    store = await open_store(url, role=Role.SERVER)
+
+    assert [(sequence, event.at) for sequence, event in await store.events(after=0, limit=9)] == [
+        (1, 5),
+        (2, 6),
+    ]
+    assert await store.newest_event() == 3
+    await store.close()

@@ -76,6 +76,10 @@ async def test_everything_arrives_on_every_engine(
             assert "every session has been ended" not in server.log()
             everything.check(server)
             assert everything.timeline(server) == before
+            if target == databases[-1]:
+                audited = eventually(lambda: _sealed(server))
+                assert audited is not None
+                assert (audited["sound"], audited["first_link"]) == (True, 1), audited
 
 
 async def test_a_move_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -200,6 +204,12 @@ async def test_nothing_starts_on_what_was_left_nor_on_what_is_being_filled(tmp_p
     assert [done.returncode for done in refused] == [2, 2]
     assert "is being filled by `sessiond migrate`" in refused[0].stderr
     assert f"was moved to {target}, and nothing may be started here again" in refused[1].stderr
+
+
+def _sealed(server: ServerProcess) -> dict[str, Any] | None:
+    """Return what the check of the audit says, once all that happened is sealed."""
+    found: dict[str, Any] = json.loads(server.run("audit", "verify", "--json").stdout)
+    return found if found["unsealed"] == 0 else None
 
 
 def _start(server: ServerProcess, database: str) -> subprocess.CompletedProcess[str]:
