@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 SHARED := postgresql redis_cluster
 ON_EACH := native pocketpaw device_limits pin_login stack_auth_refresh session_storage_access
 
-.PHONY: help env run bench soak audit sbom check test test-engines needs lint types imports format lock
+.PHONY: help env run bench soak mutation audit sbom check test test-engines needs lint types imports format lock
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,9 @@ test-engines: needs env ## every dialect's tests on each engine with a server, a
 
 soak: needs env ## what takes long, a few hours: crash points, fuzzing, load; keeps what it did in docs/security/soak.md
 	$(BIN)/pytest -m soak --timeout=7200 --keep-results=docs/security/soak.md $(PYTEST_ARGS)
+
+mutation: env ## change domain and crypto in one place at a time, and print what no test notices; an hour of a core
+	$(BIN)/python scripts/mutation.py $(ARGS)
 
 bench: env ## measure beside nginx and the peers; QUICK=1 leaves the peers out and ends within two minutes
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(ARGS)
