@@ -219,6 +219,32 @@ async def test_who_stays_is_served_by_the_source_again(
     assert await target.get(session.key) == await source.get(session.key)
 
 
+class StaysMeanwhile:
+    """A target that is about to be opened when somebody else decides to stay."""
+
+    def __init__(self, source: MovableStore, target: MovableStore) -> None:
+        self._source = source
+        self._store = target
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the store has
+        return getattr(self._store, name)
+
+    async def adopt_events(self, told: Sequence[tuple[int, Event]], *, newest: int) -> None:
+        if newest:
+            await Mover(self._source, self._store, SetClock(NOW), lambda _: None).stay()
+        await self._store.adopt_events(told, newest=newest)
+
+
+async def test_a_switch_does_not_open_what_somebody_stays_away_from_meanwhile(
+    source: MovableStore, target: MovableStore
+) -> None:
+    with pytest.raises(StateConflict, match="Another `sessiond migrate`"):
+        await Mover(source, StaysMeanwhile(source, target), SetClock(NOW), lambda _: None).switch(TO)
+
+    assert (await deployment_in(target)).arriving is not None
+    await source.apply(told(samples.event()))
+
+
 async def test_nobody_stays_once_the_target_was_opened(mover: Mover, source: MovableStore) -> None:
     await mover.switch(TO)
 
