@@ -330,6 +330,20 @@ async def test_what_is_not_sealed_is_not_purged(deployment: TestDeployment) -> N
     assert len(await services.store.events(after=0, limit=9)) == 4
 
 
+async def test_what_came_after_the_sealing_stopped_is_not_purged_however_old(
+    deployment: TestDeployment,
+) -> None:
+    services = deployment.services
+    await note(deployment)
+    await deployment.issue()
+    deployment.clock.advance(days=100)
+
+    await purge_bite(services.store, services.sealer, PurgeRules(), deployment.clock.now(), limit=500)
+
+    left = [event.type for _, event in await services.store.events(after=0, limit=9)]
+    assert left[-2:] == [EventType.SUBJECT_CREATED, EventType.SESSION_ISSUED]
+
+
 async def test_purging_more_than_was_allowed_is_found(deployment: TestDeployment) -> None:
     await live(deployment)
     deployment.clock.advance(days=100)
