@@ -88,3 +88,14 @@ def too_long(claims: dict[str, object]) -> bool:
         return len(jws.sign(NATIVE, SIGNING, claims)) > LONGEST - 4
     except ValueError:
         return True
+
+
+@pytest.mark.parametrize("before", [{}, {"b": "y"}, {"b": "y", "c": [1, {"d": "z"}]}])
+def test_the_longest_claim_that_fits_fills_the_token(before: dict[str, object]) -> None:
+    fits = [n for n in range(LONGEST) if "a" in jws.fitting(NATIVE, SIGNING, OWN, {**before, "a": "x" * n})]
+    longest = {**OWN, **before, "a": "x" * fits[-1]}
+
+    assert fits == list(range(len(fits)))
+    assert LONGEST - 4 < len(jws.sign(NATIVE, SIGNING, longest)) <= LONGEST
+    with pytest.raises(ValueError, match="too long"):
+        jws.sign(NATIVE, SIGNING, {**longest, "a": "x" * (fits[-1] + 3)})

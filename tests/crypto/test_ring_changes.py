@@ -284,3 +284,17 @@ def test_a_destroyed_key_has_no_secret_and_is_forgotten_in_the_end() -> None:
     assert after.without([], LATER) is after
     long_after = after.without([], later(LATER, FORGOTTEN_AFTER))
     assert retired.name not in {key.name for key in long_after.held()}
+
+
+def test_a_rotation_wraps_the_data_keys_of_its_project_anew_and_no_other_s() -> None:
+    ring = two_projects()
+    before = {key.name: key for key in ring.held() if key.line.kind is KeyKind.VAULT}
+    sealers = {project: ring.data_key(project) for project in (PROJECT, OTHER_PROJECT)}
+
+    after = rotated(ring, KeyKind.ROOT)
+
+    changed = {
+        key.project for key in after.held() if key.name in before and key.secret != before[key.name].secret
+    }
+    assert changed == {PROJECT}
+    assert {project: after.data_key(project) for project in sealers} == sealers
