@@ -13,7 +13,7 @@ from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import SubjectId
 from sessiond.domain.projects import Deployment, deployment_key
 from sessiond.domain.records import Key, Record
-from sessiond.services.movable import MovableStore
+from sessiond.services.movable import MovableStore, Stretch
 from sessiond.services.moving import Mover, Progress
 from sessiond.services.ports import Change
 from sessiond.storage.engines.memory import MemoryStore
@@ -104,6 +104,47 @@ async def test_what_changes_and_goes_between_two_passes_is_followed(
     assert await target.get(subject.key) is None
     assert await target.events(after=0, limit=99) == await source.events(after=0, limit=99)
     assert await mover.compare() == []
+
+
+class MeetsTwice:
+    """A source that is written to while it is walked through: a record changes its place, and is met again."""
+
+    def __init__(self, store: MovableStore, again: Record) -> None:
+        self._store = store
+        self._again = again
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the store has
+        return getattr(self._store, name)
+
+    async def walk(self, place: str, *, limit: int) -> Stretch:
+        stretch = await self._store.walk(place, limit=limit)
+        return msgspec.structs.replace(stretch, records=[*stretch.records, self._again])
+
+
+async def test_a_record_that_is_met_twice_is_moved_as_it_was_met_last(
+    source: MovableStore, target: MovableStore
+) -> None:
+    bob = samples.subject(SubjectId("bob"))
+    await source.apply(samples.put(bob))
+    later = samples.renewed(bob, 5)
+
+    await Mover(MeetsTwice(source, later), OncePerKey(target), SetClock(NOW), lambda _: None).copy()
+
+    assert await target.get(bob.key) == later
+
+
+class OncePerKey:
+    """A target that writes no record twice in one change, as most engines."""
+
+    def __init__(self, store: MovableStore) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the store has
+        return getattr(self._store, name)
+
+    async def apply(self, change: Change) -> None:
+        assert len({record.key for record in change.puts}) == len(change.puts)
+        await self._store.apply(change)
 
 
 async def test_a_copy_that_finds_nothing_to_do_writes_nothing_but_how_far_it_came(mover: Mover) -> None:

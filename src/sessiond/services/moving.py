@@ -163,8 +163,10 @@ class Mover:
 
     async def _bring(self, stretch: Stretch) -> int:
         """Put into the target what it lacks of this, or has otherwise."""
-        records = [record for record in stretch.records if record.kind is not Kind.DEPLOYMENT]
-        present = await self._target.get_many([record.key for record in records])
+        # By key: what changes meanwhile may be met twice, and counts as it was met last.
+        met = {record.key: record for record in stretch.records if record.kind is not Kind.DEPLOYMENT}
+        records = list(met.values())
+        present = await self._target.get_many(list(met))
         together: dict[Partition, list[tuple[Record, int]]] = {}
         for record, there in zip(records, present, strict=True):
             if record != there:
