@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -14,6 +15,7 @@ from sessiond.services.ports import Store
 from sessiond.storage.engine import Role
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
+from tests.server_process import WITHIN_SECONDS
 from tests.servers.postgresql import PostgresqlServer
 from tests.system.waiting import eventually
 
@@ -77,6 +79,26 @@ class History:
             await self._moved.wait()
 
 
+async def until_heard(store: Store, *, heard: bool) -> None:
+    """Return once the change feed is heard, or is not."""
+    async with asyncio.timeout(WITHIN_SECONDS):
+        while (staleness := store.staleness()) is None or staleness.heard is not heard:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def check_that_changes_are_told(store: Store, *, by: Store) -> None:
+    """Fail unless the memory of *store* forgets what another node ends."""
+    session = samples.session()
+    await by.apply(samples.put(samples.project(), samples.deployment()))
+    await by.apply(samples.put(samples.subject(), session))
+    await store.find_session(DEFAULT_PROJECT, session.id)
+    assert store.peek_session(DEFAULT_PROJECT, session.id) is not None
+    await by.revoke([samples.revocation(session)])
+    async with asyncio.timeout(WITHIN_SECONDS):
+        while store.peek_session(DEFAULT_PROJECT, session.id) is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
 async def test_a_standby_is_never_asked(pair: Pair) -> None:
     _, standby = pair
     await (await open_store(url_of_both(pair), role=Role.SERVER)).close()
@@ -92,21 +114,27 @@ async def test_a_standby_is_never_asked(pair: Pair) -> None:
 async def test_no_acknowledged_write_is_lost_when_the_standby_takes_over_under_load(pair: Pair) -> None:
     primary, standby = pair
     store = await open_store(url_of_both(pair), role=Role.SERVER)
+    remembering = await open_store(url_of_both(pair), role=Role.SERVER, max_staleness=timedelta(seconds=60))
+    await until_heard(remembering, heard=True)
     history = History(store)
     clients = [asyncio.create_task(history.client()) for _ in range(CLIENTS)]
     await history.until(lambda: len(history.revoked) >= BEFORE)
 
     await asyncio.to_thread(primary.kill)
     await history.until(lambda: history.refused > 0)
+    await until_heard(remembering, heard=False)
     before = len(history.revoked)
     await asyncio.to_thread(standby.run_sql, "SELECT pg_promote()")
     await history.until(lambda: len(history.revoked) >= before + AFTER)
     history.done = True
     await asyncio.gather(*clients)
+    await until_heard(remembering, heard=True)
+    await check_that_changes_are_told(remembering, by=store)
 
     kept = await store.get_many([session.key for session in history.issued])
     found = {record.id: record for record in kept if isinstance(record, Session)}
     await store.close()
+    await remembering.close()
     assert history.broken == []
     assert found.keys() == {session.id for session in history.issued}
     assert [each.hex() for each in history.revoked if found[each].revoked_at is None] == []

@@ -6,11 +6,13 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import timedelta
 
 import pytest
 
 from sessiond.domain.errors import Conflict, Unavailable
 from sessiond.domain.ids import DEFAULT_PROJECT, PARTITIONS, Partition
+from sessiond.domain.projects import CONTROL_PARTITION
 from sessiond.domain.sessions import Session
 from sessiond.services.ports import Store, Touch
 from sessiond.storage.engine import Role
@@ -194,6 +196,36 @@ async def test_a_master_that_hangs_under_load_is_replaced_and_loses_nothing(
     load.stop()
     await running
     await load.check()
+
+
+async def test_when_the_server_that_tells_of_changes_is_killed_memory_is_silent_until_the_next_one_does(
+    cluster: RedisCluster, stores: Stores, layout: Layout, request: pytest.FixtureRequest
+) -> None:
+    url = cluster.url(_namespace(request))
+    store = await open_store(url, role=Role.SERVER, max_staleness=timedelta(seconds=60))
+    session = samples.session()
+    await stores[0].apply(samples.put(samples.project(), samples.deployment()))
+    await stores[0].apply(samples.put(samples.subject(), session))
+    await until_heard(store, heard=True)
+    await store.find_session(DEFAULT_PROJECT, session.id)
+    assert store.peek_session(DEFAULT_PROJECT, session.id) is not None
+
+    await asyncio.to_thread(cluster.master_of(layout[CONTROL_PARTITION].slot).kill)
+    await until_heard(store, heard=False)
+    assert store.peek_session(DEFAULT_PROJECT, session.id) is None
+    await until_heard(store, heard=True)
+
+    await until_all_answer((store,))
+    await store.find_session(DEFAULT_PROJECT, session.id)
+    assert store.peek_session(DEFAULT_PROJECT, session.id) is not None
+    await store.close()
+
+
+async def until_heard(store: Store, *, heard: bool) -> None:
+    """Return once the change feed is heard, or is not."""
+    async with asyncio.timeout(WITHIN_SECONDS):
+        while (staleness := store.staleness()) is None or staleness.heard is not heard:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
 
 async def test_a_slot_can_be_moved_under_load_without_a_refusal(

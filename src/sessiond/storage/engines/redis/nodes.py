@@ -138,7 +138,11 @@ class Nodes:
         Raises `LinkLost` or `Unavailable`.
         """
         address = self.address_of(slot)
-        link = await connect(address, self.target, self._context, functools.partial(Subscription, take))
+        try:
+            link = await connect(address, self.target, self._context, functools.partial(Subscription, take))
+        except LinkLost:
+            await self.refresh(doubted=address)  # for the next attempt: another server may have the slot by now
+            raise
         try:
             (answer,) = await link.send([("SUBSCRIBE", channel)])
         except BaseException:
