@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import msgspec
 import pytest
 
 from sessiond.domain.errors import Misconfigured, StateConflict, Unavailable
-from sessiond.domain.events import Event, EventType
+from sessiond.domain.events import EventType
 from sessiond.domain.ids import SubjectId
 from sessiond.domain.projects import Deployment, deployment_key
-from sessiond.domain.records import Key, Record
-from sessiond.services.movable import MovableStore, Stretch
+from sessiond.services.movable import MovableStore
 from sessiond.services.moving import Mover, Progress
 from sessiond.services.ports import Change
 from sessiond.storage.engines.memory import MemoryStore
@@ -21,6 +17,14 @@ from sessiond.testing import samples
 from sessiond.testing.moving_contract import MovingContract, told
 from sessiond.testing.samples import NOW
 from tests.deployment import SetClock
+from tests.services.moved_stores import (
+    BrokenAt,
+    CountingStops,
+    Meddling,
+    MeetsTwice,
+    OncePerKey,
+    StaysMeanwhile,
+)
 
 TO = "postgresql://db/there"
 
@@ -106,21 +110,6 @@ async def test_what_changes_and_goes_between_two_passes_is_followed(
     assert await mover.compare() == []
 
 
-class MeetsTwice:
-    """A source that is written to while it is walked through: a record changes its place, and is met again."""
-
-    def __init__(self, store: MovableStore, again: Record) -> None:
-        self._store = store
-        self._again = again
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the store has
-        return getattr(self._store, name)
-
-    async def walk(self, place: str, *, limit: int) -> Stretch:
-        stretch = await self._store.walk(place, limit=limit)
-        return msgspec.structs.replace(stretch, records=[*stretch.records, self._again])
-
-
 async def test_a_record_that_is_met_twice_is_moved_as_it_was_met_last(
     source: MovableStore, target: MovableStore
 ) -> None:
@@ -131,20 +120,6 @@ async def test_a_record_that_is_met_twice_is_moved_as_it_was_met_last(
     await Mover(MeetsTwice(source, later), OncePerKey(target), SetClock(NOW), lambda _: None).copy()
 
     assert await target.get(bob.key) == later
-
-
-class OncePerKey:
-    """A target that writes no record twice in one change, as most engines."""
-
-    def __init__(self, store: MovableStore) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the store has
-        return getattr(self._store, name)
-
-    async def apply(self, change: Change) -> None:
-        assert len({record.key for record in change.puts}) == len(change.puts)
-        await self._store.apply(change)
 
 
 async def test_a_copy_that_finds_nothing_to_do_writes_nothing_but_how_far_it_came(mover: Mover) -> None:
@@ -228,21 +203,6 @@ async def test_a_switch_that_was_interrupted_after_the_source_was_left_goes_on(
     assert await target.get(session.key) == await source.get(session.key)
 
 
-class BrokenAt:
-    """A target that cannot be opened: what it is told of the newest event it refuses."""
-
-    def __init__(self, store: MovableStore) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the store has
-        return getattr(self._store, name)
-
-    async def adopt_events(self, told: Sequence[tuple[int, Event]], *, newest: int) -> None:
-        if newest:
-            raise Unavailable("store_unavailable", "The store cannot answer now.")
-        await self._store.adopt_events(told, newest=newest)
-
-
 async def test_who_stays_is_served_by_the_source_again(
     mover: Mover, source: MovableStore, target: MovableStore
 ) -> None:
@@ -258,22 +218,6 @@ async def test_who_stays_is_served_by_the_source_again(
     assert (await deployment_in(source)).departed is None
     assert await mover.switch(TO) == []
     assert await target.get(session.key) == await source.get(session.key)
-
-
-class StaysMeanwhile:
-    """A target that is about to be opened when somebody else decides to stay."""
-
-    def __init__(self, source: MovableStore, target: MovableStore) -> None:
-        self._source = source
-        self._store = target
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the store has
-        return getattr(self._store, name)
-
-    async def adopt_events(self, told: Sequence[tuple[int, Event]], *, newest: int) -> None:
-        if newest:
-            await Mover(self._source, self._store, SetClock(NOW), lambda _: None).stay()
-        await self._store.adopt_events(told, newest=newest)
 
 
 async def test_a_switch_does_not_open_what_somebody_stays_away_from_meanwhile(
@@ -310,23 +254,6 @@ async def test_a_copy_goes_on_where_it_was_interrupted(
     first = [each.done for each in heard if each.doing == "copying"][-1]
     assert first < 3000
     assert await Mover(source, target, clock, heard.append).compare() == []
-
-
-class CountingStops:
-    """A target whose user is killed once so many records were asked for."""
-
-    def __init__(self, store: MovableStore, *, after: int) -> None:
-        self._store = store
-        self._left = after
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the store has
-        return getattr(self._store, name)
-
-    async def get_many(self, keys: Sequence[Key]) -> Sequence[Record | None]:
-        self._left -= len(keys)
-        if self._left < 0:
-            raise KeyboardInterrupt
-        return await self._store.get_many(keys)
 
 
 async def test_an_unfinished_move_from_another_installation_is_refused(
@@ -377,17 +304,3 @@ async def test_two_moves_at_once_do_not_both_write(
 
     with pytest.raises(StateConflict, match="Another `sessiond migrate`"):
         await Mover(source, meddling, SetClock(NOW), lambda _: None).copy()
-
-
-class Meddling:
-    """A target into which somebody else puts whatever was just found missing."""
-
-    def __init__(self, store: MovableStore) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the store has
-        return getattr(self._store, name)
-
-    async def apply(self, change: Change) -> None:
-        await self._store.apply(change)
-        await self._store.apply(change)
