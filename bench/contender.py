@@ -19,7 +19,7 @@ from bench.wrk import Call
 
 PEERS = Path(__file__).parent / "peers"
 
-OPERATIONS = ("verify", "create", "refresh", "list", "sign in and out")
+OPERATIONS = ("verify", "create", "create, new subject", "refresh", "list", "sign in and out")
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,18 +1,18 @@
-"""The limit: nginx answering a text of the same size from its configuration, on the same core."""
+"""The limit: nginx answering texts of the same sizes from its configuration, to the same requests on the same core."""
 
 from __future__ import annotations
 
 import contextlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bench.contender import OPERATIONS, Client, Contender, Running, running
+from bench.contender import Client, Contender, Running, running
+from bench.ours import WAITING_TOKENS, calls
 from bench.processes import free_port
 from bench.wrk import Call
 
-_BODY_BYTES = 620
-"""About what `GET /v1/session` answers."""
+_TOKEN = "a" * 91
 
 
 def nginx() -> Contender:
@@ -32,13 +32,11 @@ def _start(folder: Path) -> Iterator[Running]:
     temporary = "".join(
         f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    text = "a" * (_BODY_BYTES - 2)
     (folder / "nginx.conf").write_text(
         f"worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;"
         "events { worker_connections 1024; }"
-        f"http {{ access_log off; keepalive_requests 100000000; {temporary}"
-        f"server {{ listen 127.0.0.1:{port};"
-        f"location / {{ default_type application/json; return 200 '\"{text}\"'; }} }} }}",
+        f"http {{ access_log off; keepalive_requests 100000000; {temporary} default_type application/json;"
+        f"server {{ listen 127.0.0.1:{port}; {_LOCATIONS} }} }}",
         encoding="utf-8",
     )
     command = ["nginx", "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
@@ -46,5 +44,25 @@ def _start(folder: Path) -> Iterator[Running]:
         yield started
 
 
-def _calls(_client: Client, _number: int) -> dict[str, Call]:
-    return dict.fromkeys(OPERATIONS, Call(path="/"))
+def _text(size: int) -> str:
+    """Return an answer of *size* bytes, with tokens in it for the scripts that look for them."""
+    head = f'{{"access_token":"{_TOKEN}","refresh_token":"{_TOKEN}","more":"'
+    return head + "a" * (size - len(head) - 2) + '"}'
+
+
+_LOCATIONS = f"""
+location / {{ return 200 '{{}}'; }}
+location = /v1/session {{ if ($request_method = DELETE) {{ return 204; }} return 200 '{_text(409)}'; }}
+location = /v1/session/refresh {{ return 200 '{_text(279)}'; }}
+location = /v1/sessions {{
+    set $half '{_text(2371)}';
+    if ($request_method = GET) {{ return 200 '$half$half'; }}
+    return 201 '{_text(687)}';
+}}
+"""
+"""Of the sizes that sessiond's answers have."""
+
+
+def _calls(_client: Client, number: int) -> Mapping[str, Call]:
+    """Return sessiond's own calls: both answer the same requests, made by the same scripts."""
+    return calls(number, access_token=_TOKEN, refresh_tokens=[_TOKEN] * WAITING_TOKENS, lister="lister")

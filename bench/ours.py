@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -20,8 +20,10 @@ from sessiond import __version__
 SERVER_KEY = "bench-server-key-0123456789abcdefghijklmnop"
 KEY = {"Authorization": f"Bearer {SERVER_KEY}"}
 JSON = {"Content-Type": "application/json"}
-_WAITING_TOKENS = 64
+WAITING_TOKENS = 64
 _LISTED_SESSIONS = 10
+_USERS = 1000
+"""Whose sign-ins a create is, in turn."""
 
 _ON = "access log, request ids, limits, events on"
 _ELSEWHERE = "the engine runs on whichever core is free, its processor time not counted"
@@ -77,25 +79,40 @@ def _calls(client: Client, number: int) -> Mapping[str, Call]:
         answer: dict[str, str] = json.loads(client.ask("POST", "/v1/sessions", {"subject": subject}, KEY)[1])
         return answer
 
-    first = created("alice")
     lister = f"lister-{number}"
     for _ in range(_LISTED_SESSIONS):
         created(lister)
+    return calls(
+        number,
+        access_token=created("alice")["access_token"],
+        refresh_tokens=[created(f"refresher-{each}")["refresh_token"] for each in range(WAITING_TOKENS)],
+        lister=lister,
+    )
+
+
+def calls(
+    number: int, *, access_token: str, refresh_tokens: Sequence[str], lister: str
+) -> Mapping[str, Call]:
+    """Return the calls of a round; the tokens are of sessions, *lister* is a subject with some."""
     create = Call(
         method="POST",
         path="/v1/sessions",
         headers={**KEY, **JSON},
-        body=f'{{"subject":"user-{number}-{{n}}"}}',
+        body='{"subject":"user-{n}"}',
+        most=_USERS,
     )
     return {
-        "verify": Call(path="/v1/session", headers={"Authorization": f"Bearer {first['access_token']}"}),
+        "verify": Call(path="/v1/session", headers={"Authorization": f"Bearer {access_token}"}),
         "create": create,
+        "create, new subject": msgspec.structs.replace(
+            create, body=f'{{"subject":"user-{number}-{{n}}"}}', most=10**9
+        ),
         "refresh": Call(
             method="POST",
             path="/v1/session/refresh",
             headers=JSON,
             body='{"refresh_token":"{token}"}',
-            tokens=[created(f"refresher-{each}")["refresh_token"] for each in range(_WAITING_TOKENS)],
+            tokens=refresh_tokens,
             next_token='"refresh_token":"([^"]+)"',
         ),
         "sign in and out": msgspec.structs.replace(

@@ -18,16 +18,17 @@ _UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 60e3}
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """A request to be made over and over.
 
-    In *body* `{n}` is a number that never repeats. With *tokens* each request takes the one that waited longest in the
-    place of `{token}` (in *body* and *headers*), and what the first group of *next_token* (a Lua pattern) finds in the
-    answer waits next: each token is used once, as a client of its own would; with *again* it waits again after its use.
-    With *undone_by* that call is made whenever a token waits: sign in, sign out, sign in.
+    In *body* `{n}` is a number that counts to *most*, and then from 1 again. With *tokens* each request takes the one
+    that waited longest in the place of `{token}` (in *body* and *headers*), and what the first group of *next_token* (a
+    Lua pattern) finds in the answer waits next: each token is used once, as a client of its own would; with *again* it
+    waits again after its use. With *undone_by* that call is made whenever a token waits: sign in, sign out, sign in.
     """
 
     method: str = "GET"
     path: str
     headers: Mapping[str, str] = {}
     body: str | None = None
+    most: int = 10**9
     tokens: Sequence[str] = ()
     again: bool = False
     next_token: str | None = None
@@ -133,7 +134,7 @@ def _request(name: str, call: Call) -> list[str]:
     return [
         f"local {name}_headers, {name}_body = {{{headers}}}, {body}",
         f"local function {name}(token)",
-        "  n = n + 1",
+        f"  n = n % {call.most} + 1",
         "  local function filled(text)",
         "    text = string.gsub(text, '{n}', tostring(n))",
         "    if token then text = string.gsub(text, '{token}', (string.gsub(token, '%%', '%%%%'))) end",
