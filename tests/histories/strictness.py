@@ -16,7 +16,7 @@ from tests.histories.nodes import Nodes
 from tests.histories.operations import Revoke, RevokeProject
 from tests.server_process import SERVER_KEY
 
-WRITES = 40
+WRITES = 30
 _CREATED, _CONFLICT, _UNAVAILABLE = 201, 409, 503
 _RACERS, _CREATES, _ROUNDS = 16, 64, 4
 

@@ -193,8 +193,11 @@ async def test_two_nodes_that_start_at_once_on_nothing_make_one_deployment(url: 
     await asyncio.gather(*(store.close() for store in stores))
 
 
-def test_what_a_command_changes_counts_at_once_in_a_running_server(url: str, tmp_path: Path) -> None:
-    settings = {"SESSIOND_DATABASE": url}
+def test_what_a_command_changes_counts_at_once_in_a_running_server(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """As `tests/histories` shows on the other engines, under load."""
+    settings = {"SESSIOND_DATABASE": redis_server.url()}
     with (
         ServerProcess.started(tmp_path, settings=settings) as server,
         httpx.Client(base_url=server.url) as http,
@@ -210,10 +213,11 @@ def test_what_a_command_changes_counts_at_once_in_a_running_server(url: str, tmp
 
 
 def test_a_second_server_with_the_same_key_serves_the_same_sessions(
-    url: str, tmp_path_factory: pytest.TempPathFactory
+    redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    """As `tests/histories` shows on the other engines, under load."""
     key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"
-    settings = {"SESSIOND_DATABASE": url, "SESSIOND_KEY": key}
+    settings = {"SESSIOND_DATABASE": redis_server.url(), "SESSIOND_KEY": key}
     with (
         ServerProcess.started(tmp_path_factory.mktemp("one"), settings=settings) as one,
         ServerProcess.started(tmp_path_factory.mktemp("other"), settings=settings) as other,
