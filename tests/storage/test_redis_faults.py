@@ -95,7 +95,7 @@ async def put_once_it_answers(store: Store, session: Session) -> None:
             return
 
 
-async def until_all_answer(stores: Stores) -> None:
+async def until_all_answer(stores: Sequence[Store]) -> None:
     """Return once every part of the cluster takes writes from every store."""
     await asyncio.gather(
         *(put_once_it_answers(store, session) for store in stores for session in sessions_everywhere())
