@@ -141,9 +141,8 @@ class Nodes:
         try:
             link = await connect(address, self.target, self._context, functools.partial(Subscription, take))
         except LinkLost:
-            await self.refresh(
-                doubted=address
-            )  # for the next attempt: another server may have the slot by now
+            # For the next attempt: another server may have the slot by now.
+            await self.refresh(doubted=address)
             raise
         try:
             (answer,) = await link.send([("SUBSCRIBE", channel)])
