@@ -36,10 +36,10 @@ test: needs env lint types imports ## everything; installs what it needs on Debi
 	done
 	$(BIN)/pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
-test-engines: needs env ## every dialect's tests on each engine with a server, a quarter of an hour or more
+test-engines: needs env ## all dialects and the invariants on each engine with a server, half an hour or more
 	@for engine in $(SHARED) redis_server; do \
-		echo "All dialects on $$engine:"; \
-		$(BIN)/pytest --engine=$$engine -n 2 -q tests/dialects $(PYTEST_ARGS) || exit 1; \
+		echo "All dialects and the invariants on $$engine:"; \
+		$(BIN)/pytest --engine=$$engine -n 2 -q --timeout=7200 tests/dialects tests/invariants $(PYTEST_ARGS) || exit 1; \
 	done
 
 soak: needs env ## what takes long, a few hours: crash points, fuzzing, load; keeps what it did in docs/security/soak.md

@@ -1,7 +1,7 @@
 """The invariants of tokens.md section 6 as one machine: an owner, a thief, lost answers, parallel refreshes.
 
-The machine drives the services over the memory engine with a set clock. It never asks the decision table what should
-happen; it checks what must hold whatever the table says:
+The machine drives the services over the memory engine, or the one that `--engine` names, with a set clock. It never
+asks the decision table what should happen; it checks what must hold whatever the table says:
 
 1. each generation has one refresh text, and what is accepted is of the current or the previous one;
 2. what ended stays ended, over touches, retries and restarts;
@@ -35,6 +35,7 @@ from sessiond.services.token_forms import Form
 from sessiond.services.touches import Touches
 from tests.crypto.material import with_new_root
 from tests.deployment import CountedEntropy, TestDeployment
+from tests.invariants.engines import empty_store
 
 T = TypeVar("T")
 
@@ -58,6 +59,7 @@ class Lineage(RuleBasedStateMachine):
         self.end: str | None = None
 
     def teardown(self) -> None:
+        self.run(self.deployment.services.store.close())
         self.loop.close()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -65,7 +67,7 @@ class Lineage(RuleBasedStateMachine):
 
     @initialize()
     def sign_in(self) -> None:
-        self.deployment = self.run(TestDeployment.born(RULES))
+        self.deployment = self.run(TestDeployment.born(RULES, store=self.run(empty_store())))
         session = self.run(self.deployment.issue())
         self.born = session
         self.held[OWNER] = self.learn(session)

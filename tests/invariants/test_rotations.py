@@ -44,6 +44,7 @@ from tests.deployment import (
     KeptInMemory,
     TestDeployment,
 )
+from tests.invariants.engines import empty_store
 
 T = TypeVar("T")
 
@@ -69,6 +70,7 @@ class Rotations(RuleBasedStateMachine):
         self.entries: dict[str, str] = {}
 
     def teardown(self) -> None:
+        self.run(self.deployment.services.store.close())
         self.loop.close()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -76,7 +78,7 @@ class Rotations(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.deployment = self.run(TestDeployment.born(RULES))
+        self.deployment = self.run(TestDeployment.born(RULES, store=self.run(empty_store())))
         self.nodes = [self.deployment.services, self.another_node()]
         self.sign_in(0)
         self.keep_a_token(0)
