@@ -238,7 +238,8 @@ class Clock(Protocol):
     def stepped_since(self, instant: Instant) -> bool:
         """Tell whether a step of over five seconds lies between *instant* and now, and less than an hour ago.
 
-        Then how long ago *instant* was cannot be told, and nothing may end because of it.
+        So it does while time leads the wall clock, which was set back. Then how long ago *instant* was cannot be told,
+        and nothing may end because of it.
         """
         ...
 
@@ -259,14 +260,6 @@ class Observer(Protocol):
         ...
 
 
-class MasterTokenKeeper(Protocol):
-    """Keeps the master token where the operator of this machine can read it, and nobody else."""
-
-    def replacing(self, token: Secret) -> AbstractContextManager[None]:
-        """Replace the kept master token by *token*, durably, once the body of the `with` has succeeded.
-
-        Raises `Unavailable` before the body where the token cannot be written; one at a time.
-        """
 class KeyWrapper(Protocol):
     """A key service: it keeps a key to itself, and wraps other keys under it.
 
@@ -284,4 +277,12 @@ class KeyWrapper(Protocol):
         ...
 
 
+class MasterTokenKeeper(Protocol):
+    """Keeps the master token where the operator of this machine can read it, and nobody else."""
+
+    def replacing(self, token: Secret) -> AbstractContextManager[None]:
+        """Replace the kept master token by *token*, durably, once the body of the `with` has succeeded.
+
+        Raises `Unavailable` before the body where the token cannot be written; one at a time.
+        """
         ...
