@@ -14,7 +14,6 @@ from sessiond.domain.policies import check
 from sessiond.http.login_page import LoginPage
 from sessiond.storage.open import is_shared, known_engines
 
-
 _KEY_SERVICE = re.compile(r"aws-kms:[A-Za-z0-9:/_-]{1,512}")
 
 
