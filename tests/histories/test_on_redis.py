@@ -106,7 +106,7 @@ async def test_a_master_that_stops_for_a_moment_answers_late_what_was_on_its_way
     assert crowd.defects == []
 
 
-async def test_slots_that_are_moved_under_load_cost_nothing(nodes: Nodes, cluster: RedisCluster) -> None:
+async def test_slots_that_are_moved_under_load_lose_nothing(nodes: Nodes, cluster: RedisCluster) -> None:
     slots = [Layout(NAMESPACE)[Partition(n)].slot for n in range(0, PARTITIONS, PARTITIONS // 4)]
     async with Crowd.at(*urls(nodes)) as crowd:
         await crowd.acknowledged(WRITES)
@@ -116,7 +116,6 @@ async def test_slots_that_are_moved_under_load_cost_nothing(nodes: Nodes, cluste
         await crowd.acknowledged(WRITES)
 
     assert crowd.faults(MODEL) == ""
-    assert not crowd.refused
 
 
 async def test_an_emptied_database_ends_every_session_and_takes_no_more(tmp_path: Path) -> None:
