@@ -12,19 +12,22 @@ Command = list[bytes]
 Told = bytes | None
 """What goes over the wire as the answer; None: the connection is closed instead."""
 
-INFO = "redis_version:7.2.0\r\ncluster_enabled:{}\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\nrole:master\r\n"
+INFO = "redis_version:{}\r\ncluster_enabled:{}\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\nrole:master\r\n"
 
 
 class ScriptedRedis:
     """One server. What a store asks at its start is answered; scripts are called on *on_script*."""
 
     def __init__(self, *, clustered: bool) -> None:
-        self._info = INFO.format(int(clustered)).encode()
+        self._clustered = int(clustered)
+        self.version = "7.2.0"
         self._server: asyncio.Server | None = None
         self.commands: list[Command] = []
         """What was asked beside the greetings, in order."""
         self.slots_at: int | None = None
         """The port of the server that has all slots, this one's if None."""
+        self.synced: Told = array(b":1\r\n", b":0\r\n")
+        """Answers WAITAOF: whether its own disk has what was written, and how many replicas' have."""
         self.on_script: Callable[[Command, bool], Told] = lambda _command, _asked: array()
         """Answers the call of a script; told whether ASKING came just before it on the same connection."""
 
@@ -67,7 +70,7 @@ class ScriptedRedis:
     def _answer(self, command: Command, *, asked: bool) -> Told:
         node = array(bulk(b"127.0.0.1"), b":%d\r\n" % (self.slots_at or self.port), bulk(b"id"))
         greetings = {
-            b"INFO": bulk(self._info),
+            b"INFO": bulk(INFO.format(self.version, self._clustered).encode()),
             b"ROLE": array(bulk(b"master"), b":0\r\n", array()),
             b"CONFIG": array(bulk(b"appendfsync"), bulk(b"always")),
             b"SCRIPT": bulk(b"0" * 40),
@@ -78,6 +81,8 @@ class ScriptedRedis:
         if told is not None:
             return told
         self.commands.append(command)
+        if command[0] == b"WAITAOF":
+            return self.synced
         return self.on_script(command, asked) if command[0] == b"EVALSHA" else b"+OK\r\n"
 
 

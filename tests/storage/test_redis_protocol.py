@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sessiond.domain.errors import Unavailable
+from sessiond.domain.errors import Misconfigured, Unavailable
 from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.services.ports import Store, Touch
 from sessiond.storage.engine import Role
@@ -140,3 +140,61 @@ async def test_a_write_that_was_refused_for_a_forgotten_script_is_asked_again(
 
     await store.touch([Touch(project=DEFAULT_PROJECT, session=samples.session().id, seen_at=1, generation=0)])
     assert server.calls(WRITE) == 2
+
+
+WRITTEN = array(bulk(b"0"), b":0\r\n")
+
+
+async def touched(server: ScriptedRedis, query: str) -> None:
+    """Write once to *server* by a store whose URL says *query*."""
+    server.on_script = lambda _command, _asked: WRITTEN
+    store = await open_store(f"redis://127.0.0.1:{server.port}?{query}", role=Role.SERVER)
+    try:
+        await store.touch(
+            [Touch(project=DEFAULT_PROJECT, session=samples.session().id, seen_at=1, generation=0)]
+        )
+    finally:
+        await store.close()
+
+
+async def test_a_write_is_acknowledged_once_the_disks_have_it_where_that_is_asked_for(
+    server: ScriptedRedis,
+) -> None:
+    server.synced = array(b":1\r\n", b":2\r\n")
+
+    await touched(server, "synced=on&wait=2")
+
+    waits = [command for command in server.commands if command[0] in {b"WAIT", b"WAITAOF"}]
+    assert waits
+    assert all(command == [b"WAITAOF", b"1", b"2", b"1000"] for command in waits)
+
+
+@pytest.mark.parametrize(
+    "synced",
+    [
+        array(b":0\r\n", b":2\r\n"),
+        array(b":1\r\n", b":1\r\n"),
+        error("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."),
+    ],
+    ids=["not on the master's disk", "not on enough replicas' disks", "an error"],
+)
+async def test_a_write_that_the_disks_do_not_have_in_time_is_refused(
+    server: ScriptedRedis, synced: bytes
+) -> None:
+    server.synced = synced
+
+    with pytest.raises(Unavailable):
+        await touched(server, "synced=on&wait=2")
+
+
+async def test_a_server_that_cannot_tell_of_its_disk_is_refused(server: ScriptedRedis) -> None:
+    server.version = "7.0.15"
+
+    with pytest.raises((Unavailable, Misconfigured), match=r"Redis 7\.2"):
+        await touched(server, "synced=on")
+
+
+async def test_who_does_not_ask_for_the_disks_waits_for_no_disk(server: ScriptedRedis) -> None:
+    await touched(server, "synced=off&wait=0")
+
+    assert not [command for command in server.commands if command[0] in {b"WAIT", b"WAITAOF"}]

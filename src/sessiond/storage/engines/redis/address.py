@@ -25,7 +25,8 @@ _URL = re.compile(
 _NAMESPACE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _FORM = (
     "a Redis URL is redis://[user:password@]host[:port][/number] or "
-    "redis+cluster://[user:password@]host:port,host:port, with the parameters namespace, tls, tls_ca, wait and allow"
+    "redis+cluster://[user:password@]host:port,host:port, with the parameters namespace, tls, tls_ca, wait, synced "
+    "and allow"
 )
 _LARGEST_PORT = 65535
 _MOST_REPLICAS = 100
@@ -44,8 +45,9 @@ class Address(NamedTuple):
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """A database URL, understood.
 
-    *wait* is how many replicas must have a write before it is acknowledged, None as many as are attached. *allowed*
-    names what would otherwise be refused: `eviction`, `no-aof`.
+    *wait* is how many replicas must have a write before it is acknowledged, None as many as are attached; with *synced*
+    they and their master must have it on their disks. *allowed* names what would otherwise be refused: `eviction`,
+    `no-aof`.
     """
 
     seeds: tuple[Address, ...]
@@ -57,6 +59,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     tls: bool = False
     tls_ca: str | None = None
     wait: int | None = None
+    synced: bool = False
     allowed: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
@@ -97,6 +100,7 @@ def parse_url(url: str) -> Target:
         tls=_tls(query, seeds),
         tls_ca=query.get("tls_ca"),
         wait=_wait(query.get("wait")),
+        synced=_synced(query.get("synced", "off")),
         allowed=_allowed(query.get("allow", "")),
     )
 
@@ -104,7 +108,7 @@ def parse_url(url: str) -> Target:
 def _query(text: str) -> dict[str, str]:
     pairs = parse_qsl(text, keep_blank_values=True)
     query = dict(pairs)
-    unknown = query.keys() - {"namespace", "tls", "tls_ca", "wait", "allow"}
+    unknown = query.keys() - {"namespace", "tls", "tls_ca", "wait", "synced", "allow"}
     if unknown or len(query) < len(pairs):
         raise Misconfigured(_FORM)
     return query
@@ -156,6 +160,12 @@ def _wait(text: str | None) -> int | None:
             "wait in the database URL is how many replicas must have a write: a number from 0 to 100"
         )
     return int(text)
+
+
+def _synced(text: str) -> bool:
+    if text not in {"on", "off"}:
+        raise Misconfigured("synced in the database URL is on or off")
+    return text == "on"
 
 
 def _allowed(text: str) -> frozenset[str]:

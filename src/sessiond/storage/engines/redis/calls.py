@@ -211,7 +211,10 @@ class Caller:
             return (await node.link.send(commands))[step - 1 :: step]
         wanted = self._wanted(node)
         asks = node.asked_at + _REPLICAS_ASKED_EVERY_SECONDS < asyncio.get_running_loop().time()
-        if wanted:
+        synced = self._nodes.target.synced
+        if synced:
+            commands.append(("WAITAOF", 1, wanted, WAIT_MILLISECONDS))
+        elif wanted:
             commands.append(("WAIT", wanted, WAIT_MILLISECONDS))
         if asks:
             commands.append(("ROLE",))
@@ -219,7 +222,7 @@ class Caller:
         answers = told[step - 1 : step * len(calls) : step]
         if asks and not node.learn(told[-1]):
             node.link.close()
-        if wanted and not await self._have(node, told[step * len(calls)], wanted):
+        if (wanted or synced) and not await self._have(node, told[step * len(calls)], wanted):
             lost = LinkLost("the replicas did not confirm the write in time", sent=True)
             return [answer if isinstance(answer, hiredis.ReplyError) else lost for answer in answers]
         return answers
@@ -230,6 +233,8 @@ class Caller:
 
     async def _have(self, node: Node, confirmed: Answer, wanted: int) -> bool:
         """Tell whether enough replicas have what was written; one that has gone meanwhile is not asked for."""
+        if isinstance(confirmed, list) and confirmed[:1] == [1]:
+            confirmed = confirmed[-1]  # the master's disk has it; on how many replicas' it is comes next
         if not isinstance(confirmed, int):
             return False
         if confirmed >= wanted:

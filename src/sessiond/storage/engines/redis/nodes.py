@@ -100,6 +100,8 @@ class Nodes:
         ]
         fewest = min((node.attached for node in writing), default=0)
         replicas = self.target.wait if self.target.wait is not None else fewest
+        if self.target.synced:
+            return f"synced to the disks of its master and of replicas: {replicas}"
         synced = "at every write" if writing and all(node.syncs for node in writing) else "not at every write"
         return f"replicas that have confirmed it: {replicas}; synced to its master's disk: {synced}"
 

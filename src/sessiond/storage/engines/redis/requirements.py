@@ -7,6 +7,7 @@ import re
 from sessiond.storage.engines.redis.address import Address, Target
 
 OLDEST = (6, 2)  # ZADD LT
+OLDEST_SYNCED = (7, 2)  # WAITAOF
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 
 
@@ -26,6 +27,8 @@ def fault_of(info: dict[str, str], target: Target, address: Address) -> str | No
     """Return why no sessions may be kept in this server, in one sentence, or None."""
     if version_of(info) < OLDEST:
         return f"the server at {address} is older than Redis 6.2"
+    if target.synced and version_of(info) < OLDEST_SYNCED:
+        return f"the server at {address} is older than Redis 7.2, which synced=on in the database URL needs"
     clustered = info.get("cluster_enabled") == "1"
     if clustered and not target.cluster:
         return (
