@@ -31,7 +31,11 @@ def migrate(database: sqlite3.Connection, path: Path, *, may_upgrade: Callable[[
     known = migrations()
     newest = known[-1][0]
     found = _version(database, path, newest)
-    database.execute("PRAGMA journal_mode = WAL")  # also here: a copy by VACUUM INTO has another one
+    # Also here: a copy by VACUUM INTO has another mode. That it failed, SQLite says in its answer only.
+    if database.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+        raise Misconfigured(
+            f"the database {path} cannot have a write-ahead log: its disk fails, or is not local"
+        )
     if found == newest:
         return
     database.execute("BEGIN IMMEDIATE")
