@@ -18,7 +18,6 @@ from tests.server_process import WITHIN_SECONDS, free_port
 PAGES = ROOT / "docs" / "forward-auth"
 SESSIOND = "127.0.0.1:8000"
 APPLICATION = "127.0.0.1:3000"
-PLACE = "127.0.0.1:{port}"
 
 
 def blocks(name: str, language: str) -> list[str]:

@@ -149,10 +149,6 @@ class Request:
         """Return the decoded body, which the endpoint declared as *kind*."""
         return _expected(self.body, kind)
 
-    def caller_as(self, kind: type[T]) -> T:
-        """Return the caller, whom the endpoint's credential promised to be a *kind*."""
-        return _expected(self.caller, kind)
-
     def context_as(self, kind: type[T]) -> T:
         """Return what the endpoint's credential left here, which it promised to be a *kind*."""
         return _expected(self.context, kind)

@@ -29,7 +29,7 @@ from typing import NamedTuple
 import msgspec
 
 from sessiond.domain.events import Event
-from sessiond.domain.ids import PARTITIONS, Partition, ProjectId, SessionId, SubjectId
+from sessiond.domain.ids import PARTITIONS, Partition, ProjectId, SessionId
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import Session
@@ -233,8 +233,3 @@ def entry_from(member: bytes, beginning: int) -> Entry:
 def session_place(session: SessionId) -> bytes:
     """Return where a session's entry stands in an index, as far as its id tells: the instant of birth, the id."""
     return b"\0\0" + session[:6] + session
-
-
-def subject_field(project: ProjectId, subject: SubjectId) -> bytes:
-    """Return the field of a subject's record."""
-    return prefix(Kind.SUBJECT, project) + subject.encode()
