@@ -7,25 +7,17 @@ import contextlib
 import hmac
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.crypto.forging import segment
 from tests.dialects.oauth_calls import Calls
-from tests.server_process import ServerProcess
 
 JWTS = ("jwt", "device", "pin access", "stack access", "stack anonymous access")
 OPAQUE = ("access", "cookie", "operator")
-
-
-@pytest.fixture(scope="module")
-def calls(server: ServerProcess) -> Iterator[Calls]:
-    with httpx.Client(base_url=server.url) as http:
-        yield Calls(http, server)
 
 
 @pytest.fixture(scope="module")

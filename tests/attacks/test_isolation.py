@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 
@@ -24,12 +22,6 @@ class Operator:
 
     def lives(self) -> bool:
         return self._http.get("/v1/session", headers=self.headers).status_code == 200
-
-
-@pytest.fixture(scope="module")
-def http(server: ServerProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import httpx
@@ -10,7 +10,6 @@ import pytest
 
 from tests.dialects.oauth_calls import ACCESS, DEFAULT, Calls, bearer
 from tests.dialects.stack_calls import NO_TYPE
-from tests.server_process import ServerProcess
 
 Knock = Callable[[httpx.Client, str], httpx.Response]
 
@@ -108,12 +107,6 @@ DOORS = [
         ("stack refresh",),
     ),
 ]
-
-
-@pytest.fixture(scope="module")
-def calls(server: ServerProcess) -> Iterator[Calls]:
-    with httpx.Client(base_url=server.url) as http:
-        yield Calls(http, server)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import httpx
 import pytest
@@ -12,12 +12,6 @@ from tests.server_process import ServerProcess
 from tests.system.main_calls import in_an_hour
 from tests.system.operations import Operation, operations_of
 from tests.system.things import Things
-
-
-@pytest.fixture(scope="module")
-def http(server: ServerProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -69,6 +69,15 @@ def drop(memory: BoundedMemory, key: Key) -> None:
     memory.drop(key.kind, key.project, key.id)
 
 
+def stands_on(session: Session) -> dict[str, Key]:
+    return {
+        "session": session.key,
+        "subject": samples.subject().key,
+        "project": samples.project().key,
+        "deployment": samples.deployment().key,
+    }
+
+
 def test_a_feed_that_tells_all_vouches_up_to_its_last_heartbeat() -> None:
     assert answers_until(read_at=5.0, heard_at=9.0, tells_all=True, bound=2.0) == 11.0
     assert answers_until(read_at=10.0, heard_at=9.0, tells_all=True, bound=2.0) == 11.0
@@ -138,15 +147,9 @@ def test_beside_hints_a_silent_feed_silences_memory(hinted: BoundedMemory, secon
 @pytest.mark.parametrize("what", ["session", "subject", "project", "deployment"])
 def test_what_is_told_to_have_changed_is_forgotten(memory: BoundedMemory, what: str) -> None:
     session = samples.session()
-    keys = {
-        "session": session.key,
-        "subject": samples.subject().key,
-        "project": samples.project().key,
-        "deployment": samples.deployment().key,
-    }
     remember(memory, session)
 
-    drop(memory, keys[what])
+    drop(memory, stands_on(session)[what])
 
     assert not knows(memory, session)
 
@@ -154,14 +157,8 @@ def test_what_is_told_to_have_changed_is_forgotten(memory: BoundedMemory, what: 
 @pytest.mark.parametrize("what", ["session", "subject", "project", "deployment"])
 def test_a_read_that_a_change_overtakes_is_not_kept(memory: BoundedMemory, what: str) -> None:
     session = samples.session()
-    keys = {
-        "session": session.key,
-        "subject": samples.subject().key,
-        "project": samples.project().key,
-        "deployment": samples.deployment().key,
-    }
     with memory.reading() as reading:
-        drop(memory, keys[what])
+        drop(memory, stands_on(session)[what])
         memory.keep(reading, standing(session))
 
     assert not knows(memory, session)
