@@ -34,6 +34,9 @@ _ENTRY = struct.Struct(">HQQ16s16s")
 _LONGEST_LEASE_MS = 4 * LEASE_MS
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
+Told = tuple[int, Event]
+"""An event, with its sequence before it."""
+
 Tag = Callable[[bytes], bytes]
 """A keyed hash of 16 bytes, under the project's audit key."""
 

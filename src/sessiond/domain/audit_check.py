@@ -12,16 +12,14 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from sessiond.domain.audit_chain import Entry, Head, Link, Tag, entry_of, is_proved
-from sessiond.domain.events import Event, EventType
+from sessiond.domain.audit_chain import Entry, Head, Link, Tag, Told, entry_of, is_proved
+from sessiond.domain.events import EventType
 from sessiond.domain.ids import Partition
 from sessiond.domain.instants import Instant
 
 MOST_FINDINGS = 1000
 UNSEALED_AFTER_MS = 300_000
 """How long after it happened an event may be unsealed: more than clocks differ, far more than sealing takes."""
-
-Told = tuple[int, Event]
 
 
 class Fault(enum.StrEnum):

@@ -23,6 +23,7 @@ from sessiond.domain.audit_chain import (
     Lease,
     Link,
     Tag,
+    Told,
     appended,
     entry_of,
     head_key,
@@ -31,7 +32,6 @@ from sessiond.domain.audit_chain import (
     without_first,
 )
 from sessiond.domain.errors import Conflict
-from sessiond.domain.events import Event
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition, ProjectId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Key, Record
@@ -50,8 +50,6 @@ _DROPPED_AT_ONCE = 4
 _TAGGED_AT_ONCE = 64
 _SETTLED_MS = 60_000
 _HOUR_MS = 3_600_000
-
-Told = tuple[int, Event]
 
 
 def chain_partition(keys: Keys, project: ProjectId) -> Partition:

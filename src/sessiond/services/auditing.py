@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
-from sessiond.domain.audit_chain import Entry, Head, Lease, Link, head_key, lease_key
+from sessiond.domain.audit_chain import Entry, Head, Lease, Link, Told, head_key, lease_key
 from sessiond.domain.audit_check import Check, Counts, Fault, Finding
 from sessiond.domain.event_filters import EventFilter
-from sessiond.domain.events import Event
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId
 from sessiond.domain.instants import Instant
+from sessiond.domain.records import Record
 from sessiond.services.audit_sealing import chain_partition, proof_of, read_links, tag_of
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Store
@@ -21,7 +21,8 @@ _GROWING = 4
 _LINKS_AT_ONCE = 20
 _LOOKED_AT = 5000
 
-Told = tuple[int, Event]
+Progress = Callable[[int, int], None]
+"""Is told how many links were looked at, and of how many."""
 
 
 class EventPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,38 +85,25 @@ class Auditing:
         project: ProjectId,
         *,
         kept: tuple[int, bytes] | None = None,
-        progress: Callable[[int, int], None] = lambda _done, _all: None,
+        progress: Progress = lambda _done, _all: None,
     ) -> Report:
-        """Check the chain of the project, and that it holds the head that an operator *kept* from the log.
-
-        *progress* is told how many links were looked at, and of how many.
-        """
+        """Check the chain of the project, and that it holds the head that an operator *kept* from the log."""
         partition, tag = chain_partition(self._keys, project), tag_of(self._keys, project)
         found, lease = await self._store.get_many([head_key(project, partition), lease_key()])
         head = found if isinstance(found, Head) else None
-        sound = isinstance(lease, Lease) and lease.is_signed(tag_of(self._keys, DEFAULT_PROJECT))
+        signed = self._signed(lease)
         check = Check(
             head,
             tag,
             proof_of(self._keys, project),
-            purged_before=lease.purged_before if sound and isinstance(lease, Lease) else 0,
-            sealed_until=lease.sealed_until if sound and isinstance(lease, Lease) else 0,
+            purged_before=0 if signed is None else signed.purged_before,
+            sealed_until=0 if signed is None else signed.sealed_until,
         )
-        if lease is not None and not sound:
+        if lease is not None and signed is None:
             check.find(Fault.LEASE_FORGED)
         walk = _Walk(self._store, project, check)
-        has_kept = kept is None
-        if head is not None:
-            has_kept = has_kept or kept == (head.first - 1, head.before)
-            for start in range(head.first, head.number + 1, _LINKS_AT_ONCE):
-                numbers = range(start, min(start + _LINKS_AT_ONCE, head.number + 1))
-                links = await read_links(self._store, head, numbers)
-                for number, link in zip(numbers, links, strict=True):
-                    await walk.look_at(number, link)
-                    has_kept = has_kept or (link is not None and kept == (number, link.digest()))
-                progress(numbers[-1], head.number)
-            check.end_links(head)
-        if not has_kept and kept is not None:
+        has_kept = False if head is None else await walk.along(head, kept, progress)
+        if kept is not None and not has_kept:
             check.find(Fault.HEAD_OTHER, link=kept[0])
         return Report(
             project=project,
@@ -126,6 +114,11 @@ class Auditing:
             unsealed_since=await walk.read_rest(),
             findings=check.findings,
         )
+
+    def _signed(self, lease: Record | None) -> Lease | None:
+        """Return the lease if it was signed with our key: what it says of retention is believed then only."""
+        tag = tag_of(self._keys, DEFAULT_PROJECT)
+        return lease if isinstance(lease, Lease) and lease.is_signed(tag) else None
 
 
 class _Walk:
@@ -138,7 +131,20 @@ class _Walk:
         self._after = 0
         self._ended = False
 
-    async def look_at(self, number: int, link: Link | None) -> None:
+    async def along(self, head: Head, kept: tuple[int, bytes] | None, progress: Progress) -> bool:
+        """Look at every link of the chain of *head*; tell whether what was *kept* is the number and hash of one."""
+        has_kept = kept == (head.first - 1, head.before)
+        for start in range(head.first, head.number + 1, _LINKS_AT_ONCE):
+            numbers = range(start, min(start + _LINKS_AT_ONCE, head.number + 1))
+            links = await read_links(self._store, head, numbers)
+            for number, link in zip(numbers, links, strict=True):
+                await self._look_at(number, link)
+                has_kept = has_kept or (link is not None and kept == (number, link.digest()))
+            progress(numbers[-1], head.number)
+        self._check.end_links(head)
+        return has_kept
+
+    async def _look_at(self, number: int, link: Link | None) -> None:
         """Compare what a link names with the events."""
         for entry in self._check.take_link(number, link):
             while self._after < entry.sequence and not self._ended:
