@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -83,6 +84,28 @@ async def test_it_says_that_all_sessions_of_the_subject_were_ended(deployment: T
 
     assert story(timeline)[-1] is EventType.SUBJECT_SESSIONS_REVOKED
     assert ended(timeline) == (Ending.SUBJECT_EPOCH, "password changed", "server_key:app")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda services: services.subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, by="test"),
+        lambda services: services.subjects.disable(DEFAULT_PROJECT, ALICE, by="test"),
+        lambda services: services.projects.revoke_sessions(DEFAULT_PROJECT, by="test"),
+    ],
+    ids=["the subject's ended", "the subject disabled", "the project's ended"],
+)
+async def test_who_ended_it_is_told_also_where_time_goes_on_meanwhile(
+    deployment: TestDeployment, end: Callable[[Services], Awaitable[object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await deployment.issue()
+    ticks = itertools.count(deployment.clock.now() + 1)
+    monkeypatch.setattr(deployment.clock, "now", lambda: next(ticks))
+    await end(deployment.services)
+
+    timeline = await told(deployment, session)
+
+    assert timeline.by == "test"
 
 
 async def test_of_two_ends_the_first_is_told_though_the_subject_remembers_the_second(

@@ -123,11 +123,15 @@ class Subjects:
         by: str,
         what: EventType = EventType.SUBJECT_CHANGED,
         reason: str | None = None,
+        at: Instant | None = None,
     ) -> Subject:
-        """Replace the subject by what *transition* makes of it (a pure function; it may run more than once)."""
+        """Replace the subject by what *transition* makes of it (a pure function; it may run more than once).
+
+        *at* is the instant that the transition writes down, if it does: the event tells the same one.
+        """
 
         async def attempt() -> Subject:
-            now = self._clock.now()
+            now = self._clock.now() if at is None else at
             old = await self.require(project, subject)
             new = transition(old)
             await self._store.apply(
@@ -156,6 +160,7 @@ class Subjects:
             by=by,
             what=EventType.SUBJECT_SESSIONS_REVOKED,
             reason=reason,
+            at=now,
         )
 
     async def disable(self, project: ProjectId, subject: SubjectId, *, by: str) -> Subject:
@@ -167,6 +172,7 @@ class Subjects:
             lambda old: old.disabled(now=now, epoch=epoch, by=by),
             by=by,
             what=EventType.SUBJECT_DISABLED,
+            at=now,
         )
 
     async def enable(self, project: ProjectId, subject: SubjectId, *, by: str) -> Subject:
