@@ -36,7 +36,7 @@ MANY = 4_500
 
 @asynccontextmanager
 async def opened(url: str, role: Role = Role.TOOL) -> AsyncIterator[MovableStore]:
-    store = cast("MovableStore", await open_store(url, role=role))
+    store = await open_store(url, role=role)
     try:
         yield store
     finally:

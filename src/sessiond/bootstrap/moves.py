@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import cast
 
 from sessiond.bootstrap.machine import SystemClock
 from sessiond.domain.errors import Misconfigured
-from sessiond.services.movable import MovableStore
 from sessiond.services.moving import Mover, Progress
 from sessiond.storage.engine import Role
 from sessiond.storage.open import open_store
@@ -30,7 +28,7 @@ async def moving(source: str, target: str, tell: Callable[[Progress], None]) -> 
     try:
         filled = await open_store(target, role=Role.SERVER, cache_records=0)
         try:
-            yield Mover(cast("MovableStore", left), cast("MovableStore", filled), SystemClock(), tell)
+            yield Mover(left, filled, SystemClock(), tell)
         finally:
             await filled.close()
     finally:

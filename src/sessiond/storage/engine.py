@@ -13,7 +13,8 @@ import msgspec
 from sessiond.domain.errors import Unavailable
 from sessiond.domain.freshness import STRICT
 from sessiond.domain.records import Key
-from sessiond.services.ports import Change, Store
+from sessiond.services.movable import MovableStore
+from sessiond.services.ports import Change
 
 
 class Role(enum.Enum):
@@ -35,7 +36,7 @@ class EngineModule(Protocol):
 
     async def open_store(
         self, url: str, *, role: Role, cache_records: int = 100_000, max_staleness: timedelta = STRICT
-    ) -> Store:
+    ) -> MovableStore:
         """Open the store at *url*, keeping at most *cache_records* sessions in memory.
 
         What `peek_session` answers is never older than *max_staleness*; an engine may always be stricter.

@@ -10,7 +10,7 @@ from typing import cast
 
 from sessiond.domain.errors import Misconfigured
 from sessiond.domain.freshness import STRICT
-from sessiond.services.ports import Store
+from sessiond.services.movable import MovableStore
 from sessiond.storage import engines
 from sessiond.storage.engine import CopyingEngine, EngineModule, Role
 
@@ -22,7 +22,7 @@ def known_engines() -> list[str]:
 
 async def open_store(
     url: str, *, role: Role, cache_records: int = 100_000, max_staleness: timedelta = STRICT
-) -> Store:
+) -> MovableStore:
     """Open the store at *url* with the engine that its scheme names.
 
     Raises `Misconfigured` when no engine has this scheme, or when the engine cannot use what lies there.

@@ -19,8 +19,8 @@ from sessiond.domain.projects import Deployment, Project, deployment_key, projec
 from sessiond.domain.records import Key, Record
 from sessiond.domain.sessions import Actor, Session, Standing, session_key
 from sessiond.domain.subjects import Subject, subject_key
-from sessiond.services.movable import Number, Stretch
-from sessiond.services.ports import Change, Place, Revocation, Selection, Store, Touch
+from sessiond.services.movable import MovableStore, Number, Stretch
+from sessiond.services.ports import Change, Place, Revocation, Selection, Touch
 from sessiond.storage.engine import MOVED_AWAY, Role, check_shape, unavailable
 from sessiond.storage.positions import Positions
 
@@ -39,7 +39,7 @@ async def open_store(
     role: Role,  # noqa: ARG001  the signature of all
     cache_records: int = 100_000,  # noqa: ARG001
     max_staleness: timedelta = STRICT,  # noqa: ARG001
-) -> Store:
+) -> MovableStore:
     """Open a new, empty store; *url* is `memory://` and nothing more."""
     if url != "memory://":
         raise Misconfigured("a memory:// URL takes nothing after it; every opening is a store of its own")

@@ -9,7 +9,7 @@ import asyncpg
 
 from sessiond.domain.errors import Misconfigured
 from sessiond.domain.freshness import STRICT
-from sessiond.services.ports import Store
+from sessiond.services.movable import MovableStore
 from sessiond.storage.bounded_memory import BoundedMemory, Monotonic
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.postgresql.connections import connect
@@ -28,7 +28,7 @@ async def open_store(
     cache_records: int = 100_000,
     max_staleness: timedelta = STRICT,
     monotonic: Monotonic = time.monotonic,
-) -> Store:
+) -> MovableStore:
     """Open the namespace that *url* names, and make it if there is none.
 
     A server keeps standings in memory where *max_staleness*, measured by *monotonic*, allows that.

@@ -6,7 +6,7 @@ import time
 from datetime import timedelta
 
 from sessiond.domain.freshness import STRICT
-from sessiond.services.ports import Store
+from sessiond.services.movable import MovableStore
 from sessiond.storage.bounded_memory import BoundedMemory, Monotonic
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.redis.address import parse_url
@@ -23,7 +23,7 @@ async def open_store(
     cache_records: int = 100_000,
     max_staleness: timedelta = STRICT,
     monotonic: Monotonic = time.monotonic,
-) -> Store:
+) -> MovableStore:
     """Open the store on the servers that *url* names.
 
     A server keeps standings in memory where *max_staleness*, measured by *monotonic*, allows that.

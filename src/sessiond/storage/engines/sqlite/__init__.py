@@ -7,7 +7,7 @@ import contextlib
 from datetime import timedelta
 
 from sessiond.domain.freshness import STRICT
-from sessiond.services.ports import Store
+from sessiond.services.movable import MovableStore
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.sqlite import migrations
 from sessiond.storage.engines.sqlite.copies import copy_store, replace_store
@@ -33,7 +33,7 @@ async def open_store(
     cache_records: int = 100_000,
     max_staleness: timedelta = STRICT,  # noqa: ARG001  memory is as strict as a read
     busy_seconds: float = BUSY_SECONDS,
-) -> Store:
+) -> MovableStore:
     """Open the database file that *url* names, and make it if there is none.
 
     A writer waits for another process's lock for at most *busy_seconds*. Raises `Misconfigured` when the URL is no
