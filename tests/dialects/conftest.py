@@ -14,5 +14,5 @@ from tests.server_process import ServerProcess
 @pytest.fixture(scope="module")
 def stack(server: ServerProcess) -> Iterator[Stack]:
     """Return a client of the module's server that speaks Stack Auth."""
-    with httpx.Client(base_url=server.url, timeout=30) as http:
+    with httpx.Client(base_url=server.url) as http:
         yield Stack(http)

@@ -24,7 +24,7 @@ CAROL = {"actor": {"name": "carol@support.example"}, "reason": "cannot sign in",
 @pytest.fixture(scope="module")
 def http(server: ServerProcess) -> Iterator[httpx.Client]:
     """A client without cookies or credentials."""
-    with httpx.Client(base_url=server.url, timeout=30) as client:
+    with httpx.Client(base_url=server.url) as client:
         yield client
 
 

@@ -30,7 +30,7 @@ NONE_REFUSED = {"sessions": 0, "access_tokens": 0, "pins": 0, "vault_entries": 0
 
 @pytest.fixture(scope="module")
 def http(server: ServerProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=30) as client:
+    with httpx.Client(base_url=server.url) as client:
         yield client
 
 
@@ -41,7 +41,7 @@ def operator(server: ServerProcess) -> dict[str, str]:
 
 @pytest.fixture
 def fresh_http(fresh_server: ServerProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=fresh_server.url, timeout=30) as client:
+    with httpx.Client(base_url=fresh_server.url) as client:
         yield client
 
 

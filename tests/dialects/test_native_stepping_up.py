@@ -16,7 +16,7 @@ GOLD = {"acr": "urn:example:gold", "amr": ["pwd", "otp"]}
 @pytest.fixture(scope="module")
 def http(server: ServerProcess) -> Iterator[httpx.Client]:
     """A client without cookies or credentials."""
-    with httpx.Client(base_url=server.url, timeout=30) as client:
+    with httpx.Client(base_url=server.url) as client:
         yield client
 
 

@@ -32,7 +32,7 @@ ENDPOINTS = ("/oauth/introspect", "/oauth/revoke", "/oauth/token")
 @pytest.fixture
 def oauth(server: ServerProcess) -> Iterator[Calls]:
     """Calls without cookies."""
-    with httpx.Client(base_url=server.url, timeout=30) as http:
+    with httpx.Client(base_url=server.url) as http:
         yield Calls(http, server)
 
 
@@ -45,7 +45,7 @@ def shop(server: ServerProcess) -> tuple[str, str]:
 @pytest.fixture(scope="module")
 def kinds(server: ServerProcess) -> dict[str, str]:
     """A token of every kind that no test ends."""
-    with httpx.Client(base_url=server.url, timeout=30) as http:
+    with httpx.Client(base_url=server.url) as http:
         return Calls(http, server).every_kind()
 
 

@@ -29,7 +29,7 @@ JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
 @pytest.fixture
 def oauth(server: ServerProcess) -> Iterator[Calls]:
     """Calls without cookies."""
-    with httpx.Client(base_url=server.url, timeout=30) as http:
+    with httpx.Client(base_url=server.url) as http:
         yield Calls(http, server)
 
 

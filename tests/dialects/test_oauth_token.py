@@ -15,7 +15,7 @@ from tests.server_process import ServerProcess
 @pytest.fixture
 def oauth(server: ServerProcess) -> Iterator[Calls]:
     """Calls without cookies."""
-    with httpx.Client(base_url=server.url, timeout=30) as http:
+    with httpx.Client(base_url=server.url) as http:
         yield Calls(http, server)
 
 

@@ -79,7 +79,7 @@ def test_one_idempotency_key_used_at_once_creates_once(http: httpx.Client, serve
     headers = server.authorization | {"Idempotency-Key": str(uuid.uuid4())}
 
     def post(_: int) -> httpx.Response:
-        return httpx.post(server.url + PATH, json=body | {"user_id": user}, headers=headers, timeout=30)
+        return httpx.post(server.url + PATH, json=body | {"user_id": user}, headers=headers)
 
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(post, range(16)))
@@ -103,7 +103,7 @@ def test_many_posts_at_once_never_pass_the_cap(closed: ServerProcess) -> None:
 
     def post(_: int) -> int:
         headers = closed.authorization
-        return httpx.post(closed.url + PATH, json=a_body(user), headers=headers, timeout=30).status_code
+        return httpx.post(closed.url + PATH, json=a_body(user), headers=headers).status_code
 
     with ThreadPoolExecutor(16) as pool:
         statuses = list(pool.map(post, range(32)))
