@@ -43,7 +43,7 @@ USES = {
     "crypto/sealing.py": "AES-256-GCM: the key ring, vault keys, vault entries",
     "crypto/secrets.py": "comparison in constant time",
     "domain/admission.py": "comparison in constant time: a session's nonce",
-    "domain/audit_chain.py": "SHA-256: the chain of events",
+    "domain/audit_chain.py": "SHA-256: the chain of events; comparison in constant time: its signatures",
     "domain/checksums.py": "SHA-256: what is moved between databases, compared",
     "http/dialects/stack_auth/access.py": "comparison in constant time: the publishable key's keyed hash",
     "http/etags.py": "SHA-256: entity tags, of public things",

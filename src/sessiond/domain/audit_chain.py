@@ -7,6 +7,7 @@ rewrites what is personal, so *whole* may differ where the event carries a proof
 from __future__ import annotations
 
 import hashlib
+import hmac
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, NamedTuple
@@ -32,6 +33,7 @@ BEGINNING = bytes(32)
 
 _ENTRY = struct.Struct(">HQQ16s16s")
 _LONGEST_LEASE_MS = 4 * LEASE_MS
+_LONGEST_NUMBER = 15
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 Told = tuple[int, Event]
@@ -165,7 +167,7 @@ class Head(Record, frozen=True, kw_only=True, gc=False):
 
     def is_signed(self, tag: Tag) -> bool:
         """Tell whether the signature is of what the head says."""
-        return self.signature == tag(self._said())
+        return hmac.compare_digest(self.signature, tag(self._said()))
 
     def text(self) -> str:
         """Return the head as the log has it and as an operator keeps it: the link's number and its hash."""
@@ -184,7 +186,7 @@ def head_key(project: ProjectId, partition: Partition) -> Key:
 def parse_head(text: str) -> tuple[int, bytes] | None:
     """Return the number and the hash of a head that an operator kept, or None for another text."""
     number, _, digest = text.partition(":")
-    if not (number.isascii() and number.isdecimal()) or len(number) > len("9" * 15):
+    if not (number.isascii() and number.isdecimal()) or len(number) > _LONGEST_NUMBER:
         return None
     try:
         parsed = bytes.fromhex(digest)
@@ -238,7 +240,7 @@ class Lease(Record, frozen=True, kw_only=True, gc=False):
 
     def is_signed(self, tag: Tag) -> bool:
         """Tell whether the signature is of what the lease says."""
-        return self.signature == tag(self._said())
+        return hmac.compare_digest(self.signature, tag(self._said()))
 
     def _said(self) -> bytes:
         return f"lease|{self.sealed_until}|{self.purged_before}".encode()
