@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,6 +12,9 @@ from sessiond.domain.errors import Misconfigured, Unavailable
 from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.services.ports import Store, Touch
 from sessiond.storage.engine import Role
+from sessiond.storage.engines.redis.address import Address, parse_url
+from sessiond.storage.engines.redis.calls import Call, Caller
+from sessiond.storage.engines.redis.nodes import Lane, Nodes
 from sessiond.storage.engines.redis.scripts import scripts
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
@@ -117,6 +121,36 @@ async def test_a_read_that_is_lost_twice_is_refused(server: ScriptedRedis, store
     with pytest.raises(Unavailable):
         await store.get(samples.session().key)
     assert server.calls(READ) == 2
+
+
+async def test_reads_from_several_servers_that_are_given_up_leave_nothing_behind(
+    pair: tuple[ScriptedRedis, ScriptedRedis],
+) -> None:
+    nodes = Nodes(parse_url(f"redis+cluster://127.0.0.1:{pair[0].port}"))
+    await nodes.open()
+    nodes.moved(1, Address("127.0.0.1", pair[1].port))
+    reads = [Call(slot, ("EVALSHA", READ, 0)) for slot in (0, 1)]
+    for server in pair:
+        server.on_script = lambda _command, _asked: NOTHING
+    await Caller(nodes).call(reads, Lane.READ)
+    asked = asyncio.Queue[Command]()
+
+    def keep_silent(command: Command, _asked: bool) -> Told:
+        asked.put_nowait(command)
+        return b""
+
+    for server in pair:
+        server.on_script = keep_silent
+    reading = asyncio.create_task(Caller(nodes).call(reads, Lane.READ))
+    for _ in pair:
+        await asked.get()
+
+    reading.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    await nodes.close()
+    gc.collect()  # what was begun and never waited for would be told now, and fail this test
 
 
 async def test_a_write_that_was_lost_under_way_is_never_asked_again(

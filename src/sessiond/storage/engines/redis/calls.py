@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import collections
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import NamedTuple, cast
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import hiredis
 
@@ -63,6 +63,13 @@ class _Where(NamedTuple):
     asking: bool = False
 
 
+class _Begun(NamedTuple):
+    """What is under way to one server, and what comes to its answers."""
+
+    sent: asyncio.Future[Any]
+    answers: Coroutine[Any, Any, Sequence[Answer | LinkLost]]
+
+
 Outcome = Answer | Unavailable
 
 
@@ -110,7 +117,7 @@ class Caller:
             begun = [
                 self._begin(where, [calls[n] for n in members], lane) for where, members in groups.items()
             ]
-            found = [await each for each in begun]
+            found = await _all(begun)
             places, pause = {}, False
             for (where, members), answers in zip(groups.items(), found, strict=True):
                 for n, answer in zip(members, answers, strict=True):
@@ -158,14 +165,14 @@ class Caller:
             return self._place(call.slot)
         return where if kind == "NOSCRIPT" else None
 
-    def _begin(
-        self, where: _Where, calls: Sequence[Call], lane: Lane
-    ) -> Awaitable[Sequence[Answer | LinkLost]]:
-        """Send to one server and return what comes to its answers; a read on a link that is there needs no task."""
+    def _begin(self, where: _Where, calls: Sequence[Call], lane: Lane) -> _Begun:
+        """Send to one server; a read on a link that is there needs no task."""
         node = self._nodes.linked(where.address, lane) if lane is Lane.READ and not where.asking else None
         if node is None:
-            return asyncio.ensure_future(self._at(where, calls, lane))
-        return self._answers(where, node, node.link.send([call.command for call in calls]), len(calls))
+            task = asyncio.create_task(self._at(where, calls, lane))
+            return _Begun(task, _result(task))
+        sent = node.link.send([call.command for call in calls])
+        return _Begun(sent, self._answers(where, node, sent, len(calls)))
 
     async def _answers(
         self, where: _Where, node: Node, sent: Awaitable[Sequence[Answer]], count: int
@@ -260,6 +267,23 @@ def _grouped(places: Mapping[int, _Where | Unavailable], outcomes: list[Outcome]
         else:
             groups.setdefault(place, []).append(n)
     return groups
+
+
+async def _all(begun: Sequence[_Begun]) -> list[Sequence[Answer | LinkLost]]:
+    """Return what came to each, in order. Who is cancelled meanwhile gives up all that is still under way."""
+    found: list[Sequence[Answer | LinkLost]] = []
+    try:
+        for each in begun:
+            found.append(await each.answers)  # noqa: PERF401  how many there are counts when one is cancelled
+    finally:
+        for each in begun[len(found) :]:
+            each.sent.cancel()
+            each.answers.close()
+    return found
+
+
+async def _result(task: asyncio.Task[Sequence[Answer | LinkLost]]) -> Sequence[Answer | LinkLost]:
+    return await task
 
 
 def _is_moving(answer: hiredis.ReplyError | LinkLost) -> bool:
