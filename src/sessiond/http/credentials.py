@@ -194,7 +194,7 @@ class Credentials:
         if text is None:
             return await self._by_cookie(request)
         caller = await self._callers.by_access_token(text, by_cookie=False)
-        return await self._agreed(caller, session_cookies(request))
+        return await self._agreed(caller, session_cookies(request)) if request.has_cookies else caller
 
     async def _by_cookie(self, request: Request) -> Caller:
         shown = session_cookies(request) or _dialect_cookie(request)

@@ -101,6 +101,11 @@ class Request:
         return self._values.get(b"expect", b"").lower() == b"100-continue"
 
     @property
+    def has_cookies(self) -> bool:
+        """Whether there is a `Cookie` header."""
+        return b"cookie" in self._values
+
+    @property
     def plain_bearer(self) -> str | None:
         """The bearer token, written as usual; None where it may be another's: with a cookie, or a second header."""
         values = self._values
@@ -134,6 +139,8 @@ class Request:
 
     def query_items(self) -> list[tuple[str, str]]:
         """Return the names and values of the query in order. Raises `InvalidRequest` if it is not UTF-8."""
+        if not self.query_string:
+            return []
         try:
             return parse_qsl(
                 self.query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100

@@ -8,7 +8,7 @@ from sessiond.domain.callers import Caller, OperatorCaller, SubjectCaller
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import ProjectId, SessionId
 from sessiond.domain.sessions import INVALID, Session
-from sessiond.http.answer import Answer
+from sessiond.http.answer import JSON, Answer
 from sessiond.http.counting import by_address
 from sessiond.http.credentials import Credentials
 from sessiond.http.dialects.native.requirements import SAMPLE_SHORTFALL, RequireQuery, require
@@ -82,7 +82,7 @@ class OwnSession:
         """Show the session."""
         session = session_of(request.caller)
         require(session, request)
-        return Answer(200, SessionAnswer(session=view(session)))
+        return Answer(200, self._body(session), content_type=JSON)
 
     def show_at_once(self, request: Request) -> bytes | None:
         """Answer from memory where that is as strict as a read."""
