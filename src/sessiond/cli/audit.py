@@ -8,12 +8,11 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sessiond.bootstrap.opening import Opened
 from sessiond.cli.frame import Answer, Exit, group, verb
 from sessiond.cli.options import LimitOption, ProjectOption
+from sessiond.cli.progress import bars
 from sessiond.cli.show import facts, harmless, table, when
 from sessiond.domain.audit_chain import parse_head
 from sessiond.domain.audit_check import Finding
@@ -91,11 +90,8 @@ async def verify(
     kept = None if head is None else parse_head(head)
     if head is not None and kept is None:
         raise InvalidRequest("invalid_head", "A head is a number, a colon and 64 hexadecimal digits.")
-    columns = (TextColumn("checking"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(
-        *columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
-    ) as bar:
-        task = bar.add_task("verify", total=None)
+    with bars() as bar:
+        task = bar.add_task("checking", total=None)
         report = await opened.services.auditing.verify(
             owner, kept=kept, progress=lambda done, total: bar.update(task, completed=done, total=total)
         )

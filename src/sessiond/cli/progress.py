@@ -53,11 +53,18 @@ def shown_progress() -> Iterator[_Bar | _Lines]:
     if not sys.stderr.isatty():
         yield _Lines()
         return
+    with bars(transient=False) as shown:
+        yield _Bar(shown)
+
+
+def bars(*, transient: bool = True) -> progress.Progress:
+    """Return bars for a terminal, which go when they are done if *transient*; anywhere else nothing is shown."""
     columns = (
         progress.TextColumn("{task.description}"),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
         progress.TimeElapsedColumn(),
     )
-    with progress.Progress(*columns, console=Console(stderr=True)) as bars:
-        yield _Bar(bars)
+    return progress.Progress(
+        *columns, console=Console(stderr=True), transient=transient, disable=not sys.stderr.isatty()
+    )

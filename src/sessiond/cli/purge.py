@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from sessiond.bootstrap.background import purge_bite
 from sessiond.bootstrap.opening import Opened
 from sessiond.cli.frame import Answer, single, verb
+from sessiond.cli.progress import bars
 from sessiond.cli.show import harmless
 
 app = single()
@@ -25,10 +21,8 @@ async def purge(opened: Opened) -> Answer:
     purge.ended_sessions, vault.retention, purge.events and purge.anonymous_subjects.
     """
     gone = 0
-    columns = (TextColumn("purging"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("purge", total=None)
+    with bars() as progress:
+        task = progress.add_task("purging", total=None)
         while bite := await purge_bite(
             opened.store, opened.services.sealer, opened.settings.purge, opened.clock.now(), limit=_BITE
         ):
