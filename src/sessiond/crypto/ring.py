@@ -94,11 +94,11 @@ class KeyRing:
         return seal(wrapping_key, plain, aad=_aad(install_id), entropy=entropy.bytes(SEAL_ENTROPY))
 
     @classmethod
-    def unseal(cls, blob: bytes, wrapping_key: bytes, install_id: str) -> KeyRing:
-        """Return the ring in *blob*; `Misconfigured` when the key does not open it or it is of a newer sessiond."""
+    def unseal(cls, box: bytes, wrapping_key: bytes, install_id: str) -> KeyRing:
+        """Return the ring in *box*; `Misconfigured` when the key does not open it or it is of a newer sessiond."""
         _check_wrapping_key(wrapping_key)
         try:
-            plain = unseal(wrapping_key, blob, aad=_aad(install_id))
+            plain = unseal(wrapping_key, box, aad=_aad(install_id))
         except Unsealable:
             raise Misconfigured(
                 f"the key with the fingerprint {fingerprint(wrapping_key)} does not open the key ring "
