@@ -27,7 +27,8 @@ from sessiond.services.sessions import SUPERSEDED_REFRESH
 from sessiond.services.token_forms import Form
 from sessiond.services.tokens import WRONG_KIND
 
-_KEPT_BODIES = 100_000
+_KEPT_BODIES = 10_000
+"""Half a kilobyte each: what is asked about again and again has its place, and memory stays bounded."""
 
 
 class OwnSession:
