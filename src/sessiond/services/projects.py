@@ -26,6 +26,9 @@ from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Change, Clock, Entropy, Selection, Store
 
+_MOST_KNOWN = 1000
+"""Server keys whose place is remembered."""
+
 _PAGE = 1000
 
 PROJECT_UNKNOWN = NotFound("project_unknown", "There is no such project.")
@@ -126,11 +129,11 @@ class Projects:
         await self._contention.settle((project, "control"), attempt)
 
 
-_MOST_KNOWN = 1000
-
-
 class ServerKeys:
-    """An application's credentials: several may live at once, only keyed hashes are kept."""
+    """An application's credentials: several may live at once.
+
+    Only keyed hashes are stored; where each lies is remembered by its text, in memory, for as many as are in use.
+    """
 
     def __init__(
         self, store: Store, keys: Keys, clock: Clock, entropy: Entropy, *, contention: Contention
