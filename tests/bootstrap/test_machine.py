@@ -1,6 +1,13 @@
 from __future__ import annotations
 
-from sessiond.bootstrap.machine import SystemClock
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from sessiond.bootstrap.machine import SystemClock, step_back
 
 START = 1_700_000_000_000
 
@@ -129,3 +136,17 @@ def test_no_step_lies_anywhere_while_the_wall_and_the_steady_clock_agree() -> No
     hands.pass_time(86_400_000)
 
     assert not clock.stepped_since(clock.now() - 1000)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux alone")
+def test_only_the_thread_that_steps_back_does() -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before = niceness()
+
+    with ThreadPoolExecutor(1, initializer=step_back) as pool:
+        stepped_back = pool.submit(niceness).result()
+
+    assert stepped_back == min(before + 10, 19)
+    assert niceness() == before

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from sessiond.bootstrap.machine import Counters, SystemClock, SystemEntropy
+from sessiond.bootstrap.machine import Counters, SystemClock, SystemEntropy, step_back
 from sessiond.bootstrap.wrapping_keys import WrappingKeys, opens
 from sessiond.config.loading import Loaded
 from sessiond.config.secret_files import (
@@ -176,6 +176,7 @@ async def _assemble(
         keeper=files,
         rules=loaded.settings.rules,
         base_url=loaded.settings.base_url,
+        begin_hashing_thread=step_back,
     )
     opened = Opened(
         loaded=loaded,

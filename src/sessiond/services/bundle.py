@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sessiond.domain.rules import Rules
 from sessiond.services.accounts import Accounts
 from sessiond.services.audit_sealing import Sealer
@@ -50,7 +52,10 @@ from sessiond.services.vault import Vault
 
 
 class Services:
-    """The verbs of a deployment. *base_url* is the URL it is known by."""
+    """The verbs of a deployment. *base_url* is the URL it is known by.
+
+    *begin_hashing_thread* is called first by each thread that hashes PINs.
+    """
 
     def __init__(
         self,
@@ -63,6 +68,7 @@ class Services:
         keeper: MasterTokenKeeper,
         rules: Rules,
         base_url: str,
+        begin_hashing_thread: Callable[[], None] | None = None,
     ) -> None:
         contention = Contention()
         self.store = store
@@ -170,9 +176,9 @@ class Services:
         self.sealer = Sealer(store, keys, clock, entropy)
         self.auditing = Auditing(store, keys)
         self.refused_attempts = RefusedAttempts(store, clock)
-        self._wire_pins(observer)
+        self._wire_pins(observer, begin_hashing_thread)
 
-    def _wire_pins(self, observer: Observer) -> None:
+    def _wire_pins(self, observer: Observer, begin_thread: Callable[[], None] | None) -> None:
         store, keys, clock, entropy, rules = self.store, self.keys, self.clock, self.entropy, self.rules.pin
         attempts = PinAttempts(store, keys, clock, observer, contention=self.contention, rules=rules)
         self.erasing = Erasing(
@@ -185,7 +191,7 @@ class Services:
             attempts=attempts,
             contention=self.contention,
         )
-        self.pin_hashing = PinHashing(keys, entropy, threads=rules.hashing_threads)
+        self.pin_hashing = PinHashing(keys, entropy, threads=rules.hashing_threads, begin_thread=begin_thread)
         self.pins = Pins(
             store,
             keys,

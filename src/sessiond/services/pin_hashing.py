@@ -6,9 +6,6 @@ A hash holds a core for tens of milliseconds and 19 MiB of memory, and the loop 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,18 +21,27 @@ from sessiond.services.keys import Keys
 from sessiond.services.ports import Entropy
 
 _WAITING_PER_THREAD = 16
-_NICE = 10
 
 T = TypeVar("T")
 
 
 class PinHashing:
-    """Hashes PINs under the pepper of the key ring, *threads* of them at once."""
+    """Hashes PINs under the pepper of the key ring, *threads* of them at once.
 
-    def __init__(self, keys: Keys, entropy: Entropy, *, threads: int) -> None:
+    *begin_thread* is called first by each thread.
+    """
+
+    def __init__(
+        self,
+        keys: Keys,
+        entropy: Entropy,
+        *,
+        threads: int,
+        begin_thread: Callable[[], None] | None = None,
+    ) -> None:
         self._keys = keys
         self._entropy = entropy
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="pin", initializer=_step_back)
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="pin", initializer=begin_thread)
         self._places = threading.BoundedSemaphore(threads * (1 + _WAITING_PER_THREAD))
 
     def place(self) -> Place:
@@ -99,10 +105,3 @@ class Place:
 
     def _done(self, _future: Future[T]) -> None:
         self._places.release()
-
-
-def _step_back() -> None:
-    """Let the threads that answer requests go first on a core that both want; where threads have priorities: Linux."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
