@@ -70,17 +70,31 @@ class Services:
         base_url: str,
         begin_hashing_thread: Callable[[], None] | None = None,
     ) -> None:
-        contention = Contention()
         self.store = store
         self.keys = keys
         self.clock = clock
         self.entropy = entropy
         self.rules = rules
         self.base_url = base_url
-        self.contention = contention
+        self.contention = Contention()
+        # Each group stands on those before it.
+        self._wire_sessions(observer)
+        self._wire_projects(observer)
+        self._wire_own_sessions()
+        self._wire_subjects()
+        self._wire_operator(keeper)
+        self._wire_devices()
+        self._wire_audit()
+        self._wire_pins(observer, begin_hashing_thread)
+        self._wire_ring()
+
+    def _wire_sessions(self, observer: Observer) -> None:
+        """Wire what issues sessions, verifies and refreshes them, and makes one from another."""
+        store, keys, clock, entropy = self.store, self.keys, self.clock, self.entropy
+        policy, contention = self.rules.policy, self.contention
         self.touches = Touches(store)
-        self.tokens = Tokens(keys, entropy, observer, base_url=base_url)
-        self.issuing = Issuing(store, keys, clock, entropy, policy=rules.policy, contention=contention)
+        self.tokens = Tokens(keys, entropy, observer, base_url=self.base_url)
+        self.issuing = Issuing(store, keys, clock, entropy, policy=policy, contention=contention)
         self.sessions = Sessions(
             store,
             keys,
@@ -88,17 +102,37 @@ class Services:
             tokens=self.tokens,
             touches=self.touches,
             observer=observer,
-            policy=rules.policy,
+            policy=policy,
         )
         self.stepping_up = SteppingUp(
             store, keys, clock, entropy, sessions=self.sessions, contention=contention
         )
-        self.impersonating = Impersonating(store, clock, rules=rules.impersonation)
+        self.impersonating = Impersonating(store, clock, rules=self.rules.impersonation)
         self.introspecting = Introspecting(self.sessions)
+        self.exchanging = Exchanging(clock, sessions=self.sessions, tokens=self.tokens)
+
+    def _wire_projects(self, observer: Observer) -> None:
+        """Wire projects, what each of them decides, and the credentials of their servers."""
+        store, keys, clock, entropy = self.store, self.keys, self.clock, self.entropy
+        rules, contention = self.rules, self.contention
+        self.projects = Projects(store, keys, clock, entropy, contention=contention)
+        self.claims = Claims(store, clock, observer, projects=self.projects, contention=contention)
+        self.policies = Policies(
+            store, clock, projects=self.projects, contention=contention, configured=rules.policy
+        )
+        self.server_keys = ServerKeys(store, keys, clock, entropy, contention=contention)
+        self.credentials = Credentials(keys, self.sessions, self.projects, self.server_keys)
+        self.rate_limits = RateLimits(
+            store, keys, clock, observer, tokens=self.tokens, contention=contention, rules=rules.limits
+        )
+
+    def _wire_own_sessions(self) -> None:
+        """Wire what lists, changes and ends sessions, for those whose they are and for servers."""
+        store, keys, clock, entropy = self.store, self.keys, self.clock, self.entropy
+        contention = self.contention
         self.accounts = Accounts(
             store, keys, clock, entropy, issuing=self.issuing, sessions=self.sessions, contention=contention
         )
-        self.exchanging = Exchanging(clock, sessions=self.sessions, tokens=self.tokens)
         self.changing = Changing(store, clock, sessions=self.sessions, contention=contention)
         self.own_sessions = OwnSessions(
             store,
@@ -109,21 +143,24 @@ class Services:
             contention=contention,
         )
         self.listing = Listing(store, clock, sessions=self.sessions)
+
+    def _wire_subjects(self) -> None:
+        """Wire subjects, and what is kept of them."""
+        store, keys, clock, entropy = self.store, self.keys, self.clock, self.entropy
+        contention = self.contention
         self.subjects = Subjects(store, keys, clock, entropy, contention=contention)
         self.revoking = Revoking(
             store, clock, sessions=self.sessions, own=self.own_sessions, subjects=self.subjects
         )
         self.belongings = Belongings(store, keys)
         self.exports = Exports(store, keys, clock, belongings=self.belongings, sessions=self.sessions)
-        self.projects = Projects(store, keys, clock, entropy, contention=contention)
-        self.claims = Claims(store, clock, observer, projects=self.projects, contention=contention)
-        self.policies = Policies(
-            store, clock, projects=self.projects, contention=contention, configured=rules.policy
-        )
         self.stale_subjects = StaleSubjects(store, clock, projects=self.projects, sessions=self.sessions)
-        self.server_keys = ServerKeys(store, keys, clock, entropy, contention=contention)
-        self.credentials = Credentials(keys, self.sessions, self.projects, self.server_keys)
-        self.recovery = Recovery(store, keys, clock, entropy, contention=contention)
+        self.vault = Vault(store, keys, clock, entropy, contention=contention, rules=self.rules.vault)
+
+    def _wire_operator(self, keeper: MasterTokenKeeper) -> None:
+        """Wire the operator's sessions, and the deployment itself."""
+        store, keys, clock, entropy = self.store, self.keys, self.clock, self.entropy
+        self.recovery = Recovery(store, keys, clock, entropy, contention=self.contention)
         self.operators = Operators(
             store,
             keys,
@@ -133,18 +170,21 @@ class Services:
             subjects=self.subjects,
             tokens=self.tokens,
             keeper=keeper,
-            contention=contention,
-            rules=rules.operator,
+            contention=self.contention,
+            rules=self.rules.operator,
         )
-        self.vault = Vault(store, keys, clock, entropy, contention=contention, rules=rules.vault)
+
+    def _wire_devices(self) -> None:
+        """Wire devices, and their links to users."""
+        store, keys, clock, rules = self.store, self.keys, self.clock, self.rules.device
         self.linking = Linking(
             store,
             clock,
             issuing=self.issuing,
             sessions=self.sessions,
             subjects=self.subjects,
-            contention=contention,
-            rules=rules.device,
+            contention=self.contention,
+            rules=rules,
         )
         self.devices = Devices(
             store,
@@ -155,9 +195,13 @@ class Services:
             subjects=self.subjects,
             linking=self.linking,
             tokens=self.tokens,
-            contention=contention,
-            rules=rules.device,
+            contention=self.contention,
+            rules=rules,
         )
+
+    def _wire_audit(self) -> None:
+        """Wire what tells, seals and checks what happened."""
+        store, keys, clock = self.store, self.keys, self.clock
         self.timelines = Timelines(store, clock)
         self.explaining = Explaining(
             store,
@@ -167,18 +211,12 @@ class Services:
             credentials=self.credentials,
             timelines=self.timelines,
         )
-        self.rate_limits = RateLimits(
-            store, keys, clock, observer, tokens=self.tokens, contention=contention, rules=rules.limits
-        )
-        self.ring_writing = RingWriting(store, keys, clock, entropy, contention=contention)
-        self.rotating = Rotating(store, keys, clock, entropy, writing=self.ring_writing)
-        self.key_keeping = KeyKeeping(store, keys, clock, entropy, writing=self.ring_writing, rules=rules.pin)
-        self.sealer = Sealer(store, keys, clock, entropy)
+        self.sealer = Sealer(store, keys, clock, self.entropy)
         self.auditing = Auditing(store, keys)
         self.refused_attempts = RefusedAttempts(store, clock)
-        self._wire_pins(observer, begin_hashing_thread)
 
     def _wire_pins(self, observer: Observer, begin_thread: Callable[[], None] | None) -> None:
+        """Wire PINs and the attempts at them, which go, too, when a subject is erased."""
         store, keys, clock, entropy, rules = self.store, self.keys, self.clock, self.entropy, self.rules.pin
         attempts = PinAttempts(store, keys, clock, observer, contention=self.contention, rules=rules)
         self.erasing = Erasing(
@@ -215,3 +253,11 @@ class Services:
             tokens=self.tokens,
             rules=rules,
         )
+
+    def _wire_ring(self) -> None:
+        """Wire what adds, keeps and destroys the keys of the ring."""
+        store, keys, clock, entropy = self.store, self.keys, self.clock, self.entropy
+        self.ring_writing = RingWriting(store, keys, clock, entropy, contention=self.contention)
+        writing = self.ring_writing
+        self.rotating = Rotating(store, keys, clock, entropy, writing=writing)
+        self.key_keeping = KeyKeeping(store, keys, clock, entropy, writing=writing, rules=self.rules.pin)
