@@ -1,6 +1,7 @@
 """Does deeds on stores, each in a process of its own, above a disk that may fail; says on standard output what is done.
 
-Each line is the URL of a store. Its task ends with `end STATUS`, whatever became of it.
+Each line is the URL of a store, and `open` before it where it is to be opened only. Its task ends with `end STATUS`,
+whatever became of it.
 """
 
 from __future__ import annotations
@@ -22,14 +23,16 @@ def say(line: str) -> None:
     os.write(1, f"{line}\n".encode())
 
 
-async def run(url: str) -> None:
+async def run(line: str) -> None:
+    *only_opened, url = line.split()
     try:
         store = await open_store(url, role=Role.SERVER)
     except Misconfigured as refusal:
         say(f"unopened {refusal}")
         return
-    await do_all(store, say)
-    await do_all(store, say, first=SESSIONS)
+    if not only_opened:
+        await do_all(store, say)
+        await do_all(store, say, first=SESSIONS)
     await store.close()
     say("closed")
 

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -16,9 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from sessiond.domain.ids import SubjectId
+from sessiond.domain.ids import PARTITIONS, SubjectId
 from sessiond.storage.engine import Role
 from sessiond.storage.engines import sqlite
+from sessiond.storage.engines.sqlite import migrations
 from sessiond.testing import samples
 from tests.disks import deeds
 from tests.disks.faulty import Action, FaultyDisk, compiled
@@ -28,6 +31,8 @@ ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS)
 LASTING = 4
 FIRST = 8
 """Points before it are those of the opening: the file's header, the log, its index."""
+TOLD = 100
+"""Events of the database that is upgraded: more than a page of them."""
 FEW = 36
 """How many of the points are tried outside the soak."""
 
@@ -54,11 +59,16 @@ class Workshop:
     def clean(self) -> None:
         shutil.rmtree(self._below, ignore_errors=True)
 
-    def run(self) -> list[str]:
-        """Do the work, or what the disk lets be done, and return what was said."""
+    def put(self, folder: Path) -> None:
+        """Have a copy of *folder* on the disk, and nothing else."""
+        self.clean()
+        shutil.copytree(folder, self._below)
+
+    def run(self, before: str = "") -> list[str]:
+        """Do the work, or what the disk lets be done, and return what was said; *before* is `open` for no more."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(f"{self.url}\n")
+        self._process.stdin.write(f"{before} {self.url}\n")
         self._process.stdin.flush()
         lines: list[str] = []
         while not (lines and lines[-1].startswith("end")):
@@ -188,3 +198,53 @@ async def test_an_error_at_every_write_is_a_refusal_and_passes(
 
     for name, count in ({"points": points} | seen).items():
         record_property(name, count)
+
+
+@pytest.fixture
+async def former(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A database of the first schema: what is in it must outlive an upgrade, events with their numbers."""
+    oldest, folder = migrations.migrations()[:1], tmp_path / "former"
+    with monkeypatch.context() as patched:
+        patched.setattr(migrations, "migrations", lambda: oldest)
+        store = await sqlite.open_store(f"sqlite:///{folder}/sessiond.db", role=Role.SERVER)
+        for number in range(deeds.SESSIONS):
+            await store.apply(samples.put(deeds.session_of(number), deeds.subject_of(number)))
+        await store.close()
+    insert = "INSERT INTO events (type, at, partition, project, by) VALUES ('pin.set', ?, ?, ?, 'cli')"
+    with contextlib.closing(sqlite3.connect(folder / "sessiond.db")) as database, database:
+        for at in range(1, TOLD + 2):
+            database.execute(insert, (at, at % PARTITIONS, bytes(16)))
+        database.execute("DELETE FROM events WHERE at > ?", (TOLD,))
+    return folder
+
+
+async def assert_upgraded(workshop: Workshop) -> None:
+    """Open what an upgrade left, whatever became of it, and find everything that was there."""
+    workshop.disk.work()
+    store = await sqlite.open_store(workshop.url, role=Role.SERVER)
+    sessions = [deeds.session_of(number) for number in range(deeds.SESSIONS)]
+    assert await store.get_many([each.key for each in sessions]) == sessions
+    told = await store.events(after=0, limit=2 * TOLD)
+    assert [(number, event.at) for number, event in told] == [(n, n) for n in range(1, TOLD + 1)]
+    await store.apply(samples.put(samples.subject(SubjectId("afterwards")), events=(samples.event(),)))
+    assert await store.newest_event() == TOLD + 2  # no number is given twice, not even one that was purged
+    await store.close()
+
+
+async def test_an_upgrade_that_crashes_or_fails_anywhere_loses_nothing_and_is_done_by_the_next_start(
+    workshop: Workshop, former: Path
+) -> None:
+    workshop.put(former)
+    workshop.disk.work()
+    assert workshop.run("open") == ["closed", "end 0"]
+    points = workshop.disk.passed
+
+    for point in range(1, points + 1):
+        workshop.put(former)
+        workshop.disk.kill_at(point, Action(ENDS[point % len(ENDS)]), seed=point)
+        assert workshop.run("open")[-1] == "end 9"
+        await assert_upgraded(workshop)
+        workshop.put(former)
+        workshop.disk.fail_at(point, ERRORS[point % len(ERRORS)], lasting=LASTING)
+        assert workshop.run("open")[-1] == "end 0"
+        await assert_upgraded(workshop)
