@@ -12,7 +12,7 @@ from tests.system.waiting import eventually
 pytestmark = pytest.mark.slow
 
 
-def test_a_hangup_reads_the_file_again_and_a_bad_one_changes_nothing(tmp_path: Path) -> None:
+def test_a_hangup_reads_the_file_again_limits_too_and_a_bad_one_changes_nothing(tmp_path: Path) -> None:
     config = tmp_path / "sessiond.toml"
     config.write_text('log_level = "info"\n')
     with ServerProcess.started(tmp_path, "--config", str(config)) as server:
@@ -20,11 +20,12 @@ def test_a_hangup_reads_the_file_again_and_a_bad_one_changes_nothing(tmp_path: P
         server.process.send_signal(signal.SIGHUP)
         eventually(lambda: "the settings were not reloaded" in server.log())
 
-        config.write_text('log_level = "debug"\n')
+        config.write_text('log_level = "debug"\n[limits]\nby_server_key = 5\n')
         server.process.send_signal(signal.SIGHUP)
         eventually(lambda: "the settings were reloaded" in server.log())
 
-        assert httpx.get(f"{server.url}/readyz").status_code == 200
+        listed = httpx.get(f"{server.url}/v1/sessions?subject=a", headers=server.authorization)
+        assert listed.headers["RateLimit-Policy"] == '"server_key";q=5;w=60'
 
 
 def test_a_server_that_is_told_to_stop_ends_well_and_its_witness_is_up_to_date(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_windows_of_different_names_do_not_end_together() -> None:
 def test_a_client_is_told_the_seconds_until_the_window_ends_rounded_up() -> None:
     _, share = take_share(untouched(), limit(8), NOW)
 
-    quota = share.spent().quota(limit(8), share.until - 1001)
+    quota = share.spent().quota(share.until - 1001)
 
     assert (quota.remaining, quota.reset_seconds) == (7, 2)
 

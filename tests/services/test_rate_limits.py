@@ -146,6 +146,34 @@ async def test_who_waits_as_long_as_was_said_is_served(nodes: Nodes) -> None:
     assert await taken(node)
 
 
+async def test_a_limit_that_is_raised_or_lowered_counts_at_once_and_what_was_let_through_counts_in_it(
+    nodes: Nodes,
+) -> None:
+    node = nodes.node()
+    await used_up(node)
+
+    node.use(LimitRules(by_address=LIMIT + 5))
+    allowed = [await taken(node) for _ in range(6)]
+    node.use(LimitRules(by_address=LIMIT - 1))
+
+    assert allowed == [True] * 5 + [False]
+    assert not await taken(node)
+    node.use(LimitRules(by_address=None))
+    assert not node.limited("address")
+    assert await taken(node)
+
+
+async def test_rules_that_change_no_limit_take_nothing_away(nodes: Nodes) -> None:
+    node = nodes.node()
+
+    allowed = []
+    for _ in range(LIMIT):
+        node.use(LimitRules(by_address=LIMIT))
+        allowed.append(await taken(node))
+
+    assert all(allowed)
+
+
 async def test_another_address_and_another_project_are_not_concerned(nodes: Nodes) -> None:
     node = nodes.node()
     other = await nodes.deployment.services.projects.add("other", by="test")

@@ -112,7 +112,7 @@ async def _serve(
             _logger.info("serving", extra={"public_access": "open" if app.edge.public_open else "closed"})
 
         background.start()
-        _reload_on_hangup(loaded, background)
+        _reload_on_hangup(opened, background)
         try:
             drain_seconds = loaded.settings.drain_timeout.total_seconds()
             await serve_http(app, sockets, drain_seconds=drain_seconds, on_started=started)
@@ -122,15 +122,16 @@ async def _serve(
         await opened.close()
 
 
-def _reload_on_hangup(loaded: Loaded, background: Background) -> None:
+def _reload_on_hangup(opened: Opened, background: Background) -> None:
     def reload() -> None:
         try:
-            again = loaded.reloaded(os.environ).settings
+            again = opened.loaded.reloaded(os.environ).settings
         except Misconfigured as error:
             _logger.error("the settings were not reloaded", extra={"reason": str(error)})  # noqa: TRY400  foreseen
             return
         logging.getLogger().setLevel(_LEVELS[again.log_level])
         background.purge_rules = again.purge
+        opened.services.rate_limits.use(again.limits)
         _logger.info("the settings were reloaded")
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)

@@ -249,7 +249,7 @@ PUBLISHABLE_CLIENT_KEY = SecretSetting(
 )
 SECRETS = (KEY, NEXT_KEY, SERVER_KEY, MASTER_TOKEN, PUBLISHABLE_CLIENT_KEY)
 
-RELOADED = ("log_level", "purge")
+RELOADED = ("log_level", "limits", "purge")
 """Settings and sections that SIGHUP reads anew; the others need a restart."""
 
 

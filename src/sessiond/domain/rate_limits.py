@@ -74,16 +74,17 @@ class Allotment(Record, frozen=True, kw_only=True, gc=False):
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What one node may spend until *until*; *left* is what the store had left after it was taken."""
+    """What one node may spend of *limit* until *until*; *left* is what the store had left after it was taken."""
 
+    limit: RateLimit
     granted: int
     left: int
     until: Instant
 
-    def quota(self, limit: RateLimit, now: Instant) -> Quota:
+    def quota(self, now: Instant) -> Quota:
         """Return what a client is told."""
         seconds = max(1, -(-(self.until - now) // 1000))
-        return Quota(limit=limit, remaining=self.granted + self.left, reset_seconds=seconds)
+        return Quota(limit=self.limit, remaining=self.granted + self.left, reset_seconds=seconds)
 
     def spent(self) -> Share:
         """Return the share after one request."""
@@ -109,7 +110,7 @@ def take_share(held: Allotment, limit: RateLimit, now: Instant) -> tuple[Allotme
     left = max(0, limit.most - taken)
     granted = min(left, max(1, left // _SHARES))
     after = msgspec.structs.replace(held, taken=taken + granted, until=until, version=held.version + 1)
-    return after, Share(granted=granted, left=left - granted, until=until)
+    return after, Share(limit=limit, granted=granted, left=left - granted, until=until)
 
 
 def limits_of(rules: LimitRules) -> dict[str, RateLimit]:

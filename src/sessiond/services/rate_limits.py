@@ -12,7 +12,6 @@ from weakref import WeakValueDictionary
 from sessiond.crypto.purposes import Purpose
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import ProjectId, SubjectId
-from sessiond.domain.instants import Instant
 from sessiond.domain.rate_limits import (
     Allotment,
     Quota,
@@ -59,6 +58,10 @@ class RateLimits:
         self._shares: dict[_Name, Share] = {}
         self._locks: WeakValueDictionary[_Name, asyncio.Lock] = WeakValueDictionary()
 
+    def use(self, rules: LimitRules) -> None:
+        """Go on by *rules*; what a limit that changes has already let through in a window counts in it."""
+        self._limits = limits_of(rules)
+
     def limited(self, limit_name: str) -> bool:
         """Tell whether there is such a limit."""
         return limit_name in self._limits
@@ -72,15 +75,15 @@ class RateLimits:
         if limit is None:
             return None
         name = (project, self._keys.lookup(Purpose.LOOKUP_COUNTER, f"limit|{limit_name}|{key}", project))
-        share = self._held(name, self._clock.now())
+        share = self._held(name, limit)
         if share is None or (not share.granted and share.left):
             share = await self._reserved(name, limit)
         if not share.granted:
             self._observer.count("throttled")
-            raise RateLimited(share.quota(limit, self._clock.now()))
+            raise RateLimited(share.quota(self._clock.now()))
         share = share.spent()
         self._keep(name, share)
-        return share.quota(limit, self._clock.now())
+        return share.quota(self._clock.now())
 
     def project_of(self, text: str) -> ProjectId | None:
         """Return the project of a token that is ours by its MAC or signature, else None; no store is touched."""
@@ -96,7 +99,7 @@ class RateLimits:
         if lock is None:
             lock = self._locks[name] = asyncio.Lock()
         async with lock:
-            share = self._held(name, self._clock.now())
+            share = self._held(name, limit)
             if share is None or (not share.granted and share.left):
                 project, digest = name
                 share = await self._contention.settle(
@@ -118,9 +121,11 @@ class RateLimits:
             )
         return share
 
-    def _held(self, name: _Name, now: Instant) -> Share | None:
+    def _held(self, name: _Name, limit: RateLimit) -> Share | None:
+        """Return what is left of the last share; none of a window that is over, or of a limit that has changed."""
         share = self._shares.get(name)
-        return share if share is not None and now < share.until else None
+        usable = share is not None and self._clock.now() < share.until and share.limit == limit
+        return share if usable else None
 
     def _keep(self, name: _Name, share: Share) -> None:
         """Keep the share as the one used last; the one that was used longest ago makes room."""
