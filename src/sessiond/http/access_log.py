@@ -10,17 +10,17 @@ import asyncio
 import functools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from select import PIPE_BUF
 
 import msgspec
 
 from sessiond.http.logs import escaped, timestamp
+from sessiond.http.operation_counts import METHODS, OTHER_METHOD, OperationCount
 from sessiond.http.request import Request
 
 _FLUSH_SECONDS = 0.1
 _FLUSH_LINES = 512
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _FAILED = 500
 
 Write = Callable[[bytes], None]
@@ -47,7 +47,7 @@ def write_to(descriptor: int) -> Write:
 
 
 class AccessLog:
-    """Gathers one line per request and hands them to *write*; None writes nothing.
+    """Counts every request, gathers one line for each and hands them to *write*; None writes nothing.
 
     The parts of a line that repeat (the time to the millisecond, the operation, the client) are kept as text.
     """
@@ -55,39 +55,54 @@ class AccessLog:
     def __init__(self, write: Write | None) -> None:
         self._write = write
         self._lines: list[str] = []
-        self._operations: dict[tuple[str, str, int], str] = {}
+        self._operations: dict[tuple[str, str, int], OperationCount] = {}
         self._offset_ns = time.time_ns() - time.perf_counter_ns()
         self._millis = 0
         self._at = ""
 
     def record(self, request: Request, template: str, status: int, started_ns: int) -> None:
-        """Add the line of a request that was answered with *status* now; *started_ns* is of `perf_counter_ns`."""
+        """Count a request that was answered with *status* now, and add its line.
+
+        *started_ns* is of `perf_counter_ns`.
+        """
+        now = time.perf_counter_ns()
+        operation = self._operations.get((request.method, template, status)) or self._operation(
+            request.method, template, status
+        )
+        operation.durations.add(now - started_ns)
         if self._write is None:
             return
-        now = time.perf_counter_ns()
         millis = (now + self._offset_ns) // 1_000_000
         if millis != self._millis:
             self._millis = millis
             self._at = f'{{"at":"{timestamp(millis)}","event":"request","request_id":"'
-        operation = self._operations.get((request.method, template, status)) or self._operation(
-            request.method, template, status
-        )
         client = request.connection.logged or _client(request)
         caller = "null}\n" if request.caller is None else f"{_quoted(request.caller.label)}}}\n"
         lines = self._lines
         if not lines:
             self._plan_flush()
-        lines.append(f"{self._at}{request.request_id}{operation}{(now - started_ns) // 1000}{client}{caller}")
+        lines.append(
+            f"{self._at}{request.request_id}{operation.line}{(now - started_ns) // 1000}{client}{caller}"
+        )
         if len(lines) >= _FLUSH_LINES:
             self.flush()
 
-    def _operation(self, method: str, template: str, status: int) -> str:
-        level = "error" if status >= _FAILED else "info"
-        shown = method if method in _METHODS else "OTHER"
-        text = f'","level":"{level}","method":"{shown}","path":{_quoted(template)},"status":{status},"duration_us":'
-        if shown == method:
-            self._operations[method, template, status] = text
-        return text
+    @property
+    def operations(self) -> Sequence[OperationCount]:
+        """What was answered so far, counted."""
+        return list(self._operations.values())
+
+    def _operation(self, method: str, template: str, status: int) -> OperationCount:
+        shown = method if method in METHODS else OTHER_METHOD
+        found = self._operations.get((shown, template, status))
+        if found is None:
+            level = "error" if status >= _FAILED else "info"
+            line = (
+                f'","level":"{level}","method":"{shown}","path":{_quoted(template)},"status":{status},'
+                '"duration_us":'
+            )
+            found = self._operations[shown, template, status] = OperationCount(shown, template, status, line)
+        return found
 
     def flush(self) -> None:
         """Write what was gathered."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence, Sized
 from typing import Any
 from urllib.parse import quote
 
@@ -51,6 +52,7 @@ class App:
     """Every dialect behind one ASGI callable.
 
     *max_in_flight* requests are worked on at once; more are refused with 503. *quotas* None: no rate limits.
+    *refusals* counts what was refused, by code; *connections* are those of the server that serves the app.
     Raises `ValueError` when two endpoints claim the same path.
     """
 
@@ -74,10 +76,17 @@ class App:
         self.request_ids = request_ids or RequestIds()
         self.router = Router(self.dialects, own)
         self.max_in_flight = max_in_flight
+        self.refusals: Counter[str] = Counter()
+        self.connections: Sized = ()
         self._quotas = quotas
         self._attempts = attempts
         self._finisher = Finisher()
         self._in_flight = 0
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are being worked on."""
+        return self._in_flight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -121,6 +130,7 @@ class App:
 
     def refuse(self, refusal: Refusal, request: Request, dialect: Dialect) -> Answer:
         """Return *refusal* as *dialect* shows it, with the headers that HTTP asks for; never raises."""
+        self.refusals[refusal.code] += 1
         try:
             return refused(dialect.refuse(refusal, request), refusal)
         except Exception as error:  # noqa: BLE001 - the dialect's own rendering failed; nobody else can answer

@@ -284,6 +284,7 @@ class Protocol(HttpToolsProtocol):
         request = Request(
             "OTHER", "-", b"", (), self._connection, app.edge, app.clock, app.request_ids.mint()
         )
+        app.refusals[refusal.code] += 1
         answer = refuse_with_problem(refusal, request, status=_STATUSES[refusal])
         finished = app.finish(refused(answer, refusal), request, app.dialects[-1])
         app.access_log.record(request, "-", finished.status, time.perf_counter_ns())

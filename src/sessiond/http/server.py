@@ -133,6 +133,7 @@ class HttpServer:
                 timeout_graceful_shutdown=math.ceil(drain_seconds),
             )
         )
+        app.connections = self._server.server_state.connections
         self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
