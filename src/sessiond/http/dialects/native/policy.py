@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -85,17 +85,19 @@ class ProjectPolicy:
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return the declarations."""
+        shared: dict[str, Any] = {
+            "tags": ("policy",),
+            "credential": self._credential,
+            "answers": {200: PolicyAnswer},
+        }
+        show = Endpoint(
+            "GET", _PATH, self.show, summary="Show the project's policy, and where it comes from", **shared
+        )
+        return (show, *self._changing(shared | {"headers": _IF_MATCH}))
+
+    def _changing(self, shared: dict[str, Any]) -> tuple[Endpoint, ...]:
         refusals = (OPERATOR_REQUIRED, MALFORMED_TAGS, PreconditionFailed())
         return (
-            Endpoint(
-                "GET",
-                _PATH,
-                self.show,
-                summary="Show the project's policy, and where it comes from",
-                tags=("policy",),
-                credential=self._credential,
-                answers={200: PolicyAnswer},
-            ),
             Endpoint(
                 "PUT",
                 _PATH,
@@ -103,12 +105,9 @@ class ProjectPolicy:
                 summary="Give the project a policy of its own",
                 description="What is left out is as the preset has it. Sessions that live keep the limits that they "
                 "were born with.",
-                tags=("policy",),
-                credential=self._credential,
-                headers=_IF_MATCH,
                 request=PolicyMembers,
-                answers={200: PolicyAnswer},
                 refusals=(*refusals, _SAMPLE),
+                **shared,
             ),
             Endpoint(
                 "PATCH",
@@ -117,24 +116,18 @@ class ProjectPolicy:
                 summary="Change members of the project's policy",
                 description="The others stay as they are, but another preset brings its own timeouts along. A project "
                 "without a policy of its own begins with the configured one.",
-                tags=("policy",),
-                credential=self._credential,
-                headers=_IF_MATCH,
                 request=PolicyMembers,
                 content_types=(MERGE_PATCH, JSON),
-                answers={200: PolicyAnswer},
                 refusals=(*refusals, _SAMPLE),
+                **shared,
             ),
             Endpoint(
                 "DELETE",
                 _PATH,
                 self.delete,
                 summary="Return the project to the configured policy",
-                tags=("policy",),
-                credential=self._credential,
-                headers=_IF_MATCH,
-                answers={200: PolicyAnswer},
                 refusals=refusals,
+                **shared,
             ),
         )
 

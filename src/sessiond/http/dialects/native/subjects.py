@@ -31,7 +31,8 @@ from sessiond.http.endpoint import Endpoint
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
 
-_PATH = "/v1/subjects"
+_ALL = "/v1/subjects"
+_ONE = "/v1/subjects/{id}"
 _SAMPLE_SUBJECT = InvalidRequest(
     "invalid_subject", "A subject is 1 to 256 bytes of UTF-8 without control characters."
 )
@@ -41,6 +42,7 @@ _SAMPLE_PROFILE = InvalidRequest(
 _EXISTS = StateConflict("subject_exists", "A subject of this id exists already.")
 SUBJECT_UNKNOWN = NotFound("subject_unknown", "There is no such subject.")
 """Also for the operator, who is nobody's user."""
+_NAMED = (_SAMPLE_SUBJECT, SUBJECT_UNKNOWN)
 
 
 class ManagedSubjects:
@@ -53,15 +55,15 @@ class ManagedSubjects:
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return the declarations."""
         shared: dict[str, Any] = {"tags": ("subjects",), "credential": self._credentials.server_key}
-        one = shared | {
-            "params": {"id": "The subject's id, percent-encoded."},
-            "answers": {200: SubjectAnswer},
-        }
-        named = (_SAMPLE_SUBJECT, SUBJECT_UNKNOWN)
+        one = shared | {"params": {"id": "The subject's id, percent-encoded."}}
+        shown = one | {"answers": {200: SubjectAnswer}}
+        return (*self._of_all(shared), *self._describing(shown), *self._switching(shown), self._erasing(one))
+
+    def _of_all(self, shared: dict[str, Any]) -> tuple[Endpoint, ...]:
         return (
             Endpoint(
                 "POST",
-                _PATH,
+                _ALL,
                 self.create,
                 summary="Create a user",
                 description="Not needed before a session is created: that creates its subject at first sight.",
@@ -72,7 +74,7 @@ class ManagedSubjects:
             ),
             Endpoint(
                 "GET",
-                _PATH,
+                _ALL,
                 self.list_page,
                 summary="List or search subjects",
                 query=SubjectsQuery,
@@ -80,42 +82,51 @@ class ManagedSubjects:
                 refusals=(INVALID_CURSOR,),
                 **shared,
             ),
-            Endpoint("GET", f"{_PATH}/{{id}}", self.show, summary="Show a subject", refusals=named, **one),
+        )
+
+    def _describing(self, shared: dict[str, Any]) -> tuple[Endpoint, ...]:
+        return (
+            Endpoint("GET", _ONE, self.show, summary="Show a subject", refusals=_NAMED, **shared),
             Endpoint(
                 "PATCH",
-                f"{_PATH}/{{id}}",
+                _ONE,
                 self.patch,
                 summary="Change a subject's name and profile",
                 request=PatchSubject,
                 refusals=(_SAMPLE_SUBJECT, _SAMPLE_PROFILE, SUBJECT_UNKNOWN),
-                **one,
-            ),
-            Endpoint(
-                "POST",
-                f"{_PATH}/{{id}}/disable",
-                self.disable,
-                summary="Disable a subject: all its sessions end at once",
-                refusals=named,
-                **one,
-            ),
-            Endpoint(
-                "POST",
-                f"{_PATH}/{{id}}/enable",
-                self.enable,
-                summary="Enable a subject; sessions that ended stay ended",
-                refusals=named,
-                **one,
-            ),
-            Endpoint(
-                "DELETE",
-                f"{_PATH}/{{id}}",
-                self.erase,
-                summary="Erase a subject with all that is kept of it; the audit keeps a pseudonym",
-                params={"id": "The subject's id, percent-encoded."},
-                answers={204: None},
-                refusals=(_SAMPLE_SUBJECT, SUBJECT_RESERVED),
                 **shared,
             ),
+        )
+
+    def _switching(self, shared: dict[str, Any]) -> tuple[Endpoint, ...]:
+        return (
+            Endpoint(
+                "POST",
+                f"{_ONE}/disable",
+                self.disable,
+                summary="Disable a subject: all its sessions end at once",
+                refusals=_NAMED,
+                **shared,
+            ),
+            Endpoint(
+                "POST",
+                f"{_ONE}/enable",
+                self.enable,
+                summary="Enable a subject; sessions that ended stay ended",
+                refusals=_NAMED,
+                **shared,
+            ),
+        )
+
+    def _erasing(self, shared: dict[str, Any]) -> Endpoint:
+        return Endpoint(
+            "DELETE",
+            _ONE,
+            self.erase,
+            summary="Erase a subject with all that is kept of it; the audit keeps a pseudonym",
+            answers={204: None},
+            refusals=(_SAMPLE_SUBJECT, SUBJECT_RESERVED),
+            **shared,
         )
 
     async def create(self, request: Request) -> Answer:
@@ -139,7 +150,7 @@ class ManagedSubjects:
             anonymous=asked.anonymous,
             profile=asked.profile,
         )
-        location = ("Location", f"{_PATH}/{quote(created.id, safe='')}")
+        location = ("Location", f"{_ALL}/{quote(created.id, safe='')}")
         return Answer(201, SubjectAnswer(subject=view_subject(created)), headers=(location,))
 
     async def list_page(self, request: Request) -> Answer:
