@@ -7,10 +7,9 @@ imported.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from importlib.metadata import version
-from typing import assert_never
 
 from sessiond.crypto import macs, pins, sealing
 from sessiond.crypto.archives import SALT_SIZE
@@ -54,6 +53,94 @@ USES = {
 }
 """Every module that imports a cryptographic library, and what for."""
 
+_BITS = str(KEY_SIZE * 8)
+_RING = "in the ring"
+_KEYS: Sequence[Row] = (
+    (
+        "wrapping key",
+        _BITS,
+        "seals the ring and sealed backups (AES-256-GCM)",
+        "outside the database, or wrapped by a key service",
+        "`sessiond keys rewrap`",
+    ),
+    ("salt", _BITS, "partitions (HMAC-SHA256)", _RING, "never: rows are found by it"),
+    (
+        "root of keyed hashes",
+        _BITS,
+        "the `lookup.*` keys and the audit's below",
+        _RING,
+        "never: rows are found by them",
+    ),
+    (
+        "root, for each project",
+        _BITS,
+        "the other keys below (HKDF-Expand-SHA256)",
+        _RING,
+        "`sessiond keys rotate root`",
+    ),
+    (
+        "signing key, for each project and audience",
+        "256 (P-256)",
+        "JWTs that others verify (ES256)",
+        f"{_RING}; the public half in a key set",
+        "`sessiond keys rotate signing`",
+    ),
+    (
+        "vault key, for each project",
+        _BITS,
+        "vault entries (AES-256-GCM)",
+        f"{_RING}, sealed under the root",
+        "`sessiond keys rotate vault`",
+    ),
+    (
+        "nonce, for each session",
+        "128",
+        "makes a session's tokens unguessable to whoever has a key and an old backup",
+        "in its row",
+        "with the session",
+    ),
+    (
+        "server key, master token, one-time code",
+        _BITS,
+        "credentials",
+        "hashed, with a key",
+        "`sessiond server-keys`, `sessiond master-token rotate`; a code by its use",
+    ),
+)
+
+_PROTECTED = {
+    Purpose.ACCESS: "opaque access tokens",
+    Purpose.REFRESH: "opaque refresh tokens",
+    Purpose.BROWSER: "session cookies",
+    Purpose.REFRESH_STACK: "refresh tokens of Stack Auth's API",
+    Purpose.OPERATOR: "the operator's session tokens, for one generation of the master token",
+    Purpose.PIN_ACCESS_HS256: "access tokens of the PIN API",
+    Purpose.PIN_REFRESH_HS256: "refresh tokens of the PIN API",
+    Purpose.DEVICE_HS256: "device tokens",
+    Purpose.JTI: "the `jti` of JWTs, which ties them to a row: a signing key alone does not pass here",
+    Purpose.CSRF: "nothing yet: cross-site requests are told by `Sec-Fetch-Site` and `Origin`",
+    Purpose.KNOWN_CLIENT: "what a browser keeps from a sign-in with a PIN",
+    Purpose.LOOKUP_SERVER_KEY: "server keys, found and compared by their keyed hash",
+    Purpose.LOOKUP_MASTER_TOKEN: "the master token",
+    Purpose.LOOKUP_DEVICE: "device identifiers",
+    Purpose.LOOKUP_COUNTER: "names of counters and of remembered `Idempotency-Key`s",
+    Purpose.LOOKUP_PUBLISHABLE_KEY: "publishable keys",
+    Purpose.LOOKUP_PSEUDONYM: "pseudonyms of the erased",
+    Purpose.PIN_PEPPER: "PINs, before they are hashed",
+    Purpose.VAULT_KEK: "vault keys",
+    Purpose.AUDIT: "the heads of the chains of events",
+}
+"""What each purpose's key is for."""
+
+_OTHER_ALGORITHMS = {
+    Purpose.PIN_ACCESS_HS256: "HS256",
+    Purpose.PIN_REFRESH_HS256: "HS256",
+    Purpose.DEVICE_HS256: "HS256",
+    Purpose.PIN_PEPPER: "HMAC-SHA256",
+    Purpose.VAULT_KEK: "AES-256-GCM",
+}
+"""What is done with those keys that make no tags of ours."""
+
 _HEAD = """\
 # Cryptographic inventory
 
@@ -82,7 +169,7 @@ def inventory() -> str:
     return "".join(
         [
             _HEAD,
-            *_table("Keys", ("key", "bits", "for", "kept", "changes"), _keys()),
+            *_table("Keys", ("key", "bits", "for", "kept", "changes"), _KEYS),
             *_table(
                 "Keys that are derived", ("purpose", "algorithm", "what it protects", "changes"), _derived()
             ),
@@ -103,119 +190,18 @@ def inventory() -> str:
     )
 
 
-def _table(title: str, columns: Row, rows: Iterator[Row]) -> Iterator[str]:
+def _table(title: str, columns: Row, rows: Iterable[Row]) -> Iterator[str]:
     yield f"\n## {title}\n| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n"
     for row in rows:
         yield f"| {' | '.join(row)} |\n"
 
 
-def _keys() -> Iterator[Row]:
-    bits = str(KEY_SIZE * 8)
-    ring = "in the ring"
-    yield (
-        "wrapping key",
-        bits,
-        "seals the ring and sealed backups (AES-256-GCM)",
-        "outside the database, or wrapped by a key service",
-        "`sessiond keys rewrap`",
-    )
-    yield "salt", bits, "partitions (HMAC-SHA256)", ring, "never: rows are found by it"
-    yield (
-        "root of keyed hashes",
-        bits,
-        "the `lookup.*` keys and the audit's below",
-        ring,
-        "never: rows are found by them",
-    )
-    yield (
-        "root, for each project",
-        bits,
-        "the other keys below (HKDF-Expand-SHA256)",
-        ring,
-        "`sessiond keys rotate root`",
-    )
-    yield (
-        "signing key, for each project and audience",
-        "256 (P-256)",
-        "JWTs that others verify (ES256)",
-        f"{ring}; the public half in a key set",
-        "`sessiond keys rotate signing`",
-    )
-    yield (
-        "vault key, for each project",
-        bits,
-        "vault entries (AES-256-GCM)",
-        f"{ring}, sealed under the root",
-        "`sessiond keys rotate vault`",
-    )
-    yield (
-        "nonce, for each session",
-        "128",
-        "makes a session's tokens unguessable to whoever has a key and an old backup",
-        "in its row",
-        "with the session",
-    )
-    yield (
-        "server key, master token, one-time code",
-        bits,
-        "credentials",
-        "hashed, with a key",
-        "`sessiond server-keys`, `sessiond master-token rotate`; a code by its use",
-    )
-
-
 def _derived() -> Iterator[Row]:
-    for purpose in Purpose:
-        algorithm, protects = _use_of(purpose)
-        permanent = purpose.startswith("lookup.") or purpose is Purpose.AUDIT
-        yield f"`{purpose}`", algorithm, protects, "never" if permanent else "with the root"
-
-
-def _use_of(purpose: Purpose) -> tuple[str, str]:  # noqa: C901, PLR0911, PLR0912  one line for each case
     tag = f"HMAC-SHA256, {macs.TAG_SIZE * 8} bits"
-    match purpose:
-        case Purpose.ACCESS:
-            return tag, "opaque access tokens"
-        case Purpose.REFRESH:
-            return tag, "opaque refresh tokens"
-        case Purpose.BROWSER:
-            return tag, "session cookies"
-        case Purpose.REFRESH_STACK:
-            return tag, "refresh tokens of Stack Auth's API"
-        case Purpose.OPERATOR:
-            return tag, "the operator's session tokens, for one generation of the master token"
-        case Purpose.PIN_ACCESS_HS256:
-            return "HS256", "access tokens of the PIN API"
-        case Purpose.PIN_REFRESH_HS256:
-            return "HS256", "refresh tokens of the PIN API"
-        case Purpose.DEVICE_HS256:
-            return "HS256", "device tokens"
-        case Purpose.JTI:
-            return tag, "the `jti` of JWTs, which ties them to a row: a signing key alone does not pass here"
-        case Purpose.CSRF:
-            return tag, "nothing yet: cross-site requests are told by `Sec-Fetch-Site` and `Origin`"
-        case Purpose.KNOWN_CLIENT:
-            return tag, "what a browser keeps from a sign-in with a PIN"
-        case Purpose.LOOKUP_SERVER_KEY:
-            return tag, "server keys, found and compared by their keyed hash"
-        case Purpose.LOOKUP_MASTER_TOKEN:
-            return tag, "the master token"
-        case Purpose.LOOKUP_DEVICE:
-            return tag, "device identifiers"
-        case Purpose.LOOKUP_COUNTER:
-            return tag, "names of counters and of remembered `Idempotency-Key`s"
-        case Purpose.LOOKUP_PUBLISHABLE_KEY:
-            return tag, "publishable keys"
-        case Purpose.LOOKUP_PSEUDONYM:
-            return tag, "pseudonyms of the erased"
-        case Purpose.PIN_PEPPER:
-            return "HMAC-SHA256", "PINs, before they are hashed"
-        case Purpose.VAULT_KEK:
-            return "AES-256-GCM", "vault keys"
-        case Purpose.AUDIT:
-            return tag, "the heads of the chains of events"
-        case _:
-            assert_never(purpose)
+    for purpose in Purpose:
+        algorithm = _OTHER_ALGORITHMS.get(purpose, tag)
+        permanent = purpose.startswith("lookup.") or purpose is Purpose.AUDIT
+        yield f"`{purpose}`", algorithm, _PROTECTED[purpose], "never" if permanent else "with the root"
 
 
 def _lifetimes() -> Iterator[Row]:
