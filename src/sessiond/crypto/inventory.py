@@ -104,7 +104,7 @@ _KEYS: Sequence[Row] = (
         _BITS,
         "credentials",
         "hashed, with a key",
-        "`sessiond server-keys`, `sessiond master-token rotate`; a code by its use",
+        "`sessiond server-keys`, `sessiond master-token rotate`; no code is issued yet",
     ),
 )
 
