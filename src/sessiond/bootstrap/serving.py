@@ -15,6 +15,8 @@ import msgspec
 from sessiond.bootstrap.announcing import public_access_line, serving_line
 from sessiond.bootstrap.background import Background
 from sessiond.bootstrap.first_start import first_start_text
+from sessiond.bootstrap.metrics import Metrics
+from sessiond.bootstrap.metrics.pages import Page, Pages
 from sessiond.bootstrap.opening import Opened, open_deployment, settle_server
 from sessiond.bootstrap.workers import supervise
 from sessiond.config.loading import Loaded
@@ -23,9 +25,11 @@ from sessiond.domain.errors import Misconfigured
 from sessiond.domain.startup import Start
 from sessiond.http.access_log import AccessLog, write_to
 from sessiond.http.app import App
+from sessiond.http.credentials import Credentials
 from sessiond.http.discovery import discover
 from sessiond.http.edge import Edge
 from sessiond.http.logs import configure_logs
+from sessiond.http.metrics import metrics_dialect
 from sessiond.http.peer import Address
 from sessiond.http.server import bind, run
 from sessiond.http.server import serve as serve_http
@@ -57,17 +61,22 @@ def serve(loaded: Loaded) -> None:
         if count == 1:
             run(_serve(loaded, sockets))
         else:
+            pages = Pages(count)
             supervise(
-                count, lambda first, ready: run(_serve(loaded, sockets, announces=first, on_ready=ready))
+                count,
+                lambda place, first, ready: run(
+                    _serve(loaded, sockets, page=pages.page(place), announces=first, on_ready=ready)
+                ),
             )
     finally:
         for listener in sockets:
             listener.close()
 
 
-def build_app(opened: Opened, sockets: Sequence[socket.socket]) -> App:
-    """Return the app with every dialect on the services of *opened*."""
-    settings = opened.settings
+def build_app(opened: Opened, sockets: Sequence[socket.socket], metrics: Metrics | None = None) -> App:
+    """Return the app with every dialect on the services of *opened*, watched by *metrics*, which it shows."""
+    settings, token = opened.settings, opened.loaded.secrets.metrics_token
+    metrics = metrics or Metrics(opened)
     edge = Edge(
         listeners=[str(listener.getsockname()[0]) for listener in sockets],
         public_url=settings.public_url,
@@ -78,27 +87,36 @@ def build_app(opened: Opened, sockets: Sequence[socket.socket]) -> App:
         session_cookie=settings.session_cookie,
     )
     access_log = AccessLog(write_to(_STANDARD_ERROR) if settings.access_log else None)
-    return App(
-        discover(opened.services, edge),
+    shown = metrics_dialect(
+        metrics.gather,
+        token=None if token is None else token.secret,
+        master=Credentials(opened.services.credentials).master,
+    )
+    app = App(
+        [*discover(opened.services, edge), shown],
         edge=edge,
         clock=opened.clock,
         access_log=access_log,
         quotas=opened.services.rate_limits,
         attempts=opened.services.refused_attempts,
     )
+    metrics.watch(app)
+    return app
 
 
 async def _serve(
     loaded: Loaded,
     sockets: Sequence[socket.socket],
     *,
+    page: Page | None = None,
     announces: bool = True,
     on_ready: Callable[[], None] | None = None,
 ) -> None:
     opened = await open_deployment(loaded, Role.SERVER)
     try:
         await settle_server(opened, _warn)
-        app = build_app(opened, sockets)
+        metrics = Metrics(opened, page)
+        app = build_app(opened, sockets, metrics)
         background = Background(opened)
         if opened.start is Start.FIRST:
             _say(first_start_text(opened))
@@ -112,11 +130,14 @@ async def _serve(
             _logger.info("serving", extra={"public_access": "open" if app.edge.public_open else "closed"})
 
         background.start()
+        publishing = asyncio.create_task(metrics.keep_published())
         _reload_on_hangup(opened, background)
         try:
             drain_seconds = loaded.settings.drain_timeout.total_seconds()
             await serve_http(app, sockets, drain_seconds=drain_seconds, on_started=started)
         finally:
+            publishing.cancel()
+            metrics.publish()
             await background.stop()
     finally:
         await opened.close()

@@ -16,8 +16,9 @@ from collections.abc import Callable
 
 from sessiond.domain.errors import Misconfigured, Refusal
 
-Work = Callable[[bool, Callable[[], None]], None]
-"""Serves until SIGTERM. It is told whether it is the first, and calls the function once it accepts connections."""
+Work = Callable[[int, bool, Callable[[], None]], None]
+"""Serves until SIGTERM. It is told its place among the workers, from 0, which it has from the one that it replaces, and
+whether it is the first of all; and calls the function once it accepts connections."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _ENDING = (signal.SIGTERM, signal.SIGINT)
@@ -52,11 +53,13 @@ class _Workers:
         self._work = work
         self._count = count
         self._mask = mask
-        self._pids: set[int] = set()
+        self._pids: dict[int, int] = {}
+        """The place of each process."""
         self._life = os.pipe()  # nobody writes to it: its end tells the workers that the parent has died
 
     def start(self, *, first: bool = False) -> None:
         """Start one and return when it serves. Raises `Misconfigured` when it ended before."""
+        place = min(set(range(self._count)) - set(self._pids.values()))
         reading, writing = os.pipe()
         # What waits here would be written by both.
         sys.stdout.flush()
@@ -64,14 +67,14 @@ class _Workers:
         pid = os.fork()
         if pid == 0:
             os.close(reading)
-            self._serve(first, writing)
+            self._serve(place, first, writing)
         os.close(writing)
         with open(reading, "rb") as told:  # noqa: PTH123  a descriptor
             said = told.read(_LONGEST_REASON)
         if said != _READY:
             os.waitpid(pid, 0)
             raise Misconfigured(said.decode(errors="replace") or "a worker ended before it served")
-        self._pids.add(pid)
+        self._pids[pid] = place
 
     def watch(self) -> None:
         """Replace what dies and hand on what is signalled; return when all were told to end, and did.
@@ -106,7 +109,7 @@ class _Workers:
             gone, status = os.waitpid(pid, os.WNOHANG)
             if not gone:
                 continue
-            self._pids.remove(pid)
+            del self._pids[pid]
             if not expected:
                 code = os.waitstatus_to_exitcode(status)
                 _logger.error("a worker died", extra={"pid": pid, "status": code})
@@ -127,14 +130,14 @@ class _Workers:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
-    def _serve(self, first: bool, writing: int) -> None:  # noqa: FBT001  its only call names it
+    def _serve(self, place: int, first: bool, writing: int) -> None:  # noqa: FBT001  its only call names it
         """Be a worker; never returns."""
         status, said, parent = 1, b"", _Parent(writing)
         try:
             os.close(self._life[1])
             threading.Thread(target=_end_with, args=(self._life[0],), daemon=True).start()
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-            self._work(first, lambda: parent.hear(_READY))
+            self._work(place, first, lambda: parent.hear(_READY))
             status = 0
         except (Misconfigured, Refusal) as refusal:
             said = str(refusal).encode()[:_LONGEST_REASON]

@@ -16,6 +16,7 @@ import msgspec
 from sessiond.config.settings import (
     KEY,
     MASTER_TOKEN,
+    METRICS_TOKEN,
     NEXT_KEY,
     PUBLISHABLE_CLIENT_KEY,
     SECRETS,
@@ -48,6 +49,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     server_key: GivenSecret | None = None
     master_token: GivenSecret | None = None
     publishable_client_key: GivenSecret | None = None
+    metrics_token: GivenSecret | None = None
 
     def of(self, setting: SecretSetting) -> GivenSecret | None:
         """Return what was given for *setting*."""
@@ -68,6 +70,7 @@ def read_secrets(environ: MutableMapping[str, str], given: Mapping[str, Given]) 
         server_key=found[SERVER_KEY.name],
         master_token=found[MASTER_TOKEN.name],
         publishable_client_key=found[PUBLISHABLE_CLIENT_KEY.name],
+        metrics_token=found[METRICS_TOKEN.name],
     )
 
 

@@ -247,7 +247,11 @@ PUBLISHABLE_CLIENT_KEY = SecretSetting(
     name="stack_auth.publishable_client_key",
     about="The key that Stack Auth clients of the default project must present; without it they need none.",
 )
-SECRETS = (KEY, NEXT_KEY, SERVER_KEY, MASTER_TOKEN, PUBLISHABLE_CLIENT_KEY)
+METRICS_TOKEN = SecretSetting(
+    name="metrics_token",
+    about="Reads `/metrics` and opens nothing else; without it only the master token does.",
+)
+SECRETS = (KEY, NEXT_KEY, SERVER_KEY, MASTER_TOKEN, PUBLISHABLE_CLIENT_KEY, METRICS_TOKEN)
 
 RELOADED = ("log_level", "limits", "purge")
 """Settings and sections that SIGHUP reads anew; the others need a restart."""

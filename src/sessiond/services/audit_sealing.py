@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from itertools import pairwise
@@ -32,6 +33,7 @@ from sessiond.domain.audit_chain import (
     without_first,
 )
 from sessiond.domain.errors import Conflict
+from sessiond.domain.events import EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition, ProjectId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Key, Record
@@ -102,7 +104,10 @@ class _Holding(msgspec.Struct):
 
 
 class Sealer:
-    """Seals the events of every project, one link for each project at a time."""
+    """Seals the events of every project, one link for each project at a time.
+
+    *sealed* counts the events that this process has sealed, by type.
+    """
 
     def __init__(self, store: Store, keys: Keys, clock: Clock, entropy: Entropy) -> None:
         self._store = store
@@ -111,6 +116,7 @@ class Sealer:
         self._name = entropy.bytes(8).hex()
         self._holding: _Holding | None = None
         self._new_heads: dict[ProjectId, Head] = {}
+        self.sealed: Counter[EventType] = Counter()
 
     async def seal(self) -> bool:
         """Seal what is new, if this process has the lease or can take it; tell whether more may wait.
@@ -242,6 +248,8 @@ class Sealer:
         if entries:
             holding.unsure.add(project)
             await self._append(holding, head, entries, project, partition)
+            written = {entry[:2] for entry in entries}
+            self.sealed.update(event.type for n, event in rows if (event.partition, n) in written)
         holding.unsure.discard(project)
         del holding.waiting[project]
         return True

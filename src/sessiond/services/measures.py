@@ -43,6 +43,12 @@ class Durations:
         self.counts[bisect_left(BOUNDS_NS, took_ns)] += 1
         self.total_ns += took_ns
 
+    def copy(self) -> Durations:
+        """Return what was counted until now, which no more is added to."""
+        copied = Durations()
+        copied.counts, copied.total_ns = list(self.counts), self.total_ns
+        return copied
+
 
 class BatchMeasures(msgspec.Struct, frozen=True, kw_only=True):
     """Batches of operations: how many operations were accepted, how many wait for a batch, how long batches took."""

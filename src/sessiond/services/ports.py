@@ -15,6 +15,7 @@ from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import Session, Standing
+from sessiond.services.measures import StoreMeasures
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -223,6 +224,10 @@ class Store(Protocol):
         """Return how old what `peek_session` answers may be, None where it is as strict as a read."""
         ...
 
+    def measures(self) -> StoreMeasures:
+        """Return what was counted since it was opened, without waiting; also while the engine cannot answer."""
+        ...
+
     async def close(self) -> None:
         """Finish what was accepted and let go of everything. Every method raises `Unavailable` afterwards."""
         ...
@@ -256,7 +261,7 @@ class Observer(Protocol):
     """Counts what is no event: successful refreshes and verifies, twins, throttled attempts."""
 
     def count(self, what: str) -> None:
-        """Count one *what* (`verify`, `refresh`, `refresh_twin`, …)."""
+        """Count one *what* (`verify`, `verify_peeked`, `refresh`, `refresh_twin`, …)."""
         ...
 
 

@@ -90,7 +90,7 @@ class Verifying:
         presented, verified = kept.presented, kept.verified
         standing = self._store.peek_session(presented.project, presented.session)
         if standing is verified.standing and self._clock.now() < kept.until:
-            self._observer.count("verify")
+            self._observer.count("verify_peeked")
             return verified
         del self._admitted[text]
         return None if standing is None else self._peek(text)
@@ -110,6 +110,7 @@ class Verifying:
             return None
         if admission is Admission.NEWER:
             return None
+        self._observer.count("verify_peeked")
         verified = self._admitted_as(presented, standing, admission, now)
         self._remember(text, presented, verified)
         return verified
@@ -132,6 +133,7 @@ class Verifying:
         if judged.admission is Admission.NEWER:
             await self._alarm(judged.presented, judged.now)
             raise ROLLBACK
+        self._observer.count("verify")
         return self._admitted_as(judged.presented, judged.standing, judged.admission, judged.now)
 
     async def judge(self, text: str, forms: frozenset[Form] = ACCESS_FORMS) -> Judged:
@@ -202,7 +204,6 @@ class Verifying:
         """Return the verified session; this is a use of it."""
         if admission is Admission.CURRENT:
             self._touches.note(standing.session, now=now, grace=self.policy_of(standing).grace)
-        self._observer.count("verify")
         return Verified(standing, presented.form, presented.expires_at)
 
     def _claim(self, presented: Presented, standing: Standing) -> Claim:

@@ -7,10 +7,12 @@ a batch holds at most one write per key, in the order of their keys, so that eng
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from sessiond.domain.records import Key
+from sessiond.storage.batch_counts import BatchCounts
 from sessiond.storage.engine import unavailable
 
 LARGEST_BATCH = 256
@@ -40,12 +42,18 @@ class Batcher(Generic[AnyOperation]):
     """Collects operations on the event loop and runs them one batch at a time.
 
     *run* takes the operations and a function that must be called once, on the loop, with one outcome for each.
+    Batchers of one kind may share their *counts*.
     """
 
     def __init__(
-        self, run: Callable[[Sequence[AnyOperation], Callable[[Sequence[Outcome]], None]], None]
+        self,
+        run: Callable[[Sequence[AnyOperation], Callable[[Sequence[Outcome]], None]], None],
+        counts: BatchCounts | None = None,
     ) -> None:
         self._run = run
+        self._counts = counts or BatchCounts()
+        self._counts.waiting.append(lambda: len(self._waiting))
+        self._started_ns = 0
         self._loop = asyncio.get_running_loop()
         self._waiting: list[_Entry[AnyOperation]] = []
         self._batch: list[_Entry[AnyOperation]] = []
@@ -60,6 +68,7 @@ class Batcher(Generic[AnyOperation]):
             raise unavailable("it was closed")
         waiter: asyncio.Future[object] = self._loop.create_future()
         self._waiting.append(_Entry(operation, waiter))
+        self._counts.operations += 1
         if not self._scheduled:
             # At the end of this turn of the loop, so that all that was read from the sockets at once goes together.
             self._scheduled = True
@@ -75,12 +84,14 @@ class Batcher(Generic[AnyOperation]):
     def _start(self) -> None:
         self._batch, self._waiting = _split(self._waiting)
         operations = [entry.operation for entry in self._batch]
+        self._started_ns = time.perf_counter_ns()
         try:
             self._run(operations, self._settle)
         except Exception as error:  # noqa: BLE001  whatever it is, each waiter must hear of it
             self._settle([error] * len(operations))
 
     def _settle(self, outcomes: Sequence[Outcome]) -> None:
+        self._counts.durations.add(time.perf_counter_ns() - self._started_ns)
         for (_, waiter), outcome in zip(self._batch, outcomes, strict=True):
             if waiter.done():
                 continue

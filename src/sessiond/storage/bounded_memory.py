@@ -62,6 +62,11 @@ class BoundedMemory:
         self._until = _NEVER
 
     @property
+    def sessions_known(self) -> int:
+        """How many sessions it may answer for while the feed is heard."""
+        return len(self._cache)
+
+    @property
     def pause(self) -> float:
         """How many seconds lie between two heartbeats."""
         return min(self.bound / BEATS_IN_A_BOUND, LONGEST_PAUSE_SECONDS)

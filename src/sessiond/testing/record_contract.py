@@ -213,6 +213,19 @@ class RecordContract:
         words = store.durability()
         assert words is None or "\n" not in words
 
+    async def test_what_is_written_is_measured(self, store: Store) -> None:
+        await store.apply(samples.put(samples.session()))
+        before = store.measures().writes
+        await store.apply(samples.put(samples.session()))
+        after = store.measures().writes
+        if before is None or after is None:
+            assert before is after
+            return
+        assert after.operations == before.operations + 1
+        assert sum(after.durations.counts) == sum(before.durations.counts) + 1
+        assert after.durations.total_ns > before.durations.total_ns
+        assert after.waiting == 0
+
     async def test_close_finishes_what_was_accepted(self, store: Store) -> None:
         applying = [asyncio.create_task(store.apply(samples.put(samples.session()))) for _ in range(5)]
         await asyncio.sleep(0)

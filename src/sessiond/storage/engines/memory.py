@@ -19,6 +19,7 @@ from sessiond.domain.projects import Deployment, Project, deployment_key, projec
 from sessiond.domain.records import Key, Record
 from sessiond.domain.sessions import Actor, Session, Standing, session_key
 from sessiond.domain.subjects import Subject, subject_key
+from sessiond.services.measures import StoreMeasures
 from sessiond.services.movable import MovableStore, Number, Stretch
 from sessiond.services.ports import Change, Place, Revocation, Selection, Touch
 from sessiond.storage.engine import MOVED_AWAY, Role, check_shape, unavailable
@@ -240,6 +241,9 @@ class MemoryStore:
 
     def staleness(self) -> Staleness | None:
         return None
+
+    def measures(self) -> StoreMeasures:
+        return StoreMeasures()
 
     async def close(self) -> None:
         self._closed = True

@@ -20,8 +20,10 @@ from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Key, Record
 from sessiond.domain.sessions import Session, Standing
+from sessiond.services.measures import StoreMeasures
 from sessiond.services.movable import Number, Stretch
 from sessiond.services.ports import Change, Place, Revocation, Selection, Touch
+from sessiond.storage.batch_counts import BatchCounts
 from sessiond.storage.batching import Batcher, Outcome
 from sessiond.storage.bounded_memory import BoundedMemory
 from sessiond.storage.engine import check_shape, unavailable
@@ -70,11 +72,12 @@ class PostgresqlStore:
         self._passage = Passage(self._connections, schema)
         reads = Reads(self._connections, schema)
         seek = reads.standings if memory is None else functools.partial(_remembered, memory, reads.standings)
-        self._seeks: Batcher[Seek] = Batcher(self._in_batches(seek))
-        self._fetches: Batcher[Fetch] = Batcher(self._in_batches(reads.records))
-        self._changes: Batcher[Apply] = Batcher(self._in_batches(self._apply))
-        self._revokes: Batcher[Revoke] = Batcher(self._in_batches(self._revoke))
-        self._touches: Batcher[TouchAll] = Batcher(self._in_batches(self._touch))
+        self._reading, self._writing = BatchCounts(), BatchCounts()
+        self._seeks: Batcher[Seek] = Batcher(self._in_batches(seek), self._reading)
+        self._fetches: Batcher[Fetch] = Batcher(self._in_batches(reads.records), self._reading)
+        self._changes: Batcher[Apply] = Batcher(self._in_batches(self._apply), self._writing)
+        self._revokes: Batcher[Revoke] = Batcher(self._in_batches(self._revoke), self._writing)
+        self._touches: Batcher[TouchAll] = Batcher(self._in_batches(self._touch), self._writing)
         self._apply_sql = f"SELECT {schema}.apply_changes($1, $2, $3, $4, $5, $6)"
         self._revoke_sql = f"SELECT * FROM {schema}.revoke_sessions($1, $2, $3)"  # noqa: S608  a checked name
         self._touch_sql = f"SELECT {schema}.touch_sessions($1, $2)"
@@ -203,6 +206,13 @@ class PostgresqlStore:
 
     def staleness(self) -> Staleness | None:
         return None if self._memory is None else self._memory.staleness()
+
+    def measures(self) -> StoreMeasures:
+        return StoreMeasures(
+            writes=self._writing.measures(),
+            reads=self._reading.measures(),
+            sessions_known=None if self._memory is None else self._memory.sessions_known,
+        )
 
     async def close(self) -> None:
         if self._lost is None:

@@ -17,6 +17,7 @@ from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import Session, Standing
+from sessiond.services.measures import StoreMeasures
 from sessiond.services.movable import Number, Stretch
 from sessiond.services.ports import Change, Place, Revocation, Selection, Touch
 from sessiond.storage.bounded_memory import BoundedMemory
@@ -168,6 +169,13 @@ class RedisStore:
 
     def staleness(self) -> Staleness | None:
         return None if self._memory is None else self._memory.staleness()
+
+    def measures(self) -> StoreMeasures:
+        return StoreMeasures(
+            writes=self._writing.counts.measures(),
+            reads=self._reading.counts.measures(),
+            sessions_known=None if self._memory is None else self._memory.sessions_known,
+        )
 
     async def close(self) -> None:
         if self._closing is None:

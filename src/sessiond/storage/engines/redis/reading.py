@@ -16,6 +16,7 @@ from sessiond.domain.projects import CONTROL_PARTITION, Deployment, Project, dep
 from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import Session, Standing, session_key
 from sessiond.domain.subjects import Subject, subject_key
+from sessiond.storage.batch_counts import BatchCounts
 from sessiond.storage.batching import Batcher, Outcome
 from sessiond.storage.bounded_memory import BoundedMemory
 from sessiond.storage.cache import Recent
@@ -88,6 +89,7 @@ class Reading:
         self._layout = layout
         self._nodes = nodes
         self._caller = caller
+        self.counts = BatchCounts()
         self._batchers: dict[Address, Batcher[_Lookup]] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._controls: dict[Key, _Known] = {}
@@ -117,7 +119,7 @@ class Reading:
         address = self._nodes.address_of(self._layout[partition_of(lookup.session)].slot)
         batcher = self._batchers.get(address)
         if batcher is None:
-            batcher = self._batchers[address] = Batcher(self._start)
+            batcher = self._batchers[address] = Batcher(self._start, self.counts)
         return batcher.submit(lookup)
 
     async def records(self, keys: Sequence[Key]) -> list[Record | None]:

@@ -8,6 +8,7 @@ from typing import cast
 
 from sessiond.domain.errors import Unavailable
 from sessiond.domain.ids import Partition
+from sessiond.storage.batch_counts import BatchCounts
 from sessiond.storage.batching import Batcher, Outcome
 from sessiond.storage.engine import unavailable
 from sessiond.storage.engines.redis.address import Address
@@ -32,6 +33,7 @@ class Writing:
         self._nodes = nodes
         self._caller = caller
         self._directory = directory
+        self.counts = BatchCounts()
         self._batchers: dict[Address, Batcher[Operation]] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -48,7 +50,7 @@ class Writing:
         address = self._nodes.address_of(self._layout[operation.partition].slot)
         batcher = self._batchers.get(address)
         if batcher is None:
-            batcher = self._batchers[address] = Batcher(self._start)
+            batcher = self._batchers[address] = Batcher(self._start, self.counts)
         return batcher.submit(operation)
 
     async def close(self) -> None:

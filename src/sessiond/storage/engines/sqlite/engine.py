@@ -18,8 +18,10 @@ from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Key, Record
 from sessiond.domain.sessions import Session, Standing
+from sessiond.services.measures import StoreMeasures
 from sessiond.services.movable import Number, Stretch
 from sessiond.services.ports import Change, Place, Revocation, Selection, Touch
+from sessiond.storage.batch_counts import BatchCounts
 from sessiond.storage.batching import Batcher, Outcome
 from sessiond.storage.engine import check_shape, unavailable
 from sessiond.storage.engines.sqlite.database import DatabaseFile
@@ -69,7 +71,8 @@ class SqliteStore:
         self._closing: asyncio.Future[None] | None = None
         self._being_written: frozenset[Key] = frozenset()
         self._writer = Writer(connections.writing, file.check)
-        self._batcher: Batcher[Operation] = Batcher(self._run)
+        self._batches = BatchCounts()
+        self._batcher: Batcher[Operation] = Batcher(self._run, self._batches)
         self._long = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sessiond-sqlite-reader")
 
     async def get(self, key: Key) -> Record | None:
@@ -242,6 +245,10 @@ class SqliteStore:
 
     def staleness(self) -> Staleness | None:
         return None
+
+    def measures(self) -> StoreMeasures:
+        known = None if self._memory is None else self._memory.sessions_known
+        return StoreMeasures(writes=self._batches.measures(), sessions_known=known)
 
     async def close(self) -> None:
         if self._closing is None:

@@ -37,6 +37,11 @@ class TrustedMemory:
         self._header = index.header()
         self.caught_up_to = reads.newest_change()
 
+    @property
+    def sessions_known(self) -> int:
+        """How many sessions it may answer for."""
+        return len(self._cache)
+
     def has_moved(self) -> bool:
         """Tell whether anybody committed since `catch_up`."""
         return self._index.header() != self._header
