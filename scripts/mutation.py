@@ -1,27 +1,31 @@
 """Change the code in one place at a time, and see whether a test notices: the score of the tests, and what survives.
 
 `python scripts/mutation.py` mutates the functions of `domain` and `crypto`, and of the front for instant endpoints.
-One process collects the tests and learns which of them calls which function. For each mutant it forks, puts the changed
-code into the function (whoever imported it has that one), and runs the tests that call it, quickest first, until one
-fails. Not mutated: module level, decorators, defaults, annotations, and texts for people (strings with a space, repr).
+One process collects the tests and learns which of them reaches which statement. For each mutant it forks, puts the
+changed code into the function (whoever imported it has that one), and runs the tests that reach the change until one
+fails: those that noticed the last mutants of that function, then the quickest. `--again` reads the kept output of a
+former run, and tries only what survived. Not mutated: module level, decorators, defaults, annotations, and texts for
+people (strings with a space, repr).
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import builtins
 import copy
 import gc
 import os
 import random
+import resource
 import signal
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType
-from typing import NamedTuple
+from types import CodeType, FunctionType
+from typing import NamedTuple, NoReturn
 
 import pytest
 from _pytest.runner import runtestprotocol
@@ -41,8 +45,12 @@ KNOWN = ROOT / "scripts" / "equivalent-mutants.txt"
 """Mutants that no test can notice, each with the reason."""
 
 MOST_TEST_SECONDS = 6.0
-"""How long the tests of one mutant took without it, in all, at most: the quickest are taken first."""
+"""Processor time that the tests of one mutant took without it, in all, at most: the quickest are taken first."""
 
+MOST_BYTES = 4 << 30
+"""What a mutant that never ends may take of memory."""
+
+SURVIVING = ("survived", "not reached", "untried")
 FOR_PEOPLE = {"__repr__", "__rich_repr__", "__str__", "__format__"}
 Functions = (ast.FunctionDef, ast.AsyncFunctionDef)
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
@@ -75,11 +83,18 @@ CALLS = {"min": "max", "max": "min", "all": "any", "any": "all", "sorted": "list
 Place = tuple[str, str, int]
 """A function: file, qualified name, first line."""
 
+Statement = tuple[str, int]
+"""File and first line."""
+
+REACHED = "__reached__"
+"""What the watched code of a function calls with each statement that it comes to."""
+
 
 class Mutant(NamedTuple):
     """One changed function."""
 
     place: Place
+    statement: Statement
     line: int
     was: str
     is_now: str
@@ -89,6 +104,11 @@ class Mutant(NamedTuple):
     def name(self) -> str:
         """What is said of it: the function and the change, without the line, which moves."""
         return f"{self.place[0]} {self.place[1]}: {self.was} -> {self.is_now}"
+
+    @property
+    def where(self) -> str:
+        """What is printed of it, to be found in an editor."""
+        return f"{self.place[0]}:{self.line} {self.name.split(' ', 1)[1]}"
 
 
 def alternatives(node: ast.AST) -> Iterator[ast.AST]:  # noqa: C901, PLR0912  one case for each kind of node
@@ -147,15 +167,16 @@ class Spot(NamedTuple):
 
     parent: ast.AST
     field: str
-    index: int | None
+    position: int | None
     node: ast.AST
+    statement: ast.AST
 
     def put(self, node: ast.AST) -> None:
         """Put *node* there."""
-        if self.index is None:
+        if self.position is None:
             setattr(self.parent, self.field, node)
         else:
-            getattr(self.parent, self.field)[self.index] = node
+            getattr(self.parent, self.field)[self.position] = node
 
 
 class Mutator:
@@ -170,57 +191,77 @@ class Mutator:
     def mutants(self) -> Iterator[Mutant]:
         """Yield each mutant of each function; those within another one count as a part of it."""
         for outer in self._outermost(self._tree):
-            if outer.name in FOR_PEOPLE:  # type: ignore[attr-defined]
-                continue
             for spot in list(_inside(outer)):
                 for other in alternatives(spot.node):
-                    yield from self._compiled(outer, spot, other)
+                    spot.put(other)
+                    try:
+                        compiled = list(self._compiled(self._tree, outer))
+                        text = _short(other)
+                    finally:
+                        spot.put(spot.node)
+                    statement = (self._name, spot.statement.lineno)  # type: ignore[attr-defined]
+                    for place, code in compiled:
+                        yield Mutant(place, statement, spot.node.lineno, _short(spot.node), text, code)  # type: ignore[attr-defined]
 
-    def _outermost(self, tree: ast.AST) -> Iterator[ast.AST]:
+    def watched(self) -> Iterator[tuple[Place, CodeType]]:
+        """Yield each function as it is, but for calling `REACHED` with each statement that it comes to."""
+        tree = ast.parse(Path(self._path).read_text())
+        for outer in self._outermost(tree):
+            for parent in list(ast.walk(outer)):
+                for field in ("body", "orelse", "finalbody"):
+                    if isinstance(statements := getattr(parent, field, None), list):
+                        setattr(
+                            parent, field, [one for each in statements for one in (self._note(each), each)]
+                        )
+            yield from self._compiled(tree, outer)
+
+    def _note(self, statement: ast.stmt) -> ast.stmt:
+        note = ast.parse(f"{REACHED}({(self._name, statement.lineno)!r})").body[0]
+        for node in ast.walk(note):
+            ast.copy_location(node, statement)
+        return note
+
+    def _outermost(self, tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
         for node in ast.iter_child_nodes(tree):
-            if isinstance(node, Functions):
-                yield node
-            else:
+            if not isinstance(node, Functions):
                 yield from self._outermost(node)
+            elif node.name not in FOR_PEOPLE:
+                yield node
 
-    def _compiled(self, outer: ast.AST, spot: Spot, other: ast.AST) -> Iterator[Mutant]:
-        spot.put(other)
-        try:
-            module = compile(self._tree, self._path, "exec")
-            text = _short(other)
-        finally:
-            spot.put(spot.node)
-        for code in _functions_of(module):
-            first = min((d.lineno for d in outer.decorator_list), default=outer.lineno)  # type: ignore[attr-defined]
-            if code.co_firstlineno == first and code.co_name == outer.name:  # type: ignore[attr-defined]
-                place = (self._name, code.co_qualname, first)
-                yield Mutant(place, spot.node.lineno, _short(spot.node), text, code)  # type: ignore[attr-defined]
+    def _compiled(
+        self, tree: ast.Module, outer: ast.FunctionDef | ast.AsyncFunctionDef
+    ) -> Iterator[tuple[Place, CodeType]]:
+        first = min((d.lineno for d in outer.decorator_list), default=outer.lineno)
+        for code in _functions_of(compile(tree, self._path, "exec")):
+            if code.co_firstlineno == first and code.co_name == outer.name:
+                yield (self._name, code.co_qualname, first), code
 
 
 def _inside(outer: ast.AST) -> Iterator[Spot]:
-    """Yield each place in the body of a function, and what stands there."""
-    waiting: list[tuple[ast.AST, Sequence[str]]] = [(outer, ("body",))]
+    """Yield each place in the body of a function, what stands there, and the statement that it is a part of."""
+    waiting: list[tuple[ast.AST, Sequence[str], ast.AST]] = [(outer, ("body",), outer)]
     while waiting:
-        parent, fields = waiting.pop()
+        parent, fields, around = waiting.pop()
         for field in fields:
             value = getattr(parent, field, None)
-            for index, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
-                if not isinstance(node, ast.AST) or _is_docstring(parent, index, node):
+            for position, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
+                if not isinstance(node, ast.AST) or _is_docstring(parent, position, node):
                     continue
-                yield Spot(parent, field, index, node)
+                statement = node if isinstance(node, ast.stmt) else around
+                yield Spot(parent, field, position, node, statement)
                 skipped = {
                     "annotation",
                     "returns",
                     "decorator_list",
                     "args" if isinstance(node, Functions) else "",
                 }
-                waiting.append((node, [name for name in node._fields if name not in skipped]))
+                waiting.append((node, [name for name in node._fields if name not in skipped], statement))
 
 
-def _is_docstring(parent: ast.AST, index: int | None, node: ast.AST) -> bool:
+def _is_docstring(parent: ast.AST, position: int | None, node: ast.AST) -> bool:
     return (
         isinstance(parent, Functions)
-        and index == 0
+        and position == 0
         and isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)
     )
@@ -237,12 +278,18 @@ def _functions_of(code: CodeType) -> Iterator[CodeType]:
             yield from _functions_of(inner)
 
 
+Test = tuple[int, pytest.Item, float]
+"""Its number, itself, and the seconds of processor time that it took without a mutant."""
+
+
 class Runner:
     """A pytest plugin that runs the tests once to learn, and then for each mutant in a process of its own."""
 
-    def __init__(self, mutants: Sequence[Mutant]) -> None:
+    def __init__(self, mutants: Sequence[Mutant], watched: Mapping[Place, CodeType]) -> None:
         self._mutants = mutants
+        self._watched = watched
         self.verdicts: dict[str, list[Mutant]] = defaultdict(list)
+        self._noticing: dict[Place, list[int]] = defaultdict(list)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
@@ -259,81 +306,98 @@ class Runner:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Try every mutant."""
-        functions = _live_functions({mutant.place for mutant in self._mutants})
-        calls, seconds = self._learn(session.items, {f.__code__: p for p, f in functions.items()})
+        functions = _live_functions(set(self._watched))
+        reaching, seconds = self._learn(session.items, functions)
         gc.freeze()
         since = time.monotonic()
         for number, mutant in enumerate(self._mutants, 1):
-            tests = _within(sorted(calls.get(mutant.place, ()), key=seconds.__getitem__), seconds)
-            if mutant.place not in functions or not tests:
-                verdict = "not called"
+            useful = reaching[mutant.statement]
+            if mutant.place in functions and useful:
+                known = [test for test in self._noticing[mutant.place] if test in useful]
+                others = sorted(useful - set(known), key=seconds.__getitem__)
+                tests = [
+                    (test, session.items[test], seconds[test]) for test in _within(known + others, seconds)
+                ]
+                verdict = self._try(mutant, functions[mutant.place], tests)
             else:
-                budget = 20 + 10 * sum(seconds[test] for test in tests)
-                verdict = self._try(
-                    mutant, functions[mutant.place], [session.items[n] for n in tests], budget
-                )
+                verdict = "not reached"
             self.verdicts[verdict].append(mutant)
-            if verdict in {"survived", "not called"}:
-                print(
-                    f"{verdict}: {mutant.place[0]}:{mutant.line} {mutant.name.split(' ', 1)[1]}", flush=True
-                )
+            if verdict in SURVIVING:
+                print(f"{verdict}: {mutant.where}", flush=True)
             if number % 200 == 0:
                 print(f"# {number} of {len(self._mutants)} in {time.monotonic() - since:.0f} s", flush=True)
         return True
 
     def _learn(
-        self, items: Sequence[pytest.Item], codes: dict[CodeType, Place]
-    ) -> tuple[dict[Place, list[int]], dict[int, float]]:
-        """Return the tests that call each function, and how long each test took; in a process of its own, too."""
+        self, items: Sequence[pytest.Item], functions: Mapping[Place, FunctionType]
+    ) -> tuple[dict[Statement, set[int]], dict[int, float]]:
+        """Return the tests that reach each statement, and the processor time of each test; in a process of its own, too."""
         reading, writing = os.pipe()
         if (child := os.fork()) == 0:
             os.close(reading)
             with os.fdopen(writing, "w") as out:
-                for number in range(len(items)):
-                    called: set[Place] = set()
-
-                    def note(frame: FrameType, event: str, _: object, called: set[Place] = called) -> None:
-                        if event == "call" and frame.f_code in codes:
-                            called.add(codes[frame.f_code])
-
-                    began = time.monotonic()
-                    sys.setprofile(note)
-                    passed = _passes(items, number)
-                    sys.setprofile(None)
-                    out.write(repr((number, passed, time.monotonic() - began, called)) + "\n")
+                reached: set[Statement] = set()
+                setattr(builtins, REACHED, reached.add)
+                for place, function in functions.items():
+                    function.__code__ = self._watched[place]
+                for number, item in enumerate(items):
+                    reached.clear()
+                    began = time.process_time()
+                    passed = _passes(item, items[number + 1] if number + 1 < len(items) else None)
+                    out.write(repr((number, passed, time.process_time() - began, list(reached))) + "\n")
             os._exit(0)
         os.close(writing)
-        calls: dict[Place, list[int]] = defaultdict(list)
+        reaching: dict[Statement, set[int]] = defaultdict(set)
         seconds: dict[int, float] = {}
         with os.fdopen(reading) as lines:
             for line in lines:
-                number, passed, seconds[number], called = ast.literal_eval(line)
+                number, passed, seconds[number], statements = ast.literal_eval(line)
                 if not passed:
                     raise pytest.UsageError(f"{items[number].nodeid} fails without a mutant")
-                for place in called:
-                    calls[place].append(number)
+                for statement in statements:
+                    reaching[statement].add(number)
         os.waitpid(child, 0)
         print(f"# {len(items)} tests, {sum(seconds.values()):.0f} s", flush=True)
-        return calls, seconds
+        return reaching, seconds
 
-    def _try(
-        self, mutant: Mutant, function: FunctionType, tests: Sequence[pytest.Item], budget: float
-    ) -> str:
+    def _try(self, mutant: Mutant, function: FunctionType, tests: Sequence[Test]) -> str:
+        """Return what became of *mutant*; the test that noticed it is the first to be asked about the next one."""
+        reading, writing = os.pipe()
         if (child := os.fork()) == 0:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.setitimer(signal.ITIMER_REAL, budget)
-            quiet = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(quiet, 1)
-            os.dup2(quiet, 2)
             try:
                 function.__code__ = mutant.code
-                os._exit(0 if all(_passes(tests, number) for number in range(len(tests))) else 1)
+                _run(tests, writing)
             finally:
                 os._exit(1)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as answer:
+            begun = answer.read().split()
         _, status = os.waitpid(child, 0)
-        if os.WIFSIGNALED(status):
-            return "timed out"
-        return "survived" if os.WEXITSTATUS(status) == 0 else "killed"
+        if status == 0:
+            return "survived"
+        if not begun:
+            return "untried"  # the changed code does not fit into the function
+        noticed, noticing = int(begun[-1]), self._noticing[mutant.place]
+        self._noticing[mutant.place] = [noticed, *(test for test in noticing if test != noticed)]
+        return "timed out" if os.WIFSIGNALED(status) else "killed"
+
+
+def _run(tests: Sequence[Test], writing: int) -> NoReturn:
+    """Run *tests* until one fails, saying the number of each as it begins, and end the process."""
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 1)
+    os.dup2(quiet, 2)
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    for place, (number, item, took) in enumerate(tests):
+        os.write(writing, b"%d " % number)
+        # Processor time, which a busy machine does not use up; the other is for what only waits.
+        signal.setitimer(signal.ITIMER_PROF, 5 + 5 * took)
+        signal.setitimer(signal.ITIMER_REAL, 60 + 20 * took)
+        if not _passes(item, tests[place + 1][1] if place + 1 < len(tests) else None):
+            os._exit(1)
+    os._exit(0)
 
 
 def _live_functions(places: set[Place]) -> dict[Place, FunctionType]:
@@ -358,10 +422,8 @@ def _within(tests: Sequence[int], seconds: dict[int, float]) -> list[int]:
     return taken
 
 
-def _passes(items: Sequence[pytest.Item], number: int) -> bool:
-    following = items[number + 1] if number + 1 < len(items) else None
-    reports = runtestprotocol(items[number], log=False, nextitem=following)
-    return not any(report.failed for report in reports)
+def _passes(item: pytest.Item, following: pytest.Item | None) -> bool:
+    return not any(report.failed for report in runtestprotocol(item, log=False, nextitem=following))
 
 
 def main() -> int:
@@ -370,17 +432,33 @@ def main() -> int:
     parser.add_argument("files", nargs="*", default=MUTATED, help="globs of the files to mutate")
     parser.add_argument("--sample", type=int, help="take so many mutants, drawn with a fixed seed")
     parser.add_argument("--at-least", type=float, default=0, help="the score in percent to be reached")
+    parser.add_argument(
+        "--again", type=Path, help="try what survived by the output that was kept in this file"
+    )
     arguments = parser.parse_args()
     os.chdir(ROOT)
     known = {line.partition("  # ")[0].strip() for line in KNOWN.read_text().splitlines()}
     paths = sorted(path for pattern in arguments.files for path in ROOT.glob(pattern))
-    everything = [mutant for path in paths for mutant in Mutator(path).mutants()]
+    mutators = [Mutator(path) for path in paths]
+    everything = [mutant for mutator in mutators for mutant in mutator.mutants()]
     mutants = [mutant for mutant in everything if mutant.name not in known]
+    if arguments.again:
+        survivors = set(_survivors(arguments.again.read_text()))
+        mutants = [mutant for mutant in mutants if mutant.name in survivors]
     if arguments.sample and arguments.sample < len(mutants):
         mutants = random.Random(6).sample(mutants, arguments.sample)  # noqa: S311
-    runner = Runner(mutants)
+    runner = Runner(mutants, dict(pair for mutator in mutators for pair in mutator.watched()))
     pytest.main(["-q", "-s", "-m", "not slow and not soak", "-p", "no:cacheprovider", *TESTS], [runner])
     return report(runner.verdicts, len(everything) - len(mutants), arguments.at_least)
+
+
+def _survivors(output: str) -> Iterator[str]:
+    """Yield the name of each mutant that a former run has printed."""
+    for line in output.splitlines():
+        verdict, _, where = line.partition(": ")
+        if verdict in SURVIVING:
+            place, _, change = where.partition(" ")
+            yield f"{place.rpartition(':')[0]} {change}"
 
 
 def report(verdicts: dict[str, list[Mutant]], left_out: int, at_least: float) -> int:
