@@ -331,7 +331,7 @@ class Runner:
     def _learn(
         self, items: Sequence[pytest.Item], functions: Mapping[Place, FunctionType]
     ) -> tuple[dict[Statement, set[int]], dict[int, float]]:
-        """Return the tests that reach each statement, and the processor time of each test; in a process of its own, too."""
+        """Return the tests that reach each statement, and the time of each test; in a process of its own, too."""
         reading, writing = os.pipe()
         if (child := os.fork()) == 0:
             os.close(reading)
