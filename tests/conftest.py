@@ -64,7 +64,7 @@ httpx.HTTPTransport.handle_request = _send_in_the_next_millisecond  # type: igno
 _OVER_TCP = frozenset({"attacks", "dialects", "fuzzing"})
 _FAST_DIALECT = "test_native.py"
 _ON_A_SERVER = frozenset({"postgresql", "redis_server", "redis_cluster"})
-_LONG_MACHINES = ("test_lineage.py", "test_rotations.py", "test_engines_agree.py")
+_LONG_MACHINES = "invariants", "test_engines_agree.py"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -100,8 +100,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     mark(items)
     for item in items:
         over_tcp = item.path.parent.name in _OVER_TCP and item.path.name != _FAST_DIALECT
+        long_machine = item.path.parent.name in _LONG_MACHINES or item.path.name in _LONG_MACHINES
         on_a_server = _ON_A_SERVER.intersection(getattr(item, "fixturenames", ()))
-        if over_tcp or on_a_server or item.path.name in _LONG_MACHINES:
+        if over_tcp or on_a_server or long_machine:
             item.add_marker(pytest.mark.slow)
 
 

@@ -6,6 +6,7 @@ import base64
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 
@@ -180,7 +181,14 @@ class Run:
 _JSON = {"Content-Type": "application/json"}
 
 
-def needles(run: Run) -> Iterator[tuple[str, bytes]]:
+class Secrets(Protocol):
+    """What must not be found: tokens that were made, and what was told, by words for each."""
+
+    tokens: dict[str, str]
+    told: dict[str, str]
+
+
+def needles(run: Secrets) -> Iterator[tuple[str, bytes]]:
     """Yield every form in which a secret might lie somewhere, with words for it."""
     for name, text in run.told.items():
         middle = len(text) // 2
@@ -236,7 +244,7 @@ def _forms(name: str, secret: bytes) -> Iterator[tuple[str, bytes]]:
         yield f"{name} in base64url from {shift}", encoded.replace(b"+", b"-").replace(b"/", b"_")
 
 
-def found(run: Run, places: dict[str, bytes]) -> list[str]:
+def found(run: Secrets, places: dict[str, bytes]) -> list[str]:
     """Return which secret is in which place."""
     everything = list(needles(run))
     assert all(len(needle) >= _LEAST_NEEDLE for _, needle in everything)
