@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -161,3 +162,14 @@ def _segment(token: str, index: int) -> dict[str, Any]:
     text = token.split(".")[index]
     value: dict[str, Any] = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     return value
+
+
+def life_of(stack: Stack, tokens: Tokens) -> float:
+    """Return how long the session lives, in seconds, as the native API tells."""
+    session = stack.http.get("/v1/session", headers={"Authorization": f"Bearer {tokens.access}"}).json()[
+        "session"
+    ]
+    instants = [
+        time.strptime(session[name][:19], "%Y-%m-%dT%H:%M:%S") for name in ("created_at", "expires_at")
+    ]
+    return time.mktime(instants[1]) - time.mktime(instants[0])

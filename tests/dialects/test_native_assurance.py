@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 
@@ -12,12 +10,6 @@ from tests.server_process import ServerProcess
 
 GOLD = {"acr": "urn:example:gold", "amr": ["pwd", "otp"]}
 LONG_AGO = "2001-01-01T00:00:00Z"
-
-
-@pytest.fixture(scope="module")
-def http(server: ServerProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url) as client:
-        yield client
 
 
 both = pytest.mark.parametrize("path", ["/v1/session", "/v1/verify"])

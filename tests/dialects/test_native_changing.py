@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,13 +13,6 @@ from tests.dialects.native_calls import Holder, assert_problem, created
 from tests.server_process import ServerProcess
 
 UNKNOWN = "01a1fc85-811b-7509-b712-5abdc87c645d"
-
-
-@pytest.fixture
-def http(server: ServerProcess) -> Iterator[httpx.Client]:
-    """A client without cookies or credentials."""
-    with httpx.Client(base_url=server.url) as client:
-        yield client
 
 
 class Application:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -12,13 +11,6 @@ from tests.dialects.native_calls import Holder, a_subject, assert_problem
 from tests.server_process import ServerProcess
 
 UNKNOWN = "01a1fc85-811b-7509-b712-5abdc87c645d"
-
-
-@pytest.fixture
-def http(server: ServerProcess) -> Iterator[httpx.Client]:
-    """A client without cookies or credentials."""
-    with httpx.Client(base_url=server.url) as client:
-        yield client
 
 
 @pytest.fixture

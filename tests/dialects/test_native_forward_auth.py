@@ -18,13 +18,6 @@ RETURNING = f"{LOGIN}?return_to=https%3A%2F%2Fapp.example.org%2Fa%3Fb%3Dc"
 DEFAULT = "00000000-0000-4000-8000-000000000001"
 
 
-@pytest.fixture
-def http(server: ServerProcess) -> Iterator[httpx.Client]:
-    """A client without cookies or credentials."""
-    with httpx.Client(base_url=server.url) as client:
-        yield client
-
-
 @pytest.fixture(scope="module")
 def sending(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server that sends browsers to sign in, and believes what stands before it."""

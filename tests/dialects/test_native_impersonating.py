@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 import httpx
-import pytest
 from typer.testing import CliRunner
 
 from sessiond.cli.root import app
@@ -19,13 +18,6 @@ from tests.dialects.vault_calls import a_body
 from tests.server_process import ServerProcess
 
 CAROL = {"actor": {"name": "carol@support.example"}, "reason": "cannot sign in", "ticket": "T-1"}
-
-
-@pytest.fixture(scope="module")
-def http(server: ServerProcess) -> Iterator[httpx.Client]:
-    """A client without cookies or credentials."""
-    with httpx.Client(base_url=server.url) as client:
-        yield client
 
 
 def impersonate(

@@ -29,12 +29,6 @@ NONE_REFUSED = {"sessions": 0, "access_tokens": 0, "pins": 0, "vault_entries": 0
 
 
 @pytest.fixture(scope="module")
-def http(server: ServerProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
 def operator(server: ServerProcess) -> dict[str, str]:
     return bearer(server.master_token)
 

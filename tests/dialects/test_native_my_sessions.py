@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 
@@ -11,13 +9,6 @@ from tests.dialects.native_calls import Holder, a_subject, assert_problem, creat
 from tests.server_process import ServerProcess
 
 UNKNOWN = "01a1fc85-811b-7509-b712-5abdc87c645d"
-
-
-@pytest.fixture
-def http(server: ServerProcess) -> Iterator[httpx.Client]:
-    """A client without cookies or credentials."""
-    with httpx.Client(base_url=server.url) as client:
-        yield client
 
 
 @pytest.fixture

@@ -28,12 +28,6 @@ CONFIGURED = {
 }
 
 
-@pytest.fixture(scope="module")
-def http(server: ServerProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url) as client:
-        yield client
-
-
 @pytest.fixture
 def operator(server: ServerProcess, http: httpx.Client) -> Iterator[dict[str, str]]:
     headers = bearer(server.master_token)

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx
-import pytest
 
 from tests.dialects.native_calls import Holder, assert_problem, bearer, created
 from tests.server_process import ServerProcess
 
 GOLD = {"acr": "urn:example:gold", "amr": ["pwd", "otp"]}
-
-
-@pytest.fixture(scope="module")
-def http(server: ServerProcess) -> Iterator[httpx.Client]:
-    """A client without cookies or credentials."""
-    with httpx.Client(base_url=server.url) as client:
-        yield client
 
 
 def authenticate(

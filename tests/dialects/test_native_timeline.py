@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 
 from tests.dialects.native_calls import Holder, assert_problem, bearer
 from tests.server_process import ServerProcess
-
-
-@pytest.fixture(scope="module")
-def http(server: ServerProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url) as client:
-        yield client
 
 
 def timeline(http: httpx.Client, server: ServerProcess, session: str, **query: object) -> httpx.Response:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator
 from urllib.parse import quote_plus
 
 import httpx
@@ -19,7 +18,6 @@ from tests.dialects.oauth_calls import (
     NOBODYS,
     REFRESH,
     Calls,
-    another_project,
     assert_error,
     bearer,
 )
@@ -27,19 +25,6 @@ from tests.dialects.stack_calls import Stack
 from tests.server_process import ServerProcess
 
 ENDPOINTS = ("/oauth/introspect", "/oauth/revoke", "/oauth/token")
-
-
-@pytest.fixture
-def oauth(server: ServerProcess) -> Iterator[Calls]:
-    """Calls without cookies."""
-    with httpx.Client(base_url=server.url) as http:
-        yield Calls(http, server)
-
-
-@pytest.fixture(scope="module")
-def shop(server: ServerProcess) -> tuple[str, str]:
-    """Another project's id and server key."""
-    return another_project(server)
 
 
 @pytest.fixture(scope="module")
@@ -135,8 +120,8 @@ def test_what_has_ended_is_inactive_and_no_more_is_said(oauth: Calls) -> None:
     assert oauth.active(third["access_token"])
 
 
-def test_another_projects_token_is_inactive(oauth: Calls, shop: tuple[str, str]) -> None:
-    project, key = shop
+def test_another_projects_token_is_inactive(oauth: Calls, other_project: tuple[str, str]) -> None:
+    project, key = other_project
     ours, theirs = oauth.tokens(), oauth.tokens(key)
 
     assert not oauth.active(theirs.access)
@@ -144,8 +129,10 @@ def test_another_projects_token_is_inactive(oauth: Calls, shop: tuple[str, str])
     assert oauth.introspect(theirs.access, key).json()["client_id"] == project
 
 
-def test_the_operator_introspects_for_the_project_that_is_named(oauth: Calls, shop: tuple[str, str]) -> None:
-    project, key = shop
+def test_the_operator_introspects_for_the_project_that_is_named(
+    oauth: Calls, other_project: tuple[str, str]
+) -> None:
+    project, key = other_project
     token, master = oauth.tokens(key).access, bearer(oauth.server.master_token)
 
     def told(headers: dict[str, str]) -> bool:
@@ -157,8 +144,8 @@ def test_the_operator_introspects_for_the_project_that_is_named(oauth: Calls, sh
     assert told(basic(project, oauth.server.master_token))
 
 
-def test_introspection_takes_a_clients_authentication(oauth: Calls, shop: tuple[str, str]) -> None:
-    project, key = shop
+def test_introspection_takes_a_clients_authentication(oauth: Calls, other_project: tuple[str, str]) -> None:
+    project, key = other_project
     form = {"token": oauth.tokens(key).access}
 
     for headers in (bearer(key), basic(project, key), basic(quote_plus(project), quote_plus(key))):
@@ -167,8 +154,10 @@ def test_introspection_takes_a_clients_authentication(oauth: Calls, shop: tuple[
 
 
 @pytest.mark.parametrize("path", ENDPOINTS)
-def test_a_client_that_authenticates_must_pass(oauth: Calls, shop: tuple[str, str], path: str) -> None:
-    project, key = shop
+def test_a_client_that_authenticates_must_pass(
+    oauth: Calls, other_project: tuple[str, str], path: str
+) -> None:
+    project, key = other_project
     form = {"token": "x", "grant_type": "refresh_token", "refresh_token": "x"}
     for headers in (
         basic(project, "wrong-key"),
@@ -250,8 +239,10 @@ def test_a_revoke_says_who_asked(oauth: Calls) -> None:
         assert oauth.http.get("/v1/session", headers=bearer(tokens.access)).json()["reason"] == reason
 
 
-def test_another_clients_token_is_revoked_without_effect(oauth: Calls, shop: tuple[str, str]) -> None:
-    project, key = shop
+def test_another_clients_token_is_revoked_without_effect(
+    oauth: Calls, other_project: tuple[str, str]
+) -> None:
+    project, key = other_project
     tokens = oauth.tokens()
 
     for text in (tokens.access, tokens.refresh):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import httpx
 import jwt
 import pytest
 
@@ -20,17 +17,9 @@ from tests.dialects.oauth_calls import (
     bearer,
 )
 from tests.dialects.stack_calls import CLIENT
-from tests.server_process import ServerProcess
 
 BILLING = "https://billing.example"
 JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
-
-
-@pytest.fixture
-def oauth(server: ServerProcess) -> Iterator[Calls]:
-    """Calls without cookies."""
-    with httpx.Client(base_url=server.url) as http:
-        yield Calls(http, server)
 
 
 def exchanged(oauth: Calls, token: str) -> str:

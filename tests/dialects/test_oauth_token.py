@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import pytest
 
-from tests.dialects.oauth_calls import DEFAULT, Calls, another_project, assert_error, bearer
-from tests.server_process import ServerProcess
-
-
-@pytest.fixture
-def oauth(server: ServerProcess) -> Iterator[Calls]:
-    """Calls without cookies."""
-    with httpx.Client(base_url=server.url) as http:
-        yield Calls(http, server)
-
-
-@pytest.fixture(scope="module")
-def shop(server: ServerProcess) -> tuple[str, str]:
-    """Another project's id and server key."""
-    return another_project(server)
+from tests.dialects.oauth_calls import DEFAULT, Calls, assert_error, bearer
 
 
 @pytest.mark.parametrize(("form", "start"), [("opaque", "sda1_"), ("jwt", "eyJ")])
@@ -109,8 +93,8 @@ def test_more_than_the_session_has_is_not_given(oauth: Calls) -> None:
     assert answer.json()["expires_in"] == 600
 
 
-def test_a_client_refreshes_for_its_own_project_only(oauth: Calls, shop: tuple[str, str]) -> None:
-    project, key = shop
+def test_a_client_refreshes_for_its_own_project_only(oauth: Calls, other_project: tuple[str, str]) -> None:
+    project, key = other_project
     tokens, own = oauth.tokens(), oauth.server.authorization
 
     foreign = [
@@ -128,7 +112,9 @@ def test_a_client_refreshes_for_its_own_project_only(oauth: Calls, shop: tuple[s
     assert oauth.refresh(first.json()["refresh_token"], client_id=DEFAULT).status_code == 200
 
 
-def test_a_refresh_token_of_another_project_needs_no_name_of_it(oauth: Calls, shop: tuple[str, str]) -> None:
-    _, key = shop
+def test_a_refresh_token_of_another_project_needs_no_name_of_it(
+    oauth: Calls, other_project: tuple[str, str]
+) -> None:
+    _, key = other_project
 
     assert oauth.refresh(oauth.tokens(key).refresh).status_code == 200

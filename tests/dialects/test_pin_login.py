@@ -23,7 +23,6 @@ from tests.till import (
     set_cookies,
     shown,
     signed_in,
-    with_user,
 )
 
 SIGN_OUT = """
@@ -35,12 +34,6 @@ curl -s -w '\n' -X POST "$BASE/auth/logout" "${BOTH[@]}"
 curl -s -w '\n%{http_code}\n' -X POST "$BASE/auth/refresh" "${BOTH[@]}"
 curl -s -o /dev/null -w '%{http_code}\n' "$BASE/v1/session" "${BOTH[@]}"
 """
-
-
-@pytest.fixture(scope="module")
-def till(server: ServerProcess) -> ServerProcess:
-    """A server with one user."""
-    return with_user(server)
 
 
 # -- the document

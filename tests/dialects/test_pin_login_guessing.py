@@ -16,12 +16,6 @@ CLOSES_AFTER_FIVE = {"SESSIOND_PIN_ACCOUNT_CLOSES_AFTER": "5"}
 """The account is closed for an hour then; what five failures cost without it is over in half a minute."""
 
 
-@pytest.fixture(scope="module")
-def till(server: ServerProcess) -> ServerProcess:
-    """A server with one user."""
-    return with_user(server)
-
-
 # -- guessing
 
 

@@ -23,13 +23,6 @@ from tests.till import (
     with_user,
 )
 
-
-@pytest.fixture(scope="module")
-def till(server: ServerProcess) -> ServerProcess:
-    """A server with one user."""
-    return with_user(server)
-
-
 # -- names and PINs
 
 

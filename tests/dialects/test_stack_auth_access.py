@@ -19,7 +19,7 @@ from tests.dialects.stack_calls import (
     refusal,
     with_claims,
 )
-from tests.server_process import MASTER_TOKEN, SERVER_KEY, ServerProcess
+from tests.server_process import MASTER_TOKEN, SERVER_KEY
 
 DOCS = (
     "\n\nFor more information, see the docs on REST API authentication: "
@@ -30,17 +30,6 @@ DOCS = (
 @pytest.fixture(scope="module")
 def alice(stack: Stack) -> Tokens:
     return stack.signed_in(display_name="Alice")
-
-
-@pytest.fixture(scope="module")
-def other_project(server: ServerProcess) -> tuple[str, str]:
-    """The id and a server key of a second project."""
-    project = server.run("projects", "add", "other", "--json")
-    key = server.run("server-keys", "add", "app", "--project", "other", "--json")
-    assert (project.returncode, key.returncode) == (0, 0), project.stderr + key.stderr
-    return str(httpx.Response(200, text=project.stdout).json()["id"]), str(
-        httpx.Response(200, text=key.stdout).json()["server_key"]
-    )
 
 
 # -- one row of the table of checks each ------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 
@@ -16,32 +15,14 @@ from tests.dialects.stack_calls import (
     SESSIONS,
     Headers,
     Stack,
-    Tokens,
     claims_of,
     faults,
+    life_of,
     refusal,
 )
-from tests.server_process import MASTER_TOKEN, ServerProcess
+from tests.server_process import ServerProcess
 
 DAY = 86_400_000
-
-
-@pytest.fixture(scope="module")
-def operator(stack: Stack) -> Headers:
-    """An operator session's credential."""
-    issued = stack.http.post("/api/auth/session", headers={"Authorization": f"Bearer {MASTER_TOKEN}"})
-    return {"Authorization": f"Bearer {issued.json()['session_token']}"}
-
-
-def life_of(stack: Stack, tokens: Tokens) -> float:
-    """Return how long the session lives, in seconds, as the native API tells."""
-    session = stack.http.get("/v1/session", headers={"Authorization": f"Bearer {tokens.access}"}).json()[
-        "session"
-    ]
-    instants = [
-        time.strptime(session[name][:19], "%Y-%m-%dT%H:%M:%S") for name in ("created_at", "expires_at")
-    ]
-    return time.mktime(instants[1]) - time.mktime(instants[0])
 
 
 # -- create -----------------------------------------------------------------------------------------------------------

@@ -32,17 +32,6 @@ def alice(stack: Stack) -> Tokens:
 
 
 @pytest.fixture(scope="module")
-def other_project(server: ServerProcess) -> tuple[str, str]:
-    """The id and a server key of a second project."""
-    project = server.run("projects", "add", "other", "--json")
-    key = server.run("server-keys", "add", "app", "--project", "other", "--json")
-    assert (project.returncode, key.returncode) == (0, 0), project.stderr + key.stderr
-    return str(httpx.Response(200, text=project.stdout).json()["id"]), str(
-        httpx.Response(200, text=key.stdout).json()["server_key"]
-    )
-
-
-@pytest.fixture(scope="module")
 def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A server whose clients must present a publishable key."""
     settings = {"SESSIOND_STACK_AUTH_PUBLISHABLE_CLIENT_KEY": PUBLISHABLE_KEY}
