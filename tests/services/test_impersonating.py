@@ -18,7 +18,7 @@ from sessiond.domain.instants import later
 from sessiond.domain.policies import OnLimit, Policy
 from sessiond.domain.rules import ImpersonationRules, Rules
 from sessiond.domain.sessions import Client, Session, SessionKind
-from sessiond.domain.step_up import Authentication
+from sessiond.domain.step_up import Reauthentication
 from sessiond.domain.subjects import SubjectKind
 from sessiond.services.impersonating import Asked
 from sessiond.services.orders import Order
@@ -163,7 +163,7 @@ async def test_it_ends_with_the_actor(deployment: TestDeployment, how: str, code
         case "it is disabled":
             await services.subjects.disable(DEFAULT_PROJECT, BOB, by="test")
         case "its session steps up":
-            await services.stepping_up.step_up(APP, own.id, Authentication(at=deployment.clock.now()))
+            await services.stepping_up.step_up(APP, own.id, Reauthentication(at=deployment.clock.now()))
         case _:
             deployment.clock.advance(minutes=10)
 

@@ -13,7 +13,7 @@ from sessiond.domain.errors import Forbidden, NotFound, StateConflict, Unauthent
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, SessionId, SubjectId, id_text
 from sessiond.domain.sessions import Actor, Client, Session, SessionKind
-from sessiond.domain.step_up import Authentication
+from sessiond.domain.step_up import Reauthentication
 from sessiond.domain.subjects import OPERATOR, SubjectKind
 from sessiond.services.orders import Order
 from sessiond.services.ports import Revocation
@@ -364,7 +364,7 @@ async def test_a_step_up_beside_the_link_leaves_nothing_of_the_device_alive() ->
     stepped: list[Session] = []
 
     async def step_up() -> None:
-        authentication = Authentication(at=deployment.clock.now())
+        authentication = Reauthentication(at=deployment.clock.now())
         stepped.append(
             (await deployment.services.stepping_up.step_up(APP, device.id, authentication)).session
         )

@@ -18,7 +18,7 @@ from sessiond.domain.instants import later
 from sessiond.domain.policies import OnLimit, Policy
 from sessiond.domain.rules import Rules
 from sessiond.domain.sessions import Actor, Browser, Client, Session, SessionKind, Standing
-from sessiond.domain.step_up import Authentication
+from sessiond.domain.step_up import Reauthentication
 from sessiond.domain.subjects import SubjectKind
 from sessiond.services.orders import Order
 from sessiond.services.token_forms import Form
@@ -47,7 +47,7 @@ async def stepped_up(
     idempotency_key: str | None = None,
     **members: Any,  # noqa: ANN401
 ) -> Session:
-    authentication = Authentication(at=deployment.clock.now())
+    authentication = Reauthentication(at=deployment.clock.now())
     done = await deployment.services.stepping_up.step_up(
         APP,
         session.id,

@@ -31,7 +31,7 @@ AUTHENTICATION_OUTDATED = StateConflict(
 )
 
 
-class Authentication(msgspec.Struct, frozen=True, kw_only=True):
+class Reauthentication(msgspec.Struct, frozen=True, kw_only=True):
     """That the subject authenticated anew *at* an instant; what is `UNSET` stays as it was.
 
     *absolute_timeout* given: a new absolute period begins, never longer than the policy's.
@@ -43,7 +43,7 @@ class Authentication(msgspec.Struct, frozen=True, kw_only=True):
     absolute_timeout: timedelta | None = None
 
 
-def check_steppable(session: Session, authentication: Authentication) -> None:
+def check_steppable(session: Session, authentication: Reauthentication) -> None:
     """Raise unless the session may step up so.
 
     `StateConflict`: `session_not_steppable`, `authentication_outdated`; `Forbidden`: `impersonated`.
@@ -57,7 +57,7 @@ def check_steppable(session: Session, authentication: Authentication) -> None:
 
 
 def stepped_up(
-    former: Session, newborn: Session, authentication: Authentication, *, policy: Policy
+    former: Session, newborn: Session, authentication: Reauthentication, *, policy: Policy
 ) -> Session:
     """Return *newborn*, which takes the place of *former*, with the assurance of the authentication.
 

@@ -15,7 +15,7 @@ from sessiond.domain.records import Record
 from sessiond.domain.replays import REPLAY_SUPERSEDED, Replay, check_replayable
 from sessiond.domain.session_events import session_event
 from sessiond.domain.sessions import Session, Standing
-from sessiond.domain.step_up import Authentication, check_steppable, replaced, step_up_facts, stepped_up
+from sessiond.domain.step_up import Reauthentication, check_steppable, replaced, step_up_facts, stepped_up
 from sessiond.services.changing import SESSION_ENDED
 from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys
@@ -56,7 +56,7 @@ class SteppingUp:
         self,
         caller: Manager,
         identifier: SessionId,
-        authentication: Authentication,
+        authentication: Reauthentication,
         *,
         idempotency_key: str | None = None,
         asked: bytes = b"",
@@ -105,7 +105,7 @@ class SteppingUp:
         self,
         caller: Manager,
         identifier: SessionId,
-        authentication: Authentication,
+        authentication: Reauthentication,
         now: Instant,
         retry: tuple[Ticket, Memory] | None,
     ) -> SteppedUp:

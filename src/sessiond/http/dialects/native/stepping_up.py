@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 from sessiond.domain.impersonation import IMPERSONATED
 from sessiond.domain.replays import REPLAY_SUPERSEDED, IdempotencyKeyReused
 from sessiond.domain.sessions import SessionKind
-from sessiond.domain.step_up import AUTHENTICATION_OUTDATED, NOT_STEPPABLE, Authentication
+from sessiond.domain.step_up import AUTHENTICATION_OUTDATED, NOT_STEPPABLE, Reauthentication
 from sessiond.domain.texts import ContextClass, Method
 from sessiond.http.answer import Answer
 from sessiond.http.credentials import Credentials
@@ -100,7 +100,7 @@ class SteppedUpSessions:
         done = await self._services.stepping_up.step_up(
             caller,
             identifier,
-            Authentication(
+            Reauthentication(
                 at=authenticated_at(asked.authenticated_at, request.now) or request.now,
                 acr=asked.acr,
                 amr=UNSET if asked.amr is UNSET else tuple(asked.amr),
