@@ -162,6 +162,24 @@ def test_sessions_of_everybody_are_listed_and_searched(
     assert ids(actor="nobody at all") == []
 
 
+def test_a_listed_session_says_all_that_was_said_when_it_was_created(lists: Lists) -> None:
+    lists.made()
+    made = lists.made(
+        client={"address": "203.0.113.7", "user_agent": FIREFOX, "name": "till"},
+        metadata={"ward": 7},
+        actor={"name": "support"},
+        reason="asked for help",
+        ticket="T-1",
+        idle_timeout_seconds=900,
+        amr=["pwd", "otp"],
+    )
+
+    item = lists.ask().json()["items"][0]
+
+    client = {name: item["client"][name] for name in ("address", "user_agent", "name")}
+    assert {name: item[name] for name in made} | {"client": client} == made
+
+
 def test_a_listed_session_says_in_a_few_words_what_software_it_is(lists: Lists) -> None:
     lists.made(client={"user_agent": FIREFOX})
     lists.made(client={"user_agent": "x"})

@@ -16,8 +16,10 @@ _LAST = 253_402_300_800_000  # 10000-01-01T00:00:00Z: from here on RFC 3339 has 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_DAY = 86_400_000
-_MINUTES = [f"{minute // 60:02}:{minute % 60:02}" for minute in range(24 * 60)]
+_DAY = 24 * 60
+_MINUTES = [f"T{minute // 60:02}:{minute % 60:02}:" for minute in range(_DAY)]
+_SECONDS = [f"{second:02}." for second in range(60)]
+_MILLISECONDS = [f"{millisecond:03}Z" for millisecond in range(1000)]
 
 
 def millis(duration: timedelta) -> int:
@@ -40,13 +42,11 @@ def second_of(instant: Instant) -> Instant:
     return instant - instant % 1000
 
 
-@functools.lru_cache(maxsize=1024)
 def rfc3339(instant: Instant) -> str:
     """Return *instant* as RFC 3339 text with milliseconds and `Z`."""
-    day, rest = divmod(instant, _DAY)
-    minute, rest = divmod(rest, 60_000)
-    second, milliseconds = divmod(rest, 1000)
-    return f"{_date(day)}T{_MINUTES[minute]}:{second:02}.{milliseconds:03}Z"
+    minutes, rest = instant // 60_000, instant % 60_000
+    time = f"{_MINUTES[minutes % _DAY]}{_SECONDS[rest // 1000]}{_MILLISECONDS[rest % 1000]}"
+    return _date(minutes // _DAY) + time
 
 
 @functools.lru_cache(maxsize=1024)

@@ -31,6 +31,10 @@ class Span(msgspec.Struct, frozen=True):
         return (self.start is None or at >= self.start) and (self.end is None or at < self.end)
 
 
+EVER = Span()
+"""At any time."""
+
+
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """What sessions must be like to be listed; None asks for nothing.
 
@@ -44,8 +48,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     actor: str | None = None
     client: str | None = None
     text: str | None = None
-    created: Span = Span()
-    seen: Span = Span()
+    created: Span = EVER
+    seen: Span = EVER
 
     def holds(self, session: Session, why: Ending | None) -> bool:
         """Tell whether *session*, which has ended by *why* (None: it lives), is listed."""
@@ -59,7 +63,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             return False
         if self.text is not None and not _mentions(session, self.text.casefold()):
             return False
-        return self.created.holds(session.created_at) and self.seen.holds(session.last_seen_at)
+        in_time = self.created is EVER or self.created.holds(session.created_at)
+        return in_time and (self.seen is EVER or self.seen.holds(session.last_seen_at))
 
 
 def _actor_of(session: Session) -> tuple[str | None, ...]:

@@ -34,16 +34,19 @@ class Listing:
         At most *limit*, of ids below *before*; fewer, or none, where few of many are wanted. None for the next page's
         says that this was the last.
         """
+        if wanted.subject is not None and not manages(caller, wanted.subject):
+            return (), None
         now = self._clock.now()
         found: list[tuple[Session, Ended | None]] = []
         seen, left, portion = before, _LOOKED_AT, limit + 1
+        start, managed = wanted.created.start, wanted.subject is not None
         while left > 0:
             rows = await self._rows(caller.project, wanted, seen, now=now, limit=portion)
             for standing in await self._sessions.standings(rows):
                 row, why = standing.session, ending(standing, now)
-                if wanted.created.start is not None and instant_of(row.id) < wanted.created.start:
+                if start is not None and instant_of(row.id) < start:
                     return found, None
-                if wanted.holds(row, why) and manages(caller, row.subject):
+                if wanted.holds(row, why) and (managed or manages(caller, row.subject)):
                     if len(found) == limit:
                         return found, seen
                     found.append((row, None if why is None else how_ended(standing, why)))

@@ -191,13 +191,14 @@ class Sessions(Verifying):
         """
         if not rows:
             return ()
-        keys = {row.subject: subject_key(row.project, row.subject, row.key.partition) for row in rows}
-        found = await self._store.get_many([project_key(rows[0].project), deployment_key(), *keys.values()])
+        one_of_each = {row.subject: row for row in rows}.values()
+        keys = [subject_key(row.project, row.subject, row.key.partition) for row in one_of_each]
+        found = await self._store.get_many([project_key(rows[0].project), deployment_key(), *keys])
         project = found[0] if isinstance(found[0], Project) else None
         deployment = found[1] if isinstance(found[1], Deployment) else None
         subjects = {record.id: record for record in found[2:] if isinstance(record, Subject)}
         standings = [Standing(row, subjects.get(row.subject), project, deployment) for row in rows]
-        return [await self._with_actor(standing) for standing in standings]
+        return [each if each.session.actor is None else await self._with_actor(each) for each in standings]
 
     async def _living(self, rows: Sequence[Session], now: Instant) -> Sequence[Session]:
         standings = await self.standings(rows)

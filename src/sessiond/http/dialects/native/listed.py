@@ -13,10 +13,10 @@ from sessiond.domain.endings import Ended, ending, how_ended
 from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.ids import SessionId, id_text, parse_id
 from sessiond.domain.instants import Instant, rfc3339
-from sessiond.domain.sessions import Session, Standing
+from sessiond.domain.sessions import Client, Session, Standing
 from sessiond.domain.texts import Name, Reason, text_fault
 from sessiond.domain.user_agents import DeviceClass, Software, software
-from sessiond.http.dialects.native.shapes import ClientView, SessionView, view
+from sessiond.http.dialects.native.shapes import ClientView, SessionView, actor_view
 from sessiond.http.refusals import Fault, InvalidMembers
 from sessiond.services.sessions import SESSION_UNKNOWN
 
@@ -31,7 +31,7 @@ class EndedView(msgspec.Struct, frozen=True, kw_only=True):
     at: str | None
 
 
-class ListedClient(ClientView, frozen=True, kw_only=True):
+class ListedClient(ClientView, frozen=True, kw_only=True, gc=False):
     """The software that holds the tokens. `app`, `os`, `device`: what its user agent says, for people to know it by."""
 
     app: str | None
@@ -39,7 +39,7 @@ class ListedClient(ClientView, frozen=True, kw_only=True):
     device: DeviceClass | None
 
 
-class ListedSession(SessionView, frozen=True, kw_only=True):
+class ListedSession(SessionView, frozen=True, kw_only=True, gc=False):
     """A session; `is_current` says that it is the asker's own, `ended` is null while it lives."""
 
     client: ListedClient
@@ -87,16 +87,35 @@ class RenameSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 def listed(session: Session, caller: Caller | None, ended: Ended | None = None) -> ListedSession:
     """Return the session as *caller* sees it; *ended* says how it ended, if it did."""
-    standing = getattr(caller, "standing", None)
-    shown = view(session)
-    said = Software() if session.client.user_agent is None else software(session.client.user_agent)
-    client = ListedClient(
-        **msgspec.structs.asdict(shown.client), app=said.app, os=said.os, device=said.device
-    )
+    standing, idle = getattr(caller, "standing", None), session.idle_timeout_ms
     return ListedSession(
-        **(msgspec.structs.asdict(shown) | {"client": client}),
+        id=id_text(session.id),
+        subject=session.subject,
+        kind=str(session.session_kind),
+        created_at=rfc3339(session.created_at),
+        authenticated_at=rfc3339(session.authenticated_at),
+        last_seen_at=rfc3339(session.last_seen_at),
+        expires_at=rfc3339(session.expires_at),
+        idle_timeout_seconds=None if idle is None else idle // 1000,
+        client=_client(session.client),
+        acr=session.acr,
+        amr=session.amr,
+        actor=None if session.actor is None else actor_view(session.actor),
+        metadata=session.metadata,
         is_current=standing is not None and standing.session.id == session.id,
         ended=None if ended is None else view_ended(ended),
+    )
+
+
+def _client(client: Client) -> ListedClient:
+    said = Software() if client.user_agent is None else software(client.user_agent)
+    return ListedClient(
+        address=client.address,
+        user_agent=client.user_agent,
+        name=client.name,
+        app=said.app,
+        os=said.os,
+        device=said.device,
     )
 
 

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from sessiond.domain.ids import SubjectId, subject_id_fault
 from sessiond.domain.instants import Instant, parse_rfc3339
-from sessiond.domain.session_filters import Filter, Span, State
+from sessiond.domain.session_filters import EVER, Filter, Span, State
 from sessiond.domain.sessions import SessionKind
 from sessiond.domain.texts import Name, text_fault
 from sessiond.http.dialects.native.listed import require_sound
@@ -63,6 +63,10 @@ def filter_of(query: ListQuery) -> Filter:
         actor=query.actor,
         client=query.client,
         text=query.q,
-        created=Span(bounds["created_from"], bounds["created_before"]),
-        seen=Span(bounds["seen_from"], bounds["seen_before"]),
+        created=_span(bounds["created_from"], bounds["created_before"]),
+        seen=_span(bounds["seen_from"], bounds["seen_before"]),
     )
+
+
+def _span(start: Instant | None, end: Instant | None) -> Span:
+    return EVER if start is None and end is None else Span(start, end)

@@ -142,7 +142,7 @@ def view(session: Session) -> SessionView:
     return SessionView(
         id=id_text(session.id),
         subject=session.subject,
-        kind=session.session_kind.value,
+        kind=str(session.session_kind),
         created_at=rfc3339(session.created_at),
         authenticated_at=rfc3339(session.authenticated_at),
         last_seen_at=rfc3339(session.last_seen_at),
@@ -151,12 +151,13 @@ def view(session: Session) -> SessionView:
         client=ClientView(address=client.address, user_agent=client.user_agent, name=client.name),
         acr=session.acr,
         amr=session.amr,
-        actor=None if actor is None else _actor(actor),
+        actor=None if actor is None else actor_view(actor),
         metadata=session.metadata,
     )
 
 
-def _actor(actor: Actor) -> ActorView:
+def actor_view(actor: Actor) -> ActorView:
+    """Return who acts as it is shown."""
     return ActorView(
         name=actor.name,
         reason=actor.reason,

@@ -135,7 +135,8 @@ def session_from(row: Row) -> Session:
     """Return the session of a row that begins with `SESSION_COLUMNS`."""
     body = row[22]
     rest = _NO_REST if body is None else _decode_rest(body)
-    return Session(
+    # In two steps: CPython passes more than fifteen named arguments in a dict, which takes twice as long as both.
+    born = Session(
         id=row[0],
         project=project_text(row[1]),
         subject=row[2],
@@ -145,19 +146,22 @@ def session_from(row: Row) -> Session:
         authenticated_at=row[6],
         last_seen_at=row[7],
         expires_at=row[8],
-        idle_timeout_ms=row[9],
+        client=rest.client,
         nonce=row[10],
         kid=row[11],
-        prev_kid=row[12],
         generation=row[13],
         rotated_at=row[14],
+        epochs=Epochs(row[17], row[18], row[19]),
+    )
+    return msgspec.structs.replace(
+        born,
+        idle_timeout_ms=row[9],
+        prev_kid=row[12],
         seen_generation=row[15],
         rotates=row[16] == 1,
-        epochs=Epochs(row[17], row[18], row[19]),
         revoked_at=row[20],
         revoked_reason=row[21],
         access_format=rest.access_format,
-        client=rest.client,
         acr=rest.acr,
         amr=rest.amr,
         actor=rest.actor,
