@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 from collections.abc import AsyncIterator, Iterator, MutableMapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -46,6 +47,58 @@ class Answered(NamedTuple):
         return msgspec.json.decode(self.body)
 
 
+async def ask(
+    app: App,
+    method: str,
+    target: str,
+    body: bytes | Sequence[bytes] = b"",
+    *,
+    headers: Sequence[tuple[str, str]] = (),
+    host: str | None = "localhost:8000",
+    client: tuple[str, int] = ("127.0.0.1", 40000),
+    http_version: str = "1.1",
+    scheme: str = "http",
+) -> Answered:
+    """Ask without a network; JSON is the content type unless *headers* say otherwise."""
+    chunks = [body] if isinstance(body, bytes) else list(body)
+    path, _, query = target.partition("?")
+    sent = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
+    if host is not None:
+        sent.append((b"host", host.encode()))
+    if any(chunks) and not any(name == b"content-type" for name, _ in sent):
+        sent.append((b"content-type", b"application/json"))
+    messages: Iterator[dict[str, Any]] = iter(
+        [
+            {"type": "http.request", "body": chunk, "more_body": place < len(chunks) - 1}
+            for place, chunk in enumerate(chunks)
+        ]
+    )
+    answers: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return next(messages, {"type": "http.disconnect"})
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        answers.append(message)
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode("latin-1"),
+        "query_string": query.encode(),
+        "headers": sent,
+        "http_version": http_version,
+        "scheme": scheme,
+        "client": client,
+        "server": ("127.0.0.1", 8000),
+    }
+    await app(scope, receive, send)
+    start, *rest = answers
+    pairs = [(name.decode(), value.decode("latin-1")) for name, value in start["headers"]]
+    return Answered(start["status"], pairs, b"".join(message["body"] for message in rest))
+
+
 class Surface:
     """An app with the sample dialects, its world, and what it logged."""
 
@@ -61,61 +114,11 @@ class Surface:
             access_log=self.access_log,
             max_in_flight=max_in_flight,
         )
+        self.ask = partial(ask, self.app)
 
     def log_lines(self) -> list[Any]:
         self.access_log.flush()
         return [msgspec.json.decode(line) for line in self.log.written.getvalue().splitlines()]
-
-    async def ask(
-        self,
-        method: str,
-        target: str,
-        body: bytes | Sequence[bytes] = b"",
-        *,
-        headers: Sequence[tuple[str, str]] = (),
-        host: str | None = "localhost:8000",
-        client: tuple[str, int] = ("127.0.0.1", 40000),
-        http_version: str = "1.1",
-        scheme: str = "http",
-    ) -> Answered:
-        """Ask without a network; JSON is the content type unless *headers* say otherwise."""
-        chunks = [body] if isinstance(body, bytes) else list(body)
-        path, _, query = target.partition("?")
-        sent = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
-        if host is not None:
-            sent.append((b"host", host.encode()))
-        if any(chunks) and not any(name == b"content-type" for name, _ in sent):
-            sent.append((b"content-type", b"application/json"))
-        messages: Iterator[dict[str, Any]] = iter(
-            [
-                {"type": "http.request", "body": chunk, "more_body": place < len(chunks) - 1}
-                for place, chunk in enumerate(chunks)
-            ]
-        )
-        answers: list[MutableMapping[str, Any]] = []
-
-        async def receive() -> MutableMapping[str, Any]:
-            return next(messages, {"type": "http.disconnect"})
-
-        async def send(message: MutableMapping[str, Any]) -> None:
-            answers.append(message)
-
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": path,
-            "raw_path": path.encode("latin-1"),
-            "query_string": query.encode(),
-            "headers": sent,
-            "http_version": http_version,
-            "scheme": scheme,
-            "client": client,
-            "server": ("127.0.0.1", 8000),
-        }
-        await self.app(scope, receive, send)
-        start, *rest = answers
-        pairs = [(name.decode(), value.decode("latin-1")) for name, value in start["headers"]]
-        return Answered(start["status"], pairs, b"".join(message["body"] for message in rest))
 
     @contextlib.asynccontextmanager
     async def served(
