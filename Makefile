@@ -30,7 +30,6 @@ run: env ## serve on 127.0.0.1:8000 with SQLite under ./data; more options in AR
 
 check: env lint types imports ## lint, types, imports and the fast tests
 	$(BIN)/pytest -m "not slow and not soak" -n 2 -q $(PYTEST_ARGS)
-	@sh scripts/list-left-out.sh
 
 test: needs env lint types imports ## everything; installs what it needs on Debian as root
 	@for engine in $(SHARED); do \

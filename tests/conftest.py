@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.attacks.index import mark
+from tests.left_out import LeftOut
 from tests.server_process import ServerProcess, databases
 from tests.servers.postgresql import PostgresqlServer
 from tests.servers.redis import RedisCluster, RedisServer
@@ -75,7 +76,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the results of soak tests where `--keep-results` says so."""
+    """Keep the results of soak tests where `--keep-results` says so, and tell which slow tests were left out."""
+    if "not slow" in config.option.markexpr:
+        config.pluginmanager.register(LeftOut(config))
     page = config.getoption("--keep-results")
     if page is not None:
         config.pluginmanager.register(KeptResults(page))
