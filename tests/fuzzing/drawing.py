@@ -11,7 +11,7 @@ from random import Random
 from typing import TypeVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 T = TypeVar("T")
@@ -32,7 +32,9 @@ def hold(draw: Callable[[Random], T], check: Callable[[T], None], examples: int)
         @settings(max_examples=examples, derandomize=True, database=None)
         @given(st.randoms(use_true_random=False))
         def run(random: Random) -> None:
-            check(draw(random))
+            drawn = draw(random)
+            note(f"drawn: {drawn!r}")
+            check(drawn)
 
         run()
         return
