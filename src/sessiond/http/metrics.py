@@ -6,8 +6,10 @@ nothing else, or the master token.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 
+from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
 from prometheus_client.registry import Collector
 
@@ -24,6 +26,11 @@ from sessiond.http.request import Request
 Gather = Callable[[], Awaitable[Collector]]
 """Brings together what is to be shown."""
 
+_SAMPLES_AT_ONCE = 100
+"""About a millisecond's work; requests are answered in between."""
+
+_END = b"# EOF\n"
+
 _METRICS_TOKEN = SecurityScheme(
     "metricsToken",
     {
@@ -39,7 +46,7 @@ def metrics_dialect(gather: Gather, *, token: Secret | None, master: Credential)
 
     async def show(request: Request) -> Answer:
         encode, content_type = choose_encoder(request.header("accept") or "")
-        return Answer(200, encode(await gather()), content_type=content_type)
+        return Answer(200, await _encoded(await gather(), encode), content_type=content_type)
 
     return Dialect(
         name="metrics",
@@ -62,6 +69,34 @@ def metrics_dialect(gather: Gather, *, token: Secret | None, master: Credential)
             ),
         ),
     )
+
+
+class _Piece(Collector):
+    """Some samples of one family."""
+
+    def __init__(self, metric: Metric, start: int) -> None:
+        self._metric = Metric(metric.name, metric.documentation, metric.type)
+        self._metric.samples = metric.samples[start : start + _SAMPLES_AT_ONCE]
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._metric
+
+
+async def _encoded(collector: Collector, encode: Callable[[Collector], bytes]) -> bytes:
+    """Return what *encode* makes of *collector*, piece by piece: what tells of a family stands before its first."""
+    parts, end = list[bytes](), b""
+    for metric in collector.collect():
+        for start in range(0, len(metric.samples), _SAMPLES_AT_ONCE):
+            text = encode(_Piece(metric, start))
+            if text.endswith(_END):
+                text, end = text.removesuffix(_END), _END
+            parts.append(text if start == 0 else b"".join(_without_comments(text)))
+            await asyncio.sleep(0)
+    return b"".join([*parts, end])
+
+
+def _without_comments(text: bytes) -> Iterator[bytes]:
+    return (line for line in text.splitlines(keepends=True) if not line.startswith(b"#"))
 
 
 def _reader(token: Secret | None, master: Credential) -> Credential:

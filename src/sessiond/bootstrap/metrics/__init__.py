@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 
 from sessiond.bootstrap.metrics.exposing import Exposed
@@ -15,6 +16,8 @@ from sessiond.crypto.ring import KeyRing
 from sessiond.http.app import App
 
 _PUBLISHED_EVERY_SECONDS = 1.0
+
+_logger = logging.getLogger("sessiond")
 
 
 class Metrics:
@@ -55,7 +58,10 @@ class Metrics:
     async def keep_published(self) -> None:
         """Show other workers each second what this one has counted; return at once where there are none."""
         while self._page is not None:
-            self.publish()
+            try:
+                self.publish()
+            except Exception:
+                _logger.exception("the metrics were not shown to the other workers")
             await asyncio.sleep(_PUBLISHED_EVERY_SECONDS)
 
     def _of_keys(self) -> Readings:

@@ -1,13 +1,11 @@
 """The metrics that there are: each family's name, kind, labels and meaning. `docs/operations/metrics.md` has them all.
 
-`python -m sessiond.bootstrap.metrics.families` prints that page's table; a test compares them. No label has a value
-that comes from a client: paths are templates, codes and reasons are this program's own words.
+No label has a value that comes from a client: paths are templates, codes and types are this program's own words.
 """
 
 from __future__ import annotations
 
 import enum
-import sys
 
 import msgspec
 
@@ -150,16 +148,3 @@ FAMILIES = (
     WORKERS,
     WORKERS_WANTED,
 )
-
-
-def table() -> str:
-    """Return every family as a table in Markdown."""
-    rows = [
-        f"| `{family.name}` | {family.kind} | {', '.join(f'`{label}`' for label in family.labels)} | {family.about} |"
-        for family in FAMILIES
-    ]
-    return "\n".join(["| metric | kind | labels | |", "|---|---|---|---|", *rows]) + "\n"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(table())

@@ -36,15 +36,15 @@ class Pages:
         """Return the page of the worker at *place*, from 0."""
         return Page(self, place)
 
-    def write(self, place: int, readings: Readings) -> None:
-        """Replace what stands on the page at *place*."""
+    def write(self, place: int, readings: Readings, *, process: int) -> None:
+        """Replace what stands on the page at *place*. Raises `ValueError` for more than a page holds."""
         data = readings.packed()
         if len(data) > _HALF_BYTES - _HEAD.size:
             raise ValueError("the readings do not fit on their page")
         start = place * _PAGE_BYTES
         half = 1 - self._half(start)
         begin = start + mmap.PAGESIZE + half * _HALF_BYTES
-        _HEAD.pack_into(self._memory, begin, os.getpid(), len(data), zlib.crc32(data))
+        _HEAD.pack_into(self._memory, begin, process, len(data), zlib.crc32(data))
         self._memory[begin + _HEAD.size : begin + _HEAD.size + len(data)] = data
         _PLACE.pack_into(self._memory, start, half)
 
@@ -80,7 +80,7 @@ class Page:
         together = Readings()
         together.join(self._before, ended=True)
         together.join(own)
-        self._pages.write(self.place, together)
+        self._pages.write(self.place, together, process=os.getpid())
         return together
 
     def others(self) -> Iterator[tuple[int, int | None, Readings]]:
@@ -98,7 +98,7 @@ class Page:
 
 
 def _lives(pid: int) -> bool:
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, 0)
         return True
     return False
