@@ -11,7 +11,7 @@ import pytest
 
 from sessiond.domain.ids import PARTITIONS, Partition
 from sessiond.storage.engines.redis.layout import Layout
-from tests.histories.checker import unexplained
+from tests.histories.checker import describe, unexplained
 from tests.histories.crowd import Crowd
 from tests.histories.model import ENDED_CODES, Limit, Model
 from tests.histories.nodes import Nodes, two_nodes
@@ -102,7 +102,7 @@ async def test_a_master_that_stops_for_a_moment_answers_late_what_was_on_its_way
         for each in crowd.history
         if not (isinstance(each.action, Verify) and each.invoked < resumed < each.completed)
     ]
-    assert unexplained(in_time, MODEL) == []
+    assert describe(unexplained(in_time, MODEL)) == ""
     assert crowd.defects == []
 
 
