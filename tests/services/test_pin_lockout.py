@@ -138,8 +138,8 @@ async def test_attempts_in_parallel_that_succeed_are_all_let_in(door: Door) -> N
 
 async def test_an_attempt_is_counted_before_its_pin_is_looked_at() -> None:
     door, held = await Door.with_alice(PinRules(hashing_threads=1)), threading.Event()
-    with door.deployment.services.pin_hashing.place() as place:
-        holding = asyncio.create_task(place.run(held.wait))
+    with door.deployment.services.pin_hashing.permit() as permit:
+        holding = asyncio.create_task(permit.run(held.wait))
         waiting = [asyncio.create_task(door.knock(pin=WRONG)) for _ in range(5)]
 
         assert await asyncio.create_task(door.knock()) == "too_many_attempts"

@@ -289,26 +289,26 @@ async def test_a_pin_that_is_replaced_while_it_is_looked_at_opens_nothing() -> N
 async def test_no_more_pins_wait_than_the_queue_holds(deployment: TestDeployment) -> None:
     services = deployment.services
     hashing = PinHashing(services.keys, services.entropy, threads=1)
-    places = [hashing.place() for _ in range(17)]
+    permits = [hashing.permit() for _ in range(17)]
 
     with pytest.raises(Refusal) as refusal:
-        hashing.place()
-    with places[0]:
+        hashing.permit()
+    with permits[0]:
         pass
 
     assert refusal.value.code == "busy"
-    with hashing.place() as place:
-        assert await place.run(lambda: "hashed") == "hashed"
+    with hashing.permit() as permit:
+        assert await permit.run(lambda: "hashed") == "hashed"
     hashing.close()
 
 
-async def test_an_attempt_that_finds_no_place_is_not_counted() -> None:
+async def test_an_attempt_that_finds_no_permit_is_not_counted() -> None:
     door = await Door.with_alice(PinRules(hashing_threads=1))
-    places = [door.deployment.services.pin_hashing.place() for _ in range(17)]
+    permits = [door.deployment.services.pin_hashing.permit() for _ in range(17)]
 
     assert await door.knock(pin=WRONG) == "busy"
-    for place in places:
-        with place:
+    for permit in permits:
+        with permit:
             pass
 
     assert await door.counters() == 0

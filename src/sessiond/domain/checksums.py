@@ -18,7 +18,7 @@ EVENT = "event"
 _MODULUS = 1 << 256
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
-Place = tuple[Partition, str]
+_Group = tuple[Partition, str]
 """A partition and a kind."""
 
 
@@ -35,8 +35,8 @@ class Checksums:
     """Counts, and sums of SHA-256 over each record or event, so that no order is needed."""
 
     def __init__(self) -> None:
-        self._counts: dict[Place, int] = {}
-        self._sums: dict[Place, int] = {}
+        self._counts: dict[_Group, int] = {}
+        self._sums: dict[_Group, int] = {}
 
     def add(self, records: Sequence[Record], events: Sequence[tuple[int, Event]]) -> None:
         """Count *records* and *events*."""
@@ -46,10 +46,10 @@ class Checksums:
         for sequence, event in events:
             self._add((event.partition, EVENT), _encode((sequence, event)))
 
-    def _add(self, place: Place, encoded: bytes) -> None:
-        self._counts[place] = self._counts.get(place, 0) + 1
+    def _add(self, group: _Group, encoded: bytes) -> None:
+        self._counts[group] = self._counts.get(group, 0) + 1
         digest = int.from_bytes(hashlib.sha256(encoded).digest())
-        self._sums[place] = (self._sums.get(place, 0) + digest) % _MODULUS
+        self._sums[group] = (self._sums.get(group, 0) + digest) % _MODULUS
 
     @property
     def total(self) -> int:
@@ -60,14 +60,14 @@ class Checksums:
         """Return where these, the source's, and the *target*'s are not the same."""
         return [
             Difference(
-                partition=place[0], kind=place[1], source=self._at(place)[0], target=target._at(place)[0]
+                partition=group[0], kind=group[1], source=self._at(group)[0], target=target._at(group)[0]
             )
-            for place in sorted(self._sums.keys() | target._sums.keys())
-            if self._at(place) != target._at(place)
+            for group in sorted(self._sums.keys() | target._sums.keys())
+            if self._at(group) != target._at(group)
         ]
 
-    def _at(self, place: Place) -> tuple[int, int]:
-        return self._counts.get(place, 0), self._sums.get(place, 0)
+    def _at(self, group: _Group) -> tuple[int, int]:
+        return self._counts.get(group, 0), self._sums.get(group, 0)
 
 
 def unmarked(record: Record) -> Record:

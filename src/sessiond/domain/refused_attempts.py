@@ -26,21 +26,21 @@ class Attempt(enum.StrEnum):
     THROTTLED = "throttled"
 
 
-_Place = tuple[Attempt, ProjectId, str | None]
+_Source = tuple[Attempt, ProjectId, str | None]
 
 
 class RefusedCounts:
     """The counts since they were last told."""
 
     def __init__(self) -> None:
-        self._counts: dict[_Place, int] = {}
+        self._counts: dict[_Source, int] = {}
 
     def add(self, attempt: Attempt, project: ProjectId, address: str, count: int = 1) -> None:
         """Count one attempt from *address*."""
-        place: _Place = (attempt, project, prefix_of(address))
-        if place not in self._counts and len(self._counts) >= MOST_TOLD:
-            place = (attempt, DEFAULT_PROJECT, None)
-        self._counts[place] = self._counts.get(place, 0) + count
+        source: _Source = (attempt, project, prefix_of(address))
+        if source not in self._counts and len(self._counts) >= MOST_TOLD:
+            source = (attempt, DEFAULT_PROJECT, None)
+        self._counts[source] = self._counts.get(source, 0) + count
 
     def events(self, now: Instant) -> Sequence[Event]:
         """Return what is to be told, and count anew."""

@@ -146,7 +146,7 @@ class Belongings:
             for row in rows:
                 if isinstance(row, kind):
                     yield row
-            after = Place(rows[-1].sorted_at, rows[-1].key.id)
+            after = Place.of(rows[-1])
 
 
 def _place(found: tuple[tuple[int, Partition], Event]) -> tuple[int, Partition]:

@@ -23,7 +23,7 @@ from sessiond.domain.rules import PinRules
 from sessiond.domain.session_events import session_event
 from sessiond.domain.sessions import Session
 from sessiond.domain.vault import VaultEntry
-from sessiond.services.key_use import KeyUse, pages, place_of
+from sessiond.services.key_use import KeyUse, pages
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Change, Clock, Entropy, Place, Revocation, Selection, Store
 from sessiond.services.ring_writing import RingWriting
@@ -124,7 +124,7 @@ class KeyKeeping:
         named = [row for row in page if isinstance(row, Session) and row.kid == key.kid]
         living = [row for row in named if await self._use.is_alive(row, now)]
         await self._store.revoke([_refusal(row, now) for row in living])
-        walk.after = place_of(page[-1]) if page else walk.after
+        walk.after = Place.of(page[-1]) if page else walk.after
         walk.done = len(page) < limit
         return not walk.done
 
@@ -157,7 +157,7 @@ class KeyKeeping:
                 if isinstance(row, Session):
                     return False
                 walk.held = True
-            walk.after = place_of(row)
+            walk.after = Place.of(row)
         if len(page) < limit:
             # Before it is settled, a node with the former ring may have sealed one more behind us.
             walk.done = not walk.held and settled(key, now)

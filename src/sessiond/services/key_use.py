@@ -42,12 +42,7 @@ async def pages(
     """Yield the records of *selection* by pages, the newest first, from *after* on."""
     while page := await store.scan(selection, limit=_PAGE, after=after):
         yield page
-        after = place_of(page[-1])
-
-
-def place_of(record: Record) -> Place:
-    """Return where a page goes on that ended with *record*."""
-    return Place(record.sorted_at, record.key.id)
+        after = Place.of(page[-1])
 
 
 class KeyUse:

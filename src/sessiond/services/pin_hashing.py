@@ -42,22 +42,22 @@ class PinHashing:
         self._keys = keys
         self._entropy = entropy
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="pin", initializer=begin_thread)
-        self._places = threading.BoundedSemaphore(threads * (1 + _WAITING_PER_THREAD))
+        self._permits = threading.BoundedSemaphore(threads * (1 + _WAITING_PER_THREAD))
 
-    def place(self) -> Place:
-        """Return a place in the queue, to be used with `with`; `Unavailable` (`busy`) when all are taken."""
-        if not self._places.acquire(blocking=False):
+    def permit(self) -> Permit:
+        """Return a permit to hash once, to be used with `with`; `Unavailable` (`busy`) when all are given out."""
+        if not self._permits.acquire(blocking=False):
             raise Unavailable("busy", "Too many PINs are being checked; try again in a moment.")
-        return Place(self._executor, self._places)
+        return Permit(self._executor, self._permits)
 
     async def hashed(self, project: ProjectId, pin: str) -> tuple[int, str]:
         """Return the key id of the active pepper and the hash of *pin* under it."""
         kid = self._keys.ring.active_root(project).kid
         pepper, salt = self._pepper(kid), self._entropy.bytes(pins.SALT_SIZE)
-        with self.place() as place:
-            return kid, await place.run(lambda: pins.hash_pin(pin, pepper, salt=salt))
+        with self.permit() as permit:
+            return kid, await permit.run(lambda: pins.hash_pin(pin, pepper, salt=salt))
 
-    async def matches(self, place: Place, project: ProjectId, stored: Pin | None, pin: str) -> bool:
+    async def matches(self, permit: Permit, project: ProjectId, stored: Pin | None, pin: str) -> bool:
         """Tell whether *pin* is the *stored* one; none at all costs the same time.
 
         A PIN under a key that is gone (destroyed, compromised) must be set anew: nothing matches it.
@@ -69,7 +69,7 @@ class PinHashing:
         else:
             kid, text = stored.kid, stored.hash
         pepper = self._pepper(kid)
-        return await place.run(lambda: pins.matches(text, pin, pepper))
+        return await permit.run(lambda: pins.matches(text, pin, pepper))
 
     def _pepper(self, kid: int) -> bytes:
         return self._keys.ring.key(kid, Purpose.PIN_PEPPER)
@@ -79,12 +79,12 @@ class PinHashing:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
-class Place:
-    """One place in the queue. It is free again when its work is done, also if nobody waits for that any more."""
+class Permit:
+    """Lets one hash run, or wait. It is given back when its work is done, also if nobody waits for that any more."""
 
-    def __init__(self, executor: ThreadPoolExecutor, places: threading.BoundedSemaphore) -> None:
+    def __init__(self, executor: ThreadPoolExecutor, permits: threading.BoundedSemaphore) -> None:
         self._executor = executor
-        self._places = places
+        self._permits = permits
         self._used = False
 
     def __enter__(self) -> Self:
@@ -94,7 +94,7 @@ class Place:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self._used:
-            self._places.release()
+            self._permits.release()
 
     async def run(self, work: Callable[[], T]) -> T:
         """Return what *work* returns, run once on a thread of the pool."""
@@ -104,4 +104,4 @@ class Place:
         return await asyncio.wrap_future(future)
 
     def _done(self, _future: Future[T]) -> None:
-        self._places.release()
+        self._permits.release()

@@ -1,6 +1,6 @@
 """Signing in with a name and a PIN, renewing the access token, and signing out.
 
-The order is fixed: a place in the hashing queue, the attempt counted as a failure, the PIN looked at, the failure
+The order is fixed: a permit to hash, the attempt counted as a failure, the PIN looked at, the failure
 taken back, the session issued. An unknown name takes the same way, over a hash that no PIN has.
 """
 
@@ -107,12 +107,12 @@ class PinSignIn:
         (`too_many_attempts`), `StateConflict` (`session_limit_reached`), `Unavailable` (`busy`).
         """
         subject, text = _name(name), check_pin(pin.reveal())
-        with self._hashing.place() as place:
+        with self._hashing.permit() as permit:
             user = await self._pins.find(project, subject)
             claim = self._claim(project, subject, user, client, known_client)
             reservation = await self._attempts.reserve(claim)
             stored = user.pin if user is not None else None
-            matches = await self._hashing.matches(place, project, stored, text)
+            matches = await self._hashing.matches(permit, project, stored, text)
         if user is None or not matches or user.subject.disabled_at is not None:
             await self._note_refused(project, user, client)
             raise InvalidCredentials

@@ -73,6 +73,11 @@ class Place(msgspec.Struct, frozen=True):
     sorted_at: Instant
     id: bytes
 
+    @classmethod
+    def of(cls, record: Record) -> Place:
+        """Return the place of a page that ended with *record*."""
+        return cls(record.sorted_at, record.key.id)
+
 
 class Store(Protocol):
     """Records with compare-and-swap within a partition. One implementation per engine.

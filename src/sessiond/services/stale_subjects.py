@@ -59,7 +59,7 @@ class StaleSubjects:
             self._left.pop()
             self._after = None
         else:
-            self._after = Place(rows[-1].sorted_at, rows[-1].key.id)
+            self._after = Place.of(rows[-1])
         return Swept(removed, not self._left)
 
     async def _judge(self, subject: Subject, kept_for: timedelta) -> bool:

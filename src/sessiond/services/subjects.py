@@ -111,7 +111,7 @@ class Subjects:
                 if len(found) == limit:
                     return found, seen
                 found.append(row)
-            seen = Place(row.sorted_at, row.key.id)
+            seen = Place.of(row)
         return found, seen if len(rows) == _LOOKED_AT else None
 
     async def change(

@@ -106,8 +106,8 @@ class ListingContract:
         await _put(store, *newest_first)
         selection = Selection(kind=kind, project=DEFAULT_PROJECT)
         for n, record in enumerate(newest_first):
-            assert list(await store.scan(selection, limit=9, after=_place(record))) == newest_first[n + 1 :]
-        page = await store.scan(selection, limit=2, offset=1, after=_place(newest_first[0]))
+            assert list(await store.scan(selection, limit=9, after=Place.of(record))) == newest_first[n + 1 :]
+        page = await store.scan(selection, limit=2, offset=1, after=Place.of(newest_first[0]))
         assert page == newest_first[2:4]
 
     @pytest.mark.parametrize("kind", [Kind.SESSION, Kind.SUBJECT])
@@ -120,7 +120,7 @@ class ListingContract:
         first = await store.scan(selection, limit=2)
         await _put(store, newer)
         await store.apply(samples.delete(first[-1].key, 1))
-        rest = await store.scan(selection, limit=9, after=_place(first[-1]))
+        rest = await store.scan(selection, limit=9, after=Place.of(first[-1]))
         assert [*first, *rest] == newest_first
 
     @pytest.mark.parametrize("kind", [Kind.SESSION, Kind.SUBJECT])
@@ -131,7 +131,7 @@ class ListingContract:
         await _put(store, *here, foreign, stranger)
         owner = "alice" if kind is Kind.SESSION else "user"
         selection = Selection(kind=kind, project=DEFAULT_PROJECT, owner=owner)
-        assert await store.scan(selection, limit=9, after=_place(here[1])) == here[2:]
+        assert await store.scan(selection, limit=9, after=Place.of(here[1])) == here[2:]
 
     async def test_a_selection_is_about_one_kind(self, store: Store) -> None:
         session, alice = samples.session(), samples.subject()
@@ -185,10 +185,6 @@ class ListingContract:
         assert await store.count(everything) == len([session, BOB])
         await store.apply(samples.delete(session.key, 2))
         assert await store.count(everything) == 1
-
-
-def _place(record: Record) -> Place:
-    return Place(record.sorted_at, record.key.id)
 
 
 def _in_places(kind: Kind) -> list[Record]:
