@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.server_process import WITHIN_SECONDS, ServerProcess, free_port, sessiond_command
 from tests.servers.postgresql import PostgresqlServer
@@ -65,6 +66,23 @@ def create(server: ServerProcess, subject: str) -> dict[str, object]:
     answer = httpx.post(f"{server.url}/v1/sessions", json={"subject": subject}, headers=server.authorization)
     found: dict[str, object] = answer.json()
     return found
+
+
+def metric(server: ServerProcess, name: str, **labels: str) -> float:
+    """Return a metric's value, summed over all label sets that have *labels*, as one of the workers tells it."""
+    headers = {"Authorization": f"Bearer {server.master_token}"}
+    answer = httpx.get(f"{server.url}/metrics", headers=headers)
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
+
+
+def counted(server: ServerProcess, path: str) -> float:
+    """Return how many requests of *path* all workers have counted."""
+    return metric(server, "sessiond_http_requests_total", path=path)
 
 
 def test_connections_are_shared_among_all_workers(server: ServerProcess) -> None:
@@ -122,6 +140,34 @@ def test_while_a_worker_cannot_be_replaced_the_others_serve_on(server: ServerPro
     assert served
     assert eventually(lambda: len(children_of(server.process.pid) - {victim}) == WORKERS)
     assert "wrapping key is not in" in server.log()
+
+
+def test_whichever_worker_is_asked_tells_the_metrics_of_all(server: ServerProcess) -> None:
+    for _ in range(9):
+        httpx.get(f"{server.url}/docs")
+    eventually(lambda: counted(server, "/docs") == 9)
+
+    assert {counted(server, "/docs") for _ in range(9)} == {9}
+    assert eventually(lambda: metric(server, "sessiond_workers") == WORKERS)
+    assert metric(server, "sessiond_workers_wanted") == WORKERS
+    for place in range(WORKERS):
+        assert metric(server, "process_resident_memory_bytes", worker=str(place)) > 0
+
+
+def test_what_a_killed_worker_has_counted_is_kept(server: ServerProcess) -> None:
+    for _ in range(6):
+        httpx.get(f"{server.url}/docs/docs.css")
+    eventually(lambda: counted(server, "/docs/docs.css") == 6)
+    victim = min(children_of(server.process.pid))
+
+    os.kill(victim, signal.SIGKILL)
+    eventually(lambda: not is_running(victim))
+    while_it_is_gone = counted(server, "/docs/docs.css")
+    eventually(lambda: len(children_of(server.process.pid) - {victim}) == WORKERS)
+    httpx.get(f"{server.url}/docs/docs.css")
+
+    assert while_it_is_gone == 6
+    assert eventually(lambda: counted(server, "/docs/docs.css") == 7)
 
 
 def test_one_sigterm_ends_all_of_them_well(doomed_server: ServerProcess) -> None:
