@@ -163,6 +163,9 @@ class Codec(RuleBasedStateMachine):
             text[:place] + text[place].swapcase() + text[place + 1 :],
             text[:place] + by + text[place:],
             text[:place] + text[place + 1 :],
+            f" {text}",
+            f"{text}\n",
+            f"{text}=",
         ):
             if mutant != text:
                 self.refuse(mutant, looks=form not in FORMS.values())

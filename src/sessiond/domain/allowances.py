@@ -26,5 +26,10 @@ def take(bucket: Bucket | None, *, now: Instant, burst: int, per_second: float) 
     return Bucket(held, at), max(1, round((1 - held) * 1000 / per_second))
 
 
+def is_whole(bucket: Bucket, *, now: Instant, burst: int, per_second: float) -> bool:
+    """Tell whether the bucket is as it was before any attempt, so that forgetting it changes nothing."""
+    return _refilled(bucket, now=now, burst=burst, per_second=per_second) >= burst
+
+
 def _refilled(bucket: Bucket, *, now: Instant, burst: int, per_second: float) -> float:
     return min(float(burst), bucket.tokens + max(0, now - bucket.at) * per_second / 1000)

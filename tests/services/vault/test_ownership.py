@@ -7,6 +7,7 @@ from sessiond.crypto.secrets import Secret
 from sessiond.domain.callers import ServerCaller
 from sessiond.domain.errors import Forbidden, NotFound, Unavailable
 from sessiond.domain.events import EventType
+from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.domain.instants import later
 from sessiond.services.ports import Change
 from sessiond.services.vault import TOLD_AT_ONCE
@@ -45,6 +46,19 @@ async def test_trying_ids_without_end_fills_no_disk(storage: Storage) -> None:
             await storage.vault.read(alice, theirs.id)
 
     assert len(await storage.events(EventType.VAULT_REFUSED)) == TOLD_AT_ONCE
+
+
+async def test_attempts_in_one_project_silence_none_of_another(storage: Storage) -> None:
+    theirs = await storage.save(BOB)
+    another = await storage.deployment.services.projects.add("another", by="test")
+    for caller in (ServerCaller(project=another.id, name=APP.name, key_id="another"), APP):
+        for _ in range(TOLD_AT_ONCE):
+            with pytest.raises(NotFound):
+                await storage.vault.read(caller, theirs.id[:-1] + ("0" if theirs.id[-1] != "0" else "1"))
+
+    told = [event.project for event in await storage.events(EventType.VAULT_REFUSED)]
+
+    assert [told.count(project) for project in (another.id, DEFAULT_PROJECT)] == [TOLD_AT_ONCE] * 2
 
 
 async def test_a_session_sees_nothing_under_another_users_name(storage: Storage) -> None:

@@ -165,7 +165,7 @@ class Vault:
     async def _tell_refused(
         self, caller: Caller, partition: Partition, data: Mapping[str, str | int | None]
     ) -> None:
-        if not self._told_refusals.allows(caller.label):
+        if not self._told_refusals.allows(f"{caller.project}|{caller.label}"):
             return
         user = caller.subject if isinstance(caller, SubjectCaller) else None
         now = self._clock.now()
