@@ -21,6 +21,14 @@ CONTROL_PARTITION = Partition(0)
 Epoch = int
 """A random signed 64-bit value, compared for equality only."""
 
+EPOCH_ENTROPY = 8
+"""How many bytes of entropy one epoch takes."""
+
+
+def draw_epoch(entropy: bytes) -> Epoch:
+    """Return an epoch of 8 bytes of *entropy*: drawn, never counted, since a counter that is restored comes back."""
+    return int.from_bytes(entropy, signed=True)
+
 
 class LastEnding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How all sessions of an *epoch* were ended by the one after it, so that they can still say why."""

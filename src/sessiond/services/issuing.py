@@ -14,7 +14,15 @@ from sessiond.domain.ids import SessionId, id_text, mint_id, parse_id
 from sessiond.domain.instants import Instant, later, millis
 from sessiond.domain.limits import make_room
 from sessiond.domain.policies import Policy
-from sessiond.domain.projects import Deployment, Epoch, Project, deployment_key, project_key
+from sessiond.domain.projects import (
+    EPOCH_ENTROPY,
+    Deployment,
+    Epoch,
+    Project,
+    deployment_key,
+    draw_epoch,
+    project_key,
+)
 from sessiond.domain.records import Key
 from sessiond.domain.replays import Replay, check_replayable
 from sessiond.domain.sessions import (
@@ -59,7 +67,7 @@ class Issuing:
 
     def epoch(self) -> Epoch:
         """Return a fresh random epoch."""
-        return int.from_bytes(self._entropy.bytes(8), signed=True)
+        return draw_epoch(self._entropy.bytes(EPOCH_ENTROPY))
 
     async def issue(self, order: Order) -> Issued:
         """Issue the session that *order* describes.

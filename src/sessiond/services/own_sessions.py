@@ -9,6 +9,7 @@ from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import SessionId, id_text
 from sessiond.domain.impersonation import check_own
 from sessiond.domain.namesakes import is_formers
+from sessiond.domain.projects import EPOCH_ENTROPY, draw_epoch
 from sessiond.domain.sessions import INVALID, Session, Standing
 from sessiond.services.changing import Changing
 from sessiond.services.contention import Contention
@@ -75,7 +76,7 @@ class OwnSessions:
         old one is ended, too. Raises `Unauthenticated` if the holder's session ended meanwhile.
         """
         check_own(holder)
-        epoch = int.from_bytes(self._entropy.bytes(8), signed=True)
+        epoch = draw_epoch(self._entropy.bytes(EPOCH_ENTROPY))
 
         async def attempt() -> None:
             now, standing = self._clock.now(), await self._held(holder)

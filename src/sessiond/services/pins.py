@@ -16,6 +16,7 @@ from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import ProjectId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.pins import Pin, check_name, check_pin, fold_name, pin_key
+from sessiond.domain.projects import EPOCH_ENTROPY, draw_epoch
 from sessiond.domain.records import Kind
 from sessiond.domain.subjects import Subject, SubjectKind, check_not_operator, subject_key
 from sessiond.services.contention import Contention
@@ -104,7 +105,7 @@ class Pins:
             project=project,
             id=subject,
             partition=self._keys.partition(project, subject),
-            epoch=int.from_bytes(self._entropy.bytes(8), signed=True),
+            epoch=draw_epoch(self._entropy.bytes(EPOCH_ENTROPY)),
             created_at=now,
             name=name,
         )
@@ -125,7 +126,7 @@ class Pins:
         """
         subject = fold_name(name)
         kid, text = await self._hashing.hashed(project, check_pin(pin.reveal()))
-        epoch = int.from_bytes(self._entropy.bytes(8), signed=True)
+        epoch = draw_epoch(self._entropy.bytes(EPOCH_ENTROPY))
 
         async def attempt() -> PinUser:
             found, former = await self._read(project, subject)

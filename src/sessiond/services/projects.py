@@ -14,10 +14,12 @@ from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, id_text, mint_id
 from sessiond.domain.instants import Instant
 from sessiond.domain.projects import (
     CONTROL_PARTITION,
+    EPOCH_ENTROPY,
     Project,
     ServerKey,
     check_name,
     deployment_key,
+    draw_epoch,
     project_key,
     server_key_key,
 )
@@ -106,13 +108,13 @@ class Projects:
         return Project(
             id=ProjectId(id_text(identifier)),
             name=name,
-            epoch=int.from_bytes(self._entropy.bytes(8), signed=True),
+            epoch=draw_epoch(self._entropy.bytes(EPOCH_ENTROPY)),
             created_at=now,
         )
 
     async def revoke_sessions(self, project: ProjectId, *, reason: str = "revoked", by: str) -> None:
         """End every session of the project in one write."""
-        epoch = int.from_bytes(self._entropy.bytes(8), signed=True)
+        epoch = draw_epoch(self._entropy.bytes(EPOCH_ENTROPY))
 
         async def attempt() -> None:
             now, old = self._clock.now(), await self.require(project)

@@ -17,11 +17,12 @@ from sessiond.domain.ids import DEFAULT_PROJECT, id_text, mint_id
 from sessiond.domain.instants import Instant
 from sessiond.domain.projects import (
     CONTROL_PARTITION,
+    EPOCH_ENTROPY,
     Deployment,
-    Epoch,
     Project,
     ServerKey,
     deployment_key,
+    draw_epoch,
 )
 from sessiond.domain.startup import Witness
 from sessiond.services.contention import Contention
@@ -80,7 +81,7 @@ async def make_deployment(store: Store, clock: Clock, entropy: Entropy, birth: B
     ring = KeyRing.initial(entropy, now)
     deployment = Deployment(
         install_id=install_id,
-        epoch=_draw_epoch(entropy),
+        epoch=draw_epoch(entropy.bytes(EPOCH_ENTROPY)),
         ring=ring.seal(birth.wrapping_key, install_id, entropy),
         ring_version=1,
         master_digest=ring.lookup(Purpose.LOOKUP_MASTER_TOKEN, DEFAULT_PROJECT, birth.master_token.reveal()),
@@ -89,7 +90,10 @@ async def make_deployment(store: Store, clock: Clock, entropy: Entropy, birth: B
         wrapped_key=birth.wrapper.wrap(birth.wrapping_key, install_id=install_id) if birth.wrapper else None,
     )
     project = Project(
-        id=DEFAULT_PROJECT, name=DEFAULT_PROJECT_NAME, epoch=_draw_epoch(entropy), created_at=now
+        id=DEFAULT_PROJECT,
+        name=DEFAULT_PROJECT_NAME,
+        epoch=draw_epoch(entropy.bytes(EPOCH_ENTROPY)),
+        created_at=now,
     )
     key = ServerKey(
         digest=ring.lookup(Purpose.LOOKUP_SERVER_KEY, DEFAULT_PROJECT, birth.server_key.reveal()),
@@ -141,7 +145,7 @@ class Recovery:
 
     async def recover(self, *, by: str, reason: str) -> Deployment:
         """Draw a new deployment epoch: every session of every project ends in this one write."""
-        epoch = _draw_epoch(self._entropy)
+        epoch = draw_epoch(self._entropy.bytes(EPOCH_ENTROPY))
 
         async def attempt() -> Deployment:
             await self._keys.reload(at_once=True)
@@ -211,10 +215,6 @@ class Recovery:
             return True
 
         return await self._contention.settle((DEFAULT_PROJECT, "control"), attempt)
-
-
-def _draw_epoch(entropy: Entropy) -> Epoch:
-    return int.from_bytes(entropy.bytes(8), signed=True)
 
 
 def _event(what: EventType, now: Instant, data: Mapping[str, str], by: str = "sessiond") -> Event:

@@ -10,7 +10,7 @@ from sessiond.crypto.ring import KeyRing
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId
 from sessiond.domain.instants import Instant
-from sessiond.domain.projects import CONTROL_PARTITION, Epoch
+from sessiond.domain.projects import CONTROL_PARTITION, EPOCH_ENTROPY, Epoch, draw_epoch
 from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys, Wrapping
 from sessiond.services.ports import Change, Clock, Entropy, Store
@@ -57,7 +57,7 @@ class RingWriting:
         facts: Facts,
     ) -> None:
         """Swap the ring, seal it under another wrapping key, and end every session, in one write."""
-        epoch = int.from_bytes(self._entropy.bytes(8), signed=True)
+        epoch = draw_epoch(self._entropy.bytes(EPOCH_ENTROPY))
         await self._swap(make, by=by, facts=facts, wrapping=wrapping, epoch=epoch)
 
     async def _swap(

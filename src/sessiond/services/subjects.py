@@ -11,7 +11,7 @@ from sessiond.domain.errors import Conflict, NotFound, StateConflict
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import ProjectId, SubjectId
 from sessiond.domain.instants import Instant
-from sessiond.domain.projects import Epoch
+from sessiond.domain.projects import EPOCH_ENTROPY, Epoch, draw_epoch
 from sessiond.domain.records import Kind
 from sessiond.domain.subject_filters import SubjectFilter
 from sessiond.domain.subjects import Subject, SubjectKind, subject_key
@@ -200,7 +200,7 @@ class Subjects:
         return await self._leaving.with_entries(change, subject, by=by)
 
     def _epoch(self) -> Epoch:
-        return int.from_bytes(self._entropy.bytes(8), signed=True)
+        return draw_epoch(self._entropy.bytes(EPOCH_ENTROPY))
 
 
 def _event(subject: Subject, what: EventType, by: str, now: Instant, reason: str | None = None) -> Event:
