@@ -182,13 +182,19 @@ async def halting_and_other() -> tuple[TestDeployment, Halting, TestDeployment]:
     return await TestDeployment.born(store=cast("Store", store), clock=other.clock, seed="one"), store, other
 
 
+async def stopped_while_sealing(halted: TestDeployment, store: Halting) -> asyncio.Task[None]:
+    """Let *halted* seal something new until it stands at the gate that is closed."""
+    await halted.issue(SubjectId("first"))
+    sealing = asyncio.create_task(seal_all(halted))
+    await store.reached.wait()
+    return sealing
+
+
 async def test_who_was_stopped_before_its_write_cannot_fork_the_chain() -> None:
     halted, store, other = await halting_and_other()
     await seal_all(halted)
-    await halted.issue(SubjectId("first"))
     store.gate = asyncio.Event()
-    writing = asyncio.create_task(seal_all(halted))
-    await store.reached.wait()
+    writing = await stopped_while_sealing(halted, store)
     other.clock.advance(milliseconds=LEASE_MS)
     await seal_all(other)
 
@@ -207,10 +213,8 @@ async def test_who_was_stopped_after_it_had_read_does_not_append_even_where_its_
     store = Halting(other.services.store)
     halted = await TestDeployment.born(store=cast("Store", store), clock=SetClock(), seed="one")
     await seal_all(halted)
-    await halted.issue(SubjectId("first"))
     store.read_gate = asyncio.Event()
-    sealing = asyncio.create_task(seal_all(halted))
-    await store.reached.wait()
+    sealing = await stopped_while_sealing(halted, store)
     other.clock.advance(milliseconds=LEASE_MS)
     await seal_all(other)
 
@@ -224,10 +228,8 @@ async def test_who_was_stopped_after_it_had_read_does_not_append_even_where_its_
 async def test_what_a_stopped_node_wrote_after_all_is_not_sealed_again() -> None:
     halted, store, other = await halting_and_other()
     await seal_all(halted)
-    await halted.issue(SubjectId("first"))
     store.gate = asyncio.Event()
-    writing = asyncio.create_task(seal_all(halted))
-    await store.reached.wait()
+    writing = await stopped_while_sealing(halted, store)
     other.clock.advance(milliseconds=LEASE_MS)
 
     store.gate.set()
