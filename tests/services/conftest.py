@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sessiond.crypto import pins
 from tests.deployment import TestDeployment
 
 
@@ -11,3 +12,11 @@ from tests.deployment import TestDeployment
 async def deployment() -> TestDeployment:
     """Services over a fresh memory engine."""
     return await TestDeployment.born()
+
+
+@pytest.fixture
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash PINs at Argon2's lowest price, for tests of who may try and when; what a try costs has its own."""
+    monkeypatch.setattr("sessiond.crypto.pins._MEMORY_KIB", 8)
+    monkeypatch.setattr("sessiond.crypto.pins._TIME_COST", 1)
+    monkeypatch.setattr("sessiond.crypto.pins.DUMMY", pins.DUMMY.replace("m=19456,t=2", "m=8,t=1"))

@@ -20,9 +20,11 @@ from sessiond.services.ports import Selection
 from tests.deployment import TestDeployment
 from tests.pin_door import HOME, PIN, WRONG, Door
 
+pytestmark = pytest.mark.usefixtures("cheap_hashes")
+
 AWAY = "203.0.113.77"
 FEW = PinRules(account_closes_after=8, account_attempts_per_hour=6, address_free_attempts=7)
-"""Smaller numbers than the contract's, whose own are tested in the domain: each attempt costs a hash."""
+"""Smaller numbers than the contract's, whose own are tested in the domain."""
 
 
 @pytest.fixture
