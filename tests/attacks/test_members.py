@@ -91,26 +91,121 @@ def test_row_32_a_query_says_each_thing_once_and_nothing_else(
     assert_problem(http.get(f"/v1/sessions?{query}", headers=server.authorization), 400, "invalid_query")
 
 
-def test_row_32_a_query_beside_a_body_says_nothing(http: httpx.Client, server: ServerProcess) -> None:
+@pytest.mark.parametrize(
+    "member", ["subject", "kind", "delivery", "format", "limits.absolute_seconds", "actor"]
+)
+def test_row_32_a_query_beside_a_body_says_nothing(
+    http: httpx.Client, server: ServerProcess, member: str
+) -> None:
     subject, mallory = a_subject(), a_subject()
-    made = http.post(
-        f"/v1/sessions?subject={mallory}", headers=server.authorization, json={"subject": subject}
-    )
+    query = {member: {"delivery": "cookie", "format": "jwt", "kind": "device"}.get(member, mallory)}
 
-    if made.status_code == 201:
-        assert made.json()["session"]["subject"] == subject
+    made = http.post("/v1/sessions", params=query, headers=server.authorization, json={"subject": subject})
+
+    assert made.status_code == 201, made.text
+    plain = created(http, server).json()
+    assert made.json()["session"]["subject"] == subject
+    assert made.json().keys() == plain.keys()
+    assert made.json()["session"].keys() == plain["session"].keys()
+    assert made.json()["access_token"][:5] == plain["access_token"][:5]
+    assert made.json()["session"]["kind"] == plain["session"]["kind"]
+    assert "set-cookie" not in made.headers
     unknown = http.get(f"/v1/subjects/{mallory}", headers=server.authorization)
     assert_problem(unknown, 404, "subject_unknown")
 
 
+def test_row_32_a_query_is_no_body(http: httpx.Client, server: ServerProcess) -> None:
+    holder = Holder(http, server)
+    before = holder.ask("GET", "/v1/session").json()
+
+    refreshed = http.post("/v1/session/refresh", params={"refresh_token": holder.refresh_token})
+    made = http.post("/v1/sessions", params={"subject": holder.subject}, headers=server.authorization)
+    patched = holder.ask("PATCH", f"/v1/me/sessions/{holder.id}", params={"client": '{"name": "x"}'})
+
+    assert [answer.status_code for answer in (refreshed, made, patched)] == [400] * 3
+    assert holder.ask("GET", "/v1/session").json() == before
+
+
+def twice(name: str, first: str, second: str, *, escaped: bool) -> str:
+    """Return a JSON object that says *name* twice, the second time spelt with escapes where wanted."""
+    again = "".join(f"\\u{ord(each):04x}" for each in name) if escaped else name
+    return f'{{"{name}": {first}, "{again}": {second}}}'
+
+
+@pytest.mark.parametrize("escaped", [False, True])
+def test_row_32_no_body_says_one_thing_twice(
+    http: httpx.Client, server: ServerProcess, *, escaped: bool
+) -> None:
+    holder, mallory = Holder(http, server), a_subject()
+    before = holder.ask("GET", "/v1/session").json()
+    refresh = f'"{holder.refresh_token}"'
+    name = twice("name", '"x"', '"y"', escaped=escaped)
+    calls = [
+        ("POST", "/v1/sessions", twice("subject", f'"{holder.subject}"', f'"{mallory}"', escaped=escaped)),
+        ("POST", "/v1/sessions", twice("subject", f'"{mallory}"', f'"{mallory}"', escaped=escaped)),
+        ("POST", "/v1/sessions", f'{{"subject": "{mallory}", "client": {name}}}'),
+        ("PATCH", f"/v1/sessions/{holder.id}", f'{{"metadata": {{"deep": [{name}]}}}}'),
+        ("POST", "/v1/session/refresh", twice("refresh_token", refresh, refresh, escaped=escaped)),
+    ]
+
+    for method, path, body in calls:
+        headers = {"Content-Type": "application/json"}
+        if path != "/v1/session/refresh":
+            headers |= server.authorization
+        answer = http.request(method, path, headers=headers, content=body)
+        assert_problem(answer, 400, "malformed_body")
+
+    assert holder.ask("GET", "/v1/session").json() == before
+    assert_problem(http.get(f"/v1/subjects/{mallory}", headers=server.authorization), 404, "subject_unknown")
+
+
+def test_row_32_no_form_says_one_thing_twice(http: httpx.Client, server: ServerProcess) -> None:
+    holder = Holder(http, server)
+    token = f"refresh_token={holder.refresh_token}"
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    bodies = [
+        f"grant_type=refresh_token&{token}&{token}",
+        f"grant_type=refresh_token&grant_type=client_credentials&{token}",
+        f"grant_type=refresh_token&grant%5Ftype=refresh_token&{token}",
+    ]
+
+    answers = [http.post("/oauth/token", headers=headers, content=body) for body in bodies]
+
+    assert [(each.status_code, each.json()["error"]) for each in answers] == [(400, "invalid_request")] * 3
+    assert http.post("/v1/session/refresh", json={"refresh_token": holder.refresh_token}).status_code == 200
+
+
 def test_row_32_a_server_key_names_no_other_project(http: httpx.Client, server: ServerProcess) -> None:
-    done = server.run("projects", "add", "elsewhere")
+    done = server.run("projects", "add", "elsewhere", "--json")
     assert done.returncode == 0, done.stderr
+    operator = {"Authorization": f"Bearer {server.master_token}", "Sessiond-Project": "elsewhere"}
+    there = http.post("/v1/sessions", headers=operator, json={"subject": "alice"})
+    assert there.status_code == 201, there.text
+    session, subject = there.json()["session"], a_subject()
     headers = server.authorization | {"Sessiond-Project": "elsewhere"}
 
-    answer = http.post("/v1/sessions", headers=headers, json={"subject": "alice"})
+    made = http.post("/v1/sessions", headers=headers, json={"subject": subject})
+    shown = http.get(f"/v1/sessions/{session['id']}", headers=headers)
+    ended = http.delete("/v1/subjects/alice/sessions", headers=headers)
 
-    if answer.status_code == 201:  # the header is the operator's; a key's project is its own
-        shown = http.get(f"/v1/sessions/{answer.json()['session']['id']}", headers=server.authorization)
-        assert shown.status_code == 200
-    assert created(http, server).status_code == 201
+    assert made.status_code == 201, made.text
+    assert_problem(shown, 404, "session_unknown")
+    assert ended.status_code in {204, 404}
+    listed = http.get("/v1/sessions", headers=server.authorization, params={"subject": subject}).json()
+    assert [each["id"] for each in listed["items"]] == [made.json()["session"]["id"]]
+    others = http.get("/v1/sessions", headers=operator, params={"subject": subject}).json()
+    assert others["items"] == []
+    alive = http.get("/v1/session", headers={"Authorization": f"Bearer {there.json()['access_token']}"})
+    assert alive.status_code == 200, alive.text
+
+
+def test_row_32_a_project_is_named_once(http: httpx.Client, server: ServerProcess) -> None:
+    headers = [
+        ("Authorization", f"Bearer {server.master_token}"),
+        ("Sessiond-Project", "default"),
+        ("Sessiond-Project", "default"),
+    ]
+
+    answer = http.get("/v1/sessions", headers=headers, params={"subject": "alice"})
+
+    assert answer.status_code == 400, answer.text
