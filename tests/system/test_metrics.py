@@ -190,6 +190,16 @@ def test_nobody_else_may_read(http_client: httpx.Client, server: ServerProcess, 
     assert "sessiond_" not in answer.text
 
 
+def test_a_wrong_token_is_an_attempt_that_is_counted(http_client: httpx.Client) -> None:
+    before = read(http_client)
+
+    http_client.get("/metrics", headers=bearer(TOKEN + "0"))
+    http_client.get("/metrics")
+    after = read(http_client)
+
+    assert grown(before, after, "sessiond_refused_attempts_total", attempt="master_token") == 1
+
+
 def test_the_master_token_may_read(http_client: httpx.Client, server: ServerProcess) -> None:
     assert http_client.get("/metrics", headers=bearer(server.master_token)).status_code == 200
 

@@ -62,18 +62,26 @@ REFUSALS = _counter(
 )
 
 VERIFIES = _counter(
-    "verifies", "Sessions that were verified, and whether memory or the store answered.", "source"
+    "verifies", "Sessions that were verified, by what answered: `memory` or `store`.", "source"
 )
 REFRESHES = _counter(
     "refreshes",
-    "Refreshes that succeeded: with the current token, or with the previous one within its time.",
+    "Refreshes that succeeded, by their token: the `current` one, or the `previous` one within its time.",
     "token",
 )
-THROTTLED = _counter("throttled", "Attempts that came too soon: over a rate limit, or with a PIN.", "by")
-ATTEMPTS = _counter(
-    "refused_attempts", "Attempts with a wrong credential, or too many, as the audit counts them.", "attempt"
+THROTTLED = _counter(
+    "throttled",
+    "Requests that came too soon, by what they were counted by: a `rate_limit`, or attempts with a `pin`.",
+    "by",
 )
-CLAIMS_LEFT_OUT = _counter("claims_left_out", "Claims that a JWT was too small for.")
+ATTEMPTS = _counter(
+    "refused_attempts",
+    "Attempts that the audit counts: a wrong `server_key`, `master_token` or `pin`, and `throttled` ones.",
+    "attempt",
+)
+CLAIMS_LEFT_OUT = _counter(
+    "claims_left_out", "Claims that were left out of JWTs, as they would have become too long."
+)
 EVENTS = _counter(
     "events_sealed",
     "Events that this server has sealed into the audit, by type. One server seals for all: the sum is what happened.",
@@ -81,11 +89,17 @@ EVENTS = _counter(
 )
 
 BATCH_DURATION = _histogram(
-    "store_batch_duration", "How long the store took for batches: of writes, to commit them durably.", "kind"
+    "store_batch_duration",
+    "How long the store took for batches: `write` until they were durable, `read` on PostgreSQL and Redis.",
+    "kind",
 )
-OPERATIONS = _counter("store_operations", "Operations that batches were made of.", "kind")
+OPERATIONS = _counter(
+    "store_operations",
+    "Operations that batches were made of; divided by the count of batches, how large these are.",
+    "kind",
+)
 WAITING = _gauge("store_operations_waiting", "Operations that wait for the next batch.", "kind")
-SESSIONS_KNOWN = _gauge("memory_sessions", "Sessions that memory may answer for.")
+SESSIONS_KNOWN = _gauge("memory_sessions", "Sessions that memory holds to answer for.")
 STORE_UP = _gauge("store_up", "1 if the store answered when the metrics were read, else 0.")
 FEED_AGE = _gauge(
     "feed_age_seconds",
