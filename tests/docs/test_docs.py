@@ -40,6 +40,18 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert broken == []
 
 
+def test_every_page_is_found_from_the_readme() -> None:
+    reached, waiting = set(), [README]
+    while waiting:
+        page = waiting.pop()
+        if page not in reached:
+            reached.add(page)
+            targets = [(page.parent / link.partition("#")[0]).resolve() for link in links(page)]
+            waiting += [target for target in targets if target.suffix == ".md"]
+
+    assert [page for page in PAGES if page not in reached] == []
+
+
 @pytest.mark.parametrize("page", RUN, ids=name_of)
 def test_every_request_is_shown_with_its_answer(page: Path) -> None:
     assert requests(page)

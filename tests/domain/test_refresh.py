@@ -1,4 +1,4 @@
-"""The refresh decision table, a test per row (tokens.md section 3)."""
+"""The refresh decision table, a test per row (docs/tokens.md section 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a session lives, and which tokens of it are admitted (tokens.md section 2)."""
+"""Whether a session lives, and which tokens of it are admitted (docs/tokens.md section 2)."""
 
 from __future__ import annotations
 

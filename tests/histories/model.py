@@ -1,7 +1,8 @@
 """What one subject's sessions do when one operation follows the other: the order that a history is compared with.
 
-It is written from `tokens.md` and the documentation, not from the code: a subject has sessions, each with a generation,
-alive or ended. What depends on how much time has passed is left open where the instants of a history leave it open.
+It is written from `docs/tokens.md` and the other pages, not from the code: a subject has sessions, each with a
+generation, alive or ended. What depends on how much time has passed is left open where the instants of a history leave
+it open.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Admission: whether what a token claims is accepted now.
 
-This is `tokens.md` section 2 from the row on: absent, nonce, key, revoked, absolute, idle, epochs, generation.
+This is `docs/tokens.md` section 2 from the row on: absent, nonce, key, revoked, absolute, idle, epochs, generation.
 Everything before the row (text, key, MAC, expiry) is checked in `crypto`, without touching a store.
 """
 

@@ -1,4 +1,4 @@
-"""Refresh: the decision table of `tokens.md` section 3, one pure function, one test per row."""
+"""Refresh: the decision table of `docs/tokens.md` section 3, one pure function, one test per row."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def decide(
 def refresh_after(life_seconds: int, draw: bytes) -> int:
     """Return after how many seconds a client is to refresh: uniformly 50 to 90 % of an access token's life.
 
-    *draw* is eight random bytes. `tokens.md`, residual risk: whoever can predict a refresh can stay unnoticed.
+    *draw* is eight random bytes. Whoever can predict a refresh can stay unnoticed (`docs/security/promises.md`).
     """
     least = -(-life_seconds // 2)
     choices = max(1, life_seconds * 9 // 10 - least + 1)

@@ -1,7 +1,7 @@
-"""Rules: the numbers that the dialects are run by, one struct per dialect, as `contracts/` decides them.
+"""Rules: the numbers that the dialects are run by, one struct per dialect; `docs/dialects/` tells what they do.
 
-The defaults are the contracts'. A range that a value must lie in stands in its `Described`; whoever builds a struct
-from outside (the configuration) checks it there.
+The defaults are what the original APIs have. A range that a value must lie in stands in its `Described`; whoever
+builds a struct from outside (the configuration) checks it there.
 """
 
 from __future__ import annotations

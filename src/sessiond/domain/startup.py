@@ -2,7 +2,7 @@
 
 The witness lies beside the wrapping key, apart from the database, and says how far the database had come. So a
 database that was restored from a backup, replaced or lost is noticed before it serves a session that was ended since.
-A snapshot that takes the witness along cannot be noticed (`tokens.md` section 4).
+A snapshot that takes the witness along cannot be noticed (`docs/tokens.md` section 4).
 """
 
 from __future__ import annotations

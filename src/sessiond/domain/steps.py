@@ -1,4 +1,4 @@
-"""The steps of admission, in the order in which a token passes them (`tokens.md` section 2), and where one failed.
+"""The steps of admission, in the order in which a token passes them (`docs/tokens.md` section 2), and where one failed.
 
 A refusal tells its holder no more than its code. At which step it came about is for those who may know.
 """

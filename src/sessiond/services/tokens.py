@@ -1,6 +1,6 @@
 """Token texts for sessions: minted from a row, recognised from what a client presents. No store is touched here.
 
-`tokens.md` section 1 (recognition) and section 2 up to the MAC: everything that fails here is one constant 401.
+`docs/tokens.md` section 1 (recognition) and section 2 up to the MAC: everything that fails here is one constant 401.
 """
 
 from __future__ import annotations
