@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sessiond.domain.errors import Misconfigured
+from sessiond.domain.errors import Misconfigured, Unavailable
 from sessiond.storage.engine import Role
-from sessiond.storage.engines.sqlite import migrations
+from sessiond.storage.engines.sqlite import migrations, replace_store
 from sessiond.storage.open import known_engines, open_store
 from sessiond.testing import samples
 
@@ -117,6 +117,81 @@ async def test_a_second_server_is_refused_until_the_first_is_gone(tmp_path: Path
     await first.close()
     second = await open_store(url, role=Role.SERVER)
     await second.close()
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> Path:
+    """A symbolic link in another folder to the database `x.db`, which is not there yet."""
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "elsewhere" / "y.db"
+    link.symlink_to(tmp_path / "x.db")
+    return link
+
+
+def lead(link: Path, target: Path) -> None:
+    link.unlink()
+    link.symlink_to(target)
+
+
+async def test_links_in_a_circle_are_no_database(linked: Path) -> None:
+    lead(linked, linked)
+    with pytest.raises(Misconfigured, match="not a file"):
+        await open_store(url_of(linked), role=Role.SERVER)
+
+
+async def test_two_names_of_one_database_have_one_lock(tmp_path: Path, linked: Path) -> None:
+    first = await open_store(url_of(linked), role=Role.SERVER)
+    with pytest.raises(Misconfigured, match="another server is already running"):
+        await open_store(url_of(tmp_path / "x.db"), role=Role.SERVER)
+    await first.close()
+    first = await open_store(url_of(tmp_path / "x.db"), role=Role.SERVER)
+    with pytest.raises(Misconfigured, match="another server is already running"):
+        await open_store(url_of(linked), role=Role.SERVER)
+    with pytest.raises(Misconfigured, match="another server is already running"):
+        replace_store(url_of(linked), lambda _: None, aside="aside")
+    await first.close()
+
+
+async def test_a_command_by_another_name_of_the_database_is_noticed_by_the_server(
+    tmp_path: Path, linked: Path
+) -> None:
+    server = await open_store(url_of(linked), role=Role.SERVER)
+    session = samples.session()
+    await server.apply(samples.put(session, samples.subject()))
+    assert await server.find_session(session.project, session.id) is not None
+    command = await open_store(url_of(tmp_path / "x.db"), role=Role.TOOL)
+
+    await command.revoke([samples.revocation(session)])
+
+    standing = await server.find_session(session.project, session.id)
+    assert standing is not None
+    assert standing.session.revoked_at is not None
+    await command.close()
+    await server.close()
+
+
+async def test_a_link_that_leads_elsewhere_meanwhile_is_a_database_that_was_replaced(
+    tmp_path: Path, linked: Path
+) -> None:
+    other = await open_store(url_of(tmp_path / "other.db"), role=Role.SERVER)
+    await other.close()
+    store = await open_store(url_of(linked), role=Role.SERVER)
+    lead(linked, tmp_path / "other.db")
+
+    with pytest.raises(Unavailable, match="replaced"):
+        await store.apply(samples.put(samples.subject()))
+
+    await store.close()
+
+
+async def test_a_hard_link_to_the_database_is_refused(tmp_path: Path) -> None:
+    store = await open_store(url_of(tmp_path / "x.db"), role=Role.SERVER)
+    await store.close()
+    (tmp_path / "y.db").hardlink_to(tmp_path / "x.db")
+
+    for role in Role:
+        with pytest.raises(Misconfigured, match="second name"):
+            await open_store(url_of(tmp_path / "y.db"), role=role)
 
 
 async def test_a_refused_server_leaves_the_lock_to_others(tmp_path: Path) -> None:

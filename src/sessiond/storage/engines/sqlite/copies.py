@@ -41,7 +41,7 @@ def replace_store(url: str, write: Callable[[Path], None], *, aside: str) -> Rep
 
     Raises `Misconfigured`, and changes nothing, when that is no sound database of ours or a server is running.
     """
-    path = parse_url(url)
+    path = DatabaseFile(parse_url(url), busy_seconds=_BUSY_SECONDS).path
     lock = ServerLock(str(path))
     lock.acquire()
     copy = path.with_name(f".{path.name}-{aside}")

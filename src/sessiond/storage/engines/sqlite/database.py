@@ -33,10 +33,14 @@ def parse_url(url: str) -> Path:
 
 
 class DatabaseFile:
-    """One SQLite file, made private (0600) before anything is in it."""
+    """One SQLite file, made private (0600) before anything is in it.
 
-    def __init__(self, path: Path, *, busy_seconds: float) -> None:
-        self.path = path
+    *path* is where it lies, whatever symbolic links it is *named* by: SQLite puts beside it what belongs to it.
+    """
+
+    def __init__(self, named: Path, *, busy_seconds: float) -> None:
+        self.path = Path(os.path.realpath(named))  # Path.resolve raises where links lead in a circle
+        self._named = named
         self._busy_seconds = busy_seconds
         self._identity: tuple[int, int] | None = None
 
@@ -52,6 +56,9 @@ class DatabaseFile:
                 os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
             if not self.path.is_file():
                 raise Misconfigured(f"{self.path} is not a file; name the database file itself")
+            if self.path.stat().st_nlink > 1:
+                # https://sqlite.org/howtocorrupt.html section 2.5: each of its names would have a log of its own.
+                raise Misconfigured(f"{self.path} has a second name (a hard link); copy it instead")
             self.path.chmod(0o600)
         except OSError as error:
             raise Misconfigured(f"the database {self.path} cannot be made: {error.strerror}") from error
@@ -95,7 +102,7 @@ class DatabaseFile:
 
     def _seen(self) -> tuple[int, int] | None:
         try:
-            found = os.stat(self.path)  # noqa: PTH116  once per batch: a third of what Path.stat costs
+            found = os.stat(self._named)  # noqa: PTH116  once per batch: a third of what Path.stat costs
         except OSError:
             return None
         return (found.st_dev, found.st_ino)
