@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.in_files]
 ENDS = (Action.TEAR, Action.CUT, Action.KILL)
 KINDS = (NativeWriter, NativeWriter, NativeWriter, VaultWriter, OperatorWriter)
 ROUNDS = 2
-SOAK_ROUNDS = 200
+SOAK_ROUNDS = 60
 FOR_LONG = 1_000_000
 LOUDLY = "every session has been ended"
 
