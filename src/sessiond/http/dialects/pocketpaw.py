@@ -33,6 +33,7 @@ BURST = 5
 PER_SECOND = 1.0
 
 _WRONG_TOKEN = Unauthenticated("invalid_access_token", "Invalid access token")
+_TAGS = ("pocketpaw",)
 _THROTTLED = Throttled("too_many_requests", "Too many requests", retry_after_seconds=1)
 _DETAILS: tuple[tuple[type[Refusal], str], ...] = (
     (MethodNotAllowed, "Method Not Allowed"),
@@ -108,26 +109,30 @@ class PocketPaw:
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return the declarations."""
-        tags = ("pocketpaw",)
+        return (self._exchanging(), *self._browsers(), self._regenerating())
+
+    def _exchanging(self) -> Endpoint:
+        return Endpoint(
+            "POST",
+            "/api/auth/session",
+            self.exchange,
+            aliases=("/api/v1/auth/session",),
+            summary="Exchange the master token for a session token",
+            tags=_TAGS,
+            credential=self._master("master token, throttled", throttled=True),
+            answers={200: SessionTokenAnswer},
+            refusals=(_THROTTLED,),
+        )
+
+    def _browsers(self) -> tuple[Endpoint, ...]:
         return (
-            Endpoint(
-                "POST",
-                "/api/auth/session",
-                self.exchange,
-                aliases=("/api/v1/auth/session",),
-                summary="Exchange the master token for a session token",
-                tags=tags,
-                credential=self._master("master token, throttled", throttled=True),
-                answers={200: SessionTokenAnswer},
-                refusals=(_THROTTLED,),
-            ),
             Endpoint(
                 "POST",
                 "/api/auth/login",
                 self.login,
                 aliases=("/api/v1/auth/login",),
                 summary="Sign a browser in with the master token",
-                tags=tags,
+                tags=_TAGS,
                 request=LoginRequest,
                 answers={200: OkAnswer},
                 refusals=(_WRONG_TOKEN,),
@@ -139,20 +144,22 @@ class PocketPaw:
                 self.logout,
                 aliases=("/api/v1/auth/logout",),
                 summary="Sign the browser out: the session ends and the cookie is deleted",
-                tags=tags,
+                tags=_TAGS,
                 answers={200: OkAnswer},
                 same_origin=True,
             ),
-            Endpoint(
-                "POST",
-                "/api/token/regenerate",
-                self.regenerate,
-                aliases=("/api/v1/token/regenerate",),
-                summary="Replace the master token; every operator session ends",
-                tags=tags,
-                credential=self._master("master token", throttled=False),
-                answers={200: TokenAnswer},
-            ),
+        )
+
+    def _regenerating(self) -> Endpoint:
+        return Endpoint(
+            "POST",
+            "/api/token/regenerate",
+            self.regenerate,
+            aliases=("/api/v1/token/regenerate",),
+            summary="Replace the master token; every operator session ends",
+            tags=_TAGS,
+            credential=self._master("master token", throttled=False),
+            answers={200: TokenAnswer},
         )
 
     def _master(self, name: str, *, throttled: bool) -> Credential:
