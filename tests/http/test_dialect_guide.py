@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import types
+from functools import partial
 from pathlib import Path
 
 from sessiond.http.app import App
 from sessiond.http.edge import Edge
 from tests.deployment import SetClock
 from tests.http.oddities import SERVER_KEY, Callers
-from tests.http.surface import Surface
+from tests.http.surface import ask
 
 GUIDE = Path(__file__).parents[2] / "docs" / "dialects.md"
 
@@ -19,15 +20,14 @@ async def test_the_example_dialect_of_the_guide_works() -> None:
     (example,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     module = types.ModuleType("example_dialect")
     exec(compile(example, str(GUIDE), "exec"), vars(module))  # noqa: S102 - the guide's own example
-    surface = Surface()
     services = types.SimpleNamespace(credentials=Callers())
-    surface.app = App([module.dialect(services, Edge())], edge=Edge(), clock=SetClock())
+    asked = partial(ask, App([module.dialect(services, Edge())], edge=Edge(), clock=SetClock()))
     key = [("authorization", f"Bearer {SERVER_KEY}")]
 
-    written = await surface.ask("POST", "/api/notes", b'{"text":"hello"}', headers=key)
-    read = await surface.ask("GET", written.header("location") or "", headers=key)
-    missing = await surface.ask("GET", "/api/notes/none", headers=key)
-    unknown = await surface.ask("GET", "/api/notes/a/b")
+    written = await asked("POST", "/api/notes", b'{"text":"hello"}', headers=key)
+    read = await asked("GET", written.header("location") or "", headers=key)
+    missing = await asked("GET", "/api/notes/none", headers=key)
+    unknown = await asked("GET", "/api/notes/a/b")
 
     assert (written.status, read.json["text"]) == (201, "hello")
     assert (missing.status, missing.json) == (404, {"error": "There is no such note."})
