@@ -10,7 +10,7 @@ import pytest
 from sessiond.domain.audit_chain import LEASE_MS, Head, Link, head_key
 from sessiond.domain.errors import Unavailable
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SubjectId
-from sessiond.services.audit_sealing import chain_partition, read_links
+from sessiond.services.audit_chains import chain_partition, read_links
 from sessiond.services.ports import Change, Store
 from sessiond.storage.engine import unavailable
 from tests.deployment import SetClock, TestDeployment

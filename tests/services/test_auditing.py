@@ -19,7 +19,8 @@ from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
 from sessiond.domain.instants import later
 from sessiond.domain.rules import PurgeRules
 from sessiond.domain.session_filters import Span
-from sessiond.services.audit_sealing import LOOKED_EVERY_MS, chain_partition
+from sessiond.services.audit_chains import chain_partition
+from sessiond.services.audit_sealing import LOOKED_EVERY_MS
 from sessiond.services.auditing import Report
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.sqlite import open_store

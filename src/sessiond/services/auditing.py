@@ -12,7 +12,7 @@ from sessiond.domain.event_filters import EventFilter
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Record
-from sessiond.services.audit_sealing import chain_partition, proof_of, read_links, tag_of
+from sessiond.services.audit_chains import chain_partition, proof_of, read_links, tag_of
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Store
 

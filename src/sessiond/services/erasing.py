@@ -23,7 +23,7 @@ from sessiond.domain.pins import pin_key
 from sessiond.domain.records import Key, Record
 from sessiond.domain.subjects import check_not_operator, subject_key
 from sessiond.domain.vault import cap_key
-from sessiond.services.audit_sealing import proof_of
+from sessiond.services.audit_chains import proof_of
 from sessiond.services.belongings import Belongings, Told
 from sessiond.services.contention import Contention
 from sessiond.services.devices import Devices
