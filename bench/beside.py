@@ -22,6 +22,7 @@ from bench.results import Machine, middle, this_machine, today
 from bench.wrk import CONNECTIONS, Call, Measured, run
 from sessiond.crypto.secrets import Secret
 from sessiond.domain.ids import DEFAULT_PROJECT
+from sessiond.domain.initiators import Initiator
 
 BEGIN, END = (
     "<!-- made by `python -m bench beside`: begin -->",
@@ -149,7 +150,7 @@ async def _add_users(folder: Path) -> None:
     opened = await open_at(folder / "data")
     try:
         for name in _USERS:
-            await opened.services.pins.add_user(DEFAULT_PROJECT, name, Secret(_PIN), by="bench")
+            await opened.services.pins.add_user(DEFAULT_PROJECT, name, Secret(_PIN), by=Initiator("bench"))
     finally:
         await opened.close()
 

@@ -11,6 +11,7 @@ from hashlib import sha256
 from sessiond.crypto.secrets import Secret
 from sessiond.crypto.tokens import TokenKind
 from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.instants import Instant, later, millis
 from sessiond.domain.rules import Rules
 from sessiond.domain.sessions import Session, SessionKind
@@ -24,6 +25,9 @@ from sessiond.storage.engine import Role
 from sessiond.storage.engines.memory import open_store
 
 ALICE = SubjectId("alice")
+BY = Initiator("test")
+"""Whom events name for what a test does."""
+
 SERVER_KEY = "test-server-key-0123456789abcdefghijklmnop"
 MASTER_TOKEN = "test-master-token-0123456789abcdefghijkl"
 WRAPPING_KEY = bytes(range(32))
@@ -147,7 +151,7 @@ class TestDeployment:
                 project=DEFAULT_PROJECT,
                 subject=subject,
                 session_kind=SessionKind.TOKENS,
-                by="test",
+                by=BY,
                 create=SubjectKind.USER,
                 rotates=rotates,
             )

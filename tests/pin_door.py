@@ -11,7 +11,7 @@ from sessiond.domain.rules import PinRules, Rules
 from sessiond.domain.sessions import Client
 from sessiond.services.pin_sign_in import SignedIn
 from sessiond.services.ports import Selection, Store
-from tests.deployment import TestDeployment
+from tests.deployment import BY, TestDeployment
 
 HOME = "192.0.2.10"
 PIN = "0123"
@@ -32,7 +32,7 @@ class Door:
     async def with_alice(cls, rules: PinRules | None = None, *, store: Store | None = None) -> Door:
         """Return the door of a deployment where alice has the PIN 0123."""
         door = cls(await TestDeployment.born(Rules(pin=rules or PinRules()), store=store))
-        await door.pins.add_user(DEFAULT_PROJECT, "Alice", Secret(PIN), by="test")
+        await door.pins.add_user(DEFAULT_PROJECT, "Alice", Secret(PIN), by=BY)
         return door
 
     async def login(

@@ -23,6 +23,7 @@ from sessiond.domain.subjects import SubjectKind
 from sessiond.services.orders import Order
 from sessiond.services.ports import Selection
 from sessiond.storage.engine import Role
+from tests.deployment import BY
 
 AT_ONCE = PurgeRules(ended_sessions=timedelta(seconds=-1))
 SESSIONS = Selection(kind=Kind.SESSION)
@@ -43,11 +44,11 @@ async def end_sessions(opened: Opened, count: int) -> None:
             project=DEFAULT_PROJECT,
             subject=SubjectId("alice"),
             session_kind=SessionKind.TOKENS,
-            by="test",
+            by=BY,
             create=SubjectKind.USER,
         )
         issued = await opened.services.issuing.issue(order)
-        await opened.services.sessions.revoke(issued.session, reason="test", by="test")
+        await opened.services.sessions.revoke(issued.session, reason="test", by=BY)
 
 
 async def test_the_witness_follows_the_store(opened: Opened) -> None:
@@ -55,7 +56,7 @@ async def test_the_witness_follows_the_store(opened: Opened) -> None:
     await background.each_second()
     before = opened.files.read_witness()
 
-    await opened.services.projects.add("new", by="test")
+    await opened.services.projects.add("new", by=BY)
     await background.each_second()
 
     after = opened.files.read_witness()
@@ -88,8 +89,8 @@ async def test_a_purge_takes_everything_whose_time_is_over(opened: Opened) -> No
 
 async def test_a_purge_takes_who_is_anonymous_and_has_no_session_any_more(opened: Opened) -> None:
     subjects, background = opened.services.subjects, Background(opened)
-    await subjects.create(DEFAULT_PROJECT, SubjectId("visitor"), by="test", anonymous=True)
-    await subjects.create(DEFAULT_PROJECT, SubjectId("user"), by="test")
+    await subjects.create(DEFAULT_PROJECT, SubjectId("visitor"), by=BY, anonymous=True)
+    await subjects.create(DEFAULT_PROJECT, SubjectId("user"), by=BY)
 
     await background.purge()
     assert await opened.store.count(SUBJECTS) == 2
@@ -161,7 +162,7 @@ async def put_old_ring(opened: Opened, kind: KeyKind, *, born: timedelta, rotate
         ring = KeyRing.initial(opened.entropy, later(now, -born))
         return ring.rotated(DEFAULT_PROJECT, kind, opened.entropy, later(now, -rotated))
 
-    await opened.services.ring_writing.change(old_ring, by="test", facts={})
+    await opened.services.ring_writing.change(old_ring, by=BY, facts={})
 
 
 def states(opened: Opened, kind: KeyKind) -> set[KeyState]:

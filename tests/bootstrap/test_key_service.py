@@ -27,6 +27,7 @@ from sessiond.domain.startup import Start
 from sessiond.services.ports import KeyWrapper
 from sessiond.storage.engine import Role
 from sessiond.testing.key_wrapper_contract import INSTALL_ID, KEY, KeyWrapperContract
+from tests.deployment import BY
 from tests.server_process import WITHIN_SECONDS, ServerProcess, sessiond_command
 from tests.servers.kms import REGION, KmsServer
 from tests.system.waiting import eventually
@@ -128,7 +129,7 @@ class Machine:
 
         opened = await self.opened(service=service)
         try:
-            await rewrap(opened, say, by="test")
+            await rewrap(opened, say, by=BY)
         finally:
             await opened.close()
 
@@ -212,7 +213,7 @@ async def test_a_start_without_the_service_is_refused_and_a_running_server_goes_
 
     with pytest.raises(Unavailable, match="does not answer"):
         await machine.opened(Role.TOOL)
-    await server.services.rotating.rotate(DEFAULT_PROJECT, KeyKind.ROOT, by="test")
+    await server.services.rotating.rotate(DEFAULT_PROJECT, KeyKind.ROOT, by=BY)
 
     assert await kid(server) == before  # its successor is younger than a minute
     assert any(key.activates_at for key in server.services.keys.ring.held())
@@ -227,7 +228,7 @@ async def test_a_move_that_the_service_does_not_answer_changes_nothing(
     kms.go_away()
 
     with pytest.raises(Unavailable) as refusal:
-        await rewrap(server, lambda _: None, by="test")
+        await rewrap(server, lambda _: None, by=BY)
 
     await server.services.keys.reload(at_once=True)
     assert refusal.value.code == "key_service_unavailable"
@@ -326,7 +327,7 @@ async def test_starting_over_draws_another_wrapping_key_under_the_service(machin
     server = await machine.opened(Role.SERVER)
     before, former = await kid(server), server.services.keys.fingerprint
 
-    await start_over(server, lambda _: None, by="test")
+    await start_over(server, lambda _: None, by=BY)
 
     assert server.services.keys.ring.root(before) is None
     assert server.services.keys.fingerprint != former

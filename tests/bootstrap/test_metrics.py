@@ -22,6 +22,7 @@ from sessiond.domain.keys import KeyKind
 from sessiond.domain.refused_attempts import Attempt
 from sessiond.services.measures import BOUNDS_NS, Durations
 from sessiond.storage.engine import Role
+from tests.deployment import BY
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ async def test_what_services_and_the_store_count_is_shown(opened: Opened) -> Non
 async def test_what_is_sealed_is_counted_once(opened: Opened) -> None:
     sealer = opened.services.sealer
     await sealer.seal()
-    await opened.services.projects.add("new", by="test")
+    await opened.services.projects.add("new", by=BY)
 
     for _ in range(3):
         await sealer.seal()
@@ -109,7 +110,7 @@ async def test_keys_are_shown_by_kind_and_state_and_when_the_next_takes_over(ope
     metrics = watching(opened)
     before = await metrics.gather()
 
-    await opened.services.rotating.rotate(DEFAULT_PROJECT, KeyKind.ROOT, by="test", dry_run=False)
+    await opened.services.rotating.rotate(DEFAULT_PROJECT, KeyKind.ROOT, by=BY, dry_run=False)
     found = await metrics.gather()
 
     root = opened.services.keys.ring.active_root(DEFAULT_PROJECT)

@@ -14,8 +14,10 @@ from sessiond.bootstrap.tools import tools
 from sessiond.config.loading import load
 from sessiond.config.secrets import encode_key
 from sessiond.domain.errors import Misconfigured
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.startup import Start
 from sessiond.storage.engine import Role
+from tests.deployment import BY
 
 SEED = "first-server-key-0123456789abcdefghij"
 OTHER_SEED = "other-server-key-0123456789abcdefghij"
@@ -150,7 +152,7 @@ async def restored_backup(machine: Machine, backup: Path) -> int:
     epoch = (await machine.start()).services.keys.deployment.epoch
     copied(machine.data_dir / "sessiond.db", backup)
     async with machine.served() as opened:
-        await opened.services.projects.add("later", by="test")
+        await opened.services.projects.add("later", by=BY)
         opened.files.write_witness(await opened.services.recovery.witness())
     for path in machine.data_dir.glob("sessiond.db*"):
         path.unlink()
@@ -184,7 +186,7 @@ async def test_commands_write_nothing_to_a_restored_backup_before_it_has_a_new_e
 
     async with tools(loaded, recovers=True) as beside:
         assert beside.start is Start.BEHIND
-        await beside.services.recovery.recover(by="test", reason="restored")
+        await beside.services.recovery.recover(by=BY, reason="restored")
         beside.files.write_witness(await beside.services.recovery.witness())
     async with tools(loaded) as beside:
         assert beside.start is Start.ORDINARY
@@ -255,7 +257,7 @@ async def test_the_memory_engine_starts_anew_each_time_with_the_same_secrets(mac
 async def test_a_command_works_beside_a_server(machine: Machine) -> None:
     async with machine.served() as opened:
         async with tools(load(environ={}, flags={"data_dir": str(machine.data_dir)})) as beside:
-            project = await beside.services.projects.add("side", by="cli")
+            project = await beside.services.projects.add("side", by=Initiator("cli"))
 
         assert await opened.services.projects.get(project.id) == project
 

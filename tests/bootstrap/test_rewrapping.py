@@ -14,6 +14,7 @@ from sessiond.domain.errors import Misconfigured, Unavailable
 from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.domain.startup import Start
 from sessiond.storage.engine import Role
+from tests.deployment import BY
 
 ONE, TWO, THREE = (encode_key(bytes(range(start, start + 32))) for start in (0, 1, 2))
 
@@ -47,7 +48,7 @@ class Machine:
 
         opened = await self.opened(Role.TOOL, **variables)
         try:
-            await rewrap(opened, say, by="test")
+            await rewrap(opened, say, by=BY)
         finally:
             await opened.close()
 
@@ -172,7 +173,7 @@ async def test_starting_over_refuses_every_key_and_moves_the_ring(machine: Machi
     epoch = server.services.keys.deployment.epoch
 
     tool = await machine.opened()
-    await start_over(tool, lambda _: None, by="test")
+    await start_over(tool, lambda _: None, by=BY)
     await tool.close()
 
     assert await kid(server) != before
@@ -192,7 +193,7 @@ async def test_starting_over_trusts_no_key_of_a_move_that_was_cut_off(machine: M
     tool = await machine.opened()
     halfway = tool.services.keys.fingerprint
 
-    await start_over(tool, lambda _: None, by="test")
+    await start_over(tool, lambda _: None, by=BY)
 
     assert tool.services.keys.fingerprint != halfway
     assert machine.files() == ["former-key", "former-key", "key", "server-key"]

@@ -14,6 +14,7 @@ from sessiond.bootstrap.tools import tools
 from sessiond.config.loading import Loaded, load
 from sessiond.config.secrets import encode_key
 from sessiond.domain.errors import Misconfigured
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.startup import Start
 from sessiond.storage.engine import Role
 from tests.servers.postgresql import PostgresqlServer
@@ -96,7 +97,7 @@ async def test_a_recovery_on_one_node_ends_no_later_session_when_the_other_start
     await one.start()
     await other.start()
     async with tools(one.loaded(), recovers=True) as opened:
-        recovered = await opened.services.recovery.recover(by="cli", reason="test")
+        recovered = await opened.services.recovery.recover(by=Initiator("cli"), reason="test")
 
     async with other.served() as opened:
         assert opened.start is Start.ORDINARY

@@ -103,7 +103,7 @@ def test_events_are_chosen_by_subject_type_and_time(lived: ServerProcess) -> Non
     }
     [read] = exported(lived, "--type", "vault.read")
     assert (read["subject"], read["by"].partition(":")[0]) == ("ada", "server_key")
-    assert read["data"]["address"] == "127.0.0.1"
+    assert read["data"]["by_address"] == "127.0.0.1"
     assert exported(lived, "--since", "2999-01-01T00:00:00Z") == []
     assert exported(lived, "--until", "2001-01-01T00:00:00Z") == []
     assert len(exported(lived, "--since", read["at"], "--type", "vault.read")) == 1

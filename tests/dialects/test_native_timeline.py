@@ -32,7 +32,11 @@ def test_a_signed_out_user_s_session_says_who_ended_it_why_and_when(
         "subject.sessions_revoked",
     ]
     assert [item["at"] for item in body["items"]] == sorted(item["at"] for item in body["items"])
-    assert body["items"][1]["data"] == {"kind": "tokens", "address": "203.0.113.7"}
+    assert body["items"][1]["data"] == {
+        "by_address": "127.0.0.1",
+        "kind": "tokens",
+        "address": "203.0.113.7",
+    }
     ended = body["ended"]
     assert (ended["code"], ended["reason"]) == ("subject_sessions_revoked", "password changed")
     assert ended["by"].startswith("server_key:")

@@ -16,7 +16,7 @@ from sessiond.domain.rules import Rules, StackRules
 from sessiond.http.app import App
 from sessiond.http.dialects.stack_auth import dialect
 from sessiond.http.edge import Edge
-from tests.deployment import NOON, TestDeployment
+from tests.deployment import BY, NOON, TestDeployment
 from tests.dialects.stack_calls import CLIENT, PROJECT, SERVER, SESSIONS, Tokens, claims_of, plain, refusal
 
 GONE = (401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED")
@@ -172,7 +172,7 @@ async def test_refreshes_are_counted_and_write_no_events(stack: Clocked) -> None
 
 async def test_a_disabled_user_gets_no_session_and_keeps_none(stack: Clocked) -> None:
     tokens = await stack.signed_in()
-    await stack.deployment.services.subjects.disable(DEFAULT_PROJECT, SubjectId(tokens.user), by="test")
+    await stack.deployment.services.subjects.disable(DEFAULT_PROJECT, SubjectId(tokens.user), by=BY)
 
     refused = await stack.http.post(SESSIONS, headers=SERVER, json={"user_id": tokens.user})
 
@@ -193,7 +193,7 @@ async def test_a_profile_of_other_shape_harms_nothing(stack: Clocked) -> None:
         DEFAULT_PROJECT,
         SubjectId(tokens.user),
         lambda old: msgspec.structs.replace(old, profile=odd, name="x" * 5000),
-        by="test",
+        by=BY,
     )
 
     refreshed = (await stack.refresh(tokens.refresh)).json()["access_token"]

@@ -40,7 +40,7 @@ def test_of_an_event_about_her_stays_only_what_is_impersonal() -> None:
     assert after.data == {"kind": "tokens", "actor": "sue"}
 
 
-@pytest.mark.parametrize("member", ["user", "linked_from", "actor"])
+@pytest.mark.parametrize("member", ["user", "linked_from"])
 def test_an_event_about_another_keeps_all_but_her_name(member: str) -> None:
     after = without_alice(told(subject=BOB, data={member: "alice", "address": "192.0.2.9"}))
     assert (after.subject, after.data) == (BOB, {member: NOBODY, "address": "192.0.2.9"})
@@ -50,6 +50,39 @@ def test_who_acted_by_a_session_of_hers_is_she_whatever_she_was_called() -> None
     data = {"actor": "Alice of support", "actor_session": id_text(OWN)}
     after = without_alice(told(subject=BOB, data=data))
     assert after.data == {"actor": NOBODY, "actor_session": id_text(OWN)}
+
+
+@pytest.mark.parametrize(
+    ("by", "after"),
+    [("subject:alice", f"subject:{NOBODY}"), ("actor:alice", f"actor:{NOBODY}")],
+)
+def test_from_where_she_did_something_to_another_is_forgotten_with_her(by: str, after: str) -> None:
+    data = {"address": "192.0.2.1", "by_address": "192.0.2.1", "by_session": id_text(OWN), "reason": "asked"}
+    left = without_alice(told(subject=BOB, by=by, data=data))
+    assert (left.by, left.data) == (after, {"by_session": id_text(OWN), "reason": "asked"})
+
+
+@pytest.mark.parametrize("data", [{"actor": "alice"}, {"actor": "A.", "actor_session": id_text(OWN)}])
+def test_where_she_acted_her_clients_address_goes_and_her_applications_stays(data: dict[str, str]) -> None:
+    told_of = told(subject=BOB, data=data | {"address": "192.0.2.1", "by_address": "10.0.0.7"})
+    left = without_alice(told_of).data
+    assert "address" not in left
+    assert left["by_address"] == "10.0.0.7"
+
+
+@pytest.mark.parametrize("by", ["server_key:app", "operator", "subject:bob", "actor:sue"])
+def test_who_did_something_to_her_and_from_where_outlives_her(by: str) -> None:
+    whereabouts = {"by_address": "10.0.0.7", "by_key": "key", "by_session": id_text(OTHER)}
+    left = without_alice(
+        told(subject=ALICE, by=by, data=whereabouts | {"reason": "x", "address": "192.0.2.1"})
+    )
+    assert (left.by, left.data) == (by, whereabouts)
+
+
+@pytest.mark.parametrize("by", ["public", "stack client", "subject:alice", "actor:alice", "whoever"])
+def test_an_address_of_whoever_may_be_she_does_not(by: str) -> None:
+    left = without_alice(told(subject=ALICE, by=by, data={"by_address": "192.0.2.1", "kind": "tokens"}))
+    assert left.data == {"kind": "tokens"}
 
 
 def test_what_has_nothing_to_do_with_her_is_as_before() -> None:
@@ -65,6 +98,7 @@ def test_what_has_nothing_to_do_with_her_is_as_before() -> None:
 def test_an_event_concerns_whom_it_is_about_by_whom_it_was_and_whom_it_names() -> None:
     assert concerns(told(subject=ALICE), ALICE)
     assert concerns(told(subject=BOB, by="subject:alice"), ALICE)
+    assert concerns(told(subject=BOB, by="actor:alice"), ALICE)
     assert concerns(told(subject=BOB, data={"user": "alice"}), ALICE)
     assert concerns(told(subject=BOB, data={"actor": "A.", "actor_session": id_text(OWN)}), ALICE, {OWN})
 

@@ -30,21 +30,25 @@ TOO_OFTEN = Throttled("too_often", "Too often.", retry_after_seconds=7)
 class Callers:
     """Knows one server key, one master token and two sessions."""
 
-    async def by_server_key(self, text: str, *, project: str | None) -> ServerCaller | OperatorCaller:
+    async def by_server_key(
+        self, text: str, *, project: str | None, address: str | None
+    ) -> ServerCaller | OperatorCaller:
         if text == SERVER_KEY:
-            return ServerCaller(project=DEFAULT_PROJECT, name="tests", key_id="k")
-        return await self.by_master_token(text, project=project)
+            return ServerCaller(project=DEFAULT_PROJECT, name="tests", key_id="k", address=address)
+        return await self.by_master_token(text, project=project, address=address)
 
-    async def by_access_token(self, text: str, *, by_cookie: bool) -> SubjectCaller | OperatorCaller:
+    async def by_access_token(
+        self, text: str, *, by_cookie: bool, address: str | None
+    ) -> SubjectCaller | OperatorCaller:
         session = TOKENS.get(text)
         if session is None:
             raise INVALID
-        return SubjectCaller(standing=standing_of(session), by_cookie=by_cookie)
+        return SubjectCaller(standing=standing_of(session), by_cookie=by_cookie, address=address)
 
-    async def by_master_token(self, text: str, *, project: str | None) -> OperatorCaller:
+    async def by_master_token(self, text: str, *, project: str | None, address: str | None) -> OperatorCaller:
         if text != MASTER or project is not None:
             raise INVALID
-        return OperatorCaller(project=DEFAULT_PROJECT)
+        return OperatorCaller(project=DEFAULT_PROJECT, address=address)
 
 
 def standing_of(session: bytes) -> Standing:

@@ -17,7 +17,7 @@ from sessiond.domain.sessions import Client
 from sessiond.http.app import App
 from sessiond.http.discovery import discover
 from sessiond.http.edge import Edge
-from tests.deployment import SERVER_KEY, TestDeployment
+from tests.deployment import BY, SERVER_KEY, TestDeployment
 
 VAULT = "/api/v1/session-storage"
 STACK = {"x-stack-project-id": DEFAULT_PROJECT, "x-stack-access-type": "client"}
@@ -41,7 +41,7 @@ class Door:
 
     async def pin_access_token(self) -> str:
         services = self.deployment.services
-        await services.pins.add_user(DEFAULT_PROJECT, "bob", Secret("2580"), by="test")
+        await services.pins.add_user(DEFAULT_PROJECT, "bob", Secret("2580"), by=BY)
         signed_in = await services.pin_sign_in.login(
             DEFAULT_PROJECT, "bob", Secret("2580"), client=Client(address="127.0.0.1")
         )
@@ -135,7 +135,7 @@ async def test_what_no_key_can_be(door: Door) -> None:
 
 async def test_an_expired_access_token_at_a_pin_users_sign_out(door: Door) -> None:
     services = door.deployment.services
-    await services.pins.add_user(DEFAULT_PROJECT, "bob", Secret("2580"), by="test")
+    await services.pins.add_user(DEFAULT_PROJECT, "bob", Secret("2580"), by=BY)
     signed_in = await services.pin_sign_in.login(
         DEFAULT_PROJECT, "bob", Secret("2580"), client=Client(address="127.0.0.1")
     )

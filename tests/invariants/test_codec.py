@@ -27,7 +27,7 @@ from sessiond.domain.sessions import Client, Session, SessionKind
 from sessiond.domain.subjects import SubjectKind
 from sessiond.services.orders import Order
 from sessiond.services.token_forms import REFRESH_FORMS, Form
-from tests.deployment import TestDeployment
+from tests.deployment import BY, TestDeployment
 from tests.invariants.engines import empty_store
 from tests.invariants.watched import Call, Watched
 
@@ -83,7 +83,7 @@ class Codec(RuleBasedStateMachine):
         self.watched = Watched(self.run(empty_store()))
         self.deployment = self.run(TestDeployment.born(store=self.watched.as_store))
         self.services = self.deployment.services
-        another = self.run(self.services.projects.add("another", by="test")).id
+        another = self.run(self.services.projects.add("another", by=BY)).id
         self.projects = (DEFAULT_PROJECT, another)
         for project in self.projects:
             self.sign_in(project)
@@ -95,7 +95,7 @@ class Codec(RuleBasedStateMachine):
             project=project,
             subject=SubjectId("alice"),
             session_kind=SessionKind.TOKENS,
-            by="test",
+            by=BY,
             create=SubjectKind.USER,
             rotates=True,
         )

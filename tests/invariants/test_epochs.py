@@ -26,7 +26,7 @@ from sessiond.services.bundle import Services
 from sessiond.services.impersonating import Asked
 from sessiond.services.orders import Order
 from sessiond.services.token_forms import Form
-from tests.deployment import TestDeployment
+from tests.deployment import BY, TestDeployment
 from tests.invariants.copies import all_records, put_back
 from tests.invariants.engines import empty_store
 
@@ -70,7 +70,7 @@ class Epochs(RuleBasedStateMachine):
     def begin(self) -> None:
         self.store = self.run(empty_store())
         self.start_nodes()
-        another = self.run(self.nodes[0].projects.add("another", by="test")).id
+        another = self.run(self.nodes[0].projects.add("another", by=BY)).id
         self.projects = {"default": DEFAULT_PROJECT, "another": another}
         self.start_nodes()
         self.everything_is_ended(0)
@@ -110,7 +110,7 @@ class Epochs(RuleBasedStateMachine):
             project=project,
             subject=subject,
             session_kind=SessionKind.TOKENS,
-            by="test",
+            by=BY,
             create=SubjectKind.USER,
             rotates=True,
         )
@@ -130,7 +130,7 @@ class Epochs(RuleBasedStateMachine):
     @rule(node=NODES, data=st.data())
     def a_subject_s_sessions_are_ended(self, node: int, data: st.DataObject) -> None:
         project, subject = self.somebody(data)
-        self.run(self.nodes[node].subjects.revoke_sessions(project, subject, by="test"))
+        self.run(self.nodes[node].subjects.revoke_sessions(project, subject, by=BY))
         self.end(project, subject)
         self.issue(node, self.order(project, subject))
 
@@ -138,7 +138,7 @@ class Epochs(RuleBasedStateMachine):
     @rule(node=NODES, data=st.data())
     def a_project_s_sessions_are_ended(self, node: int, data: st.DataObject) -> None:
         project, subject = self.somebody(data)
-        self.run(self.nodes[node].projects.revoke_sessions(project, by="test"))
+        self.run(self.nodes[node].projects.revoke_sessions(project, by=BY))
         self.end(project)
         self.issue(node, self.order(project, subject))
 
@@ -146,7 +146,7 @@ class Epochs(RuleBasedStateMachine):
     @rule(node=NODES, data=st.data())
     def a_subject_is_disabled(self, node: int, data: st.DataObject) -> None:
         project, subject = self.somebody(data)
-        self.run(self.nodes[node].subjects.disable(project, subject, by="test"))
+        self.run(self.nodes[node].subjects.disable(project, subject, by=BY))
         self.disabled.add((project, subject))
         self.end(project, subject)
 
@@ -154,7 +154,7 @@ class Epochs(RuleBasedStateMachine):
     @rule(node=NODES, data=st.data())
     def a_subject_is_enabled(self, node: int, data: st.DataObject) -> None:
         project, subject = data.draw(st.sampled_from(sorted(self.disabled)))
-        self.run(self.nodes[node].subjects.enable(project, subject, by="test"))
+        self.run(self.nodes[node].subjects.enable(project, subject, by=BY))
         self.disabled.remove((project, subject))
 
     @precondition(lambda self: self.living)
@@ -162,9 +162,9 @@ class Epochs(RuleBasedStateMachine):
     def a_subject_goes_and_comes_again(self, node: int, data: st.DataObject, *, erased: bool) -> None:
         project, subject = self.somebody(data)
         if erased:
-            self.run(self.nodes[node].erasing.erase(project, subject, by="test"))
+            self.run(self.nodes[node].erasing.erase(project, subject, by=BY))
         else:
-            self.run(self.nodes[node].subjects.delete(project, subject, by="test"))
+            self.run(self.nodes[node].subjects.delete(project, subject, by=BY))
         self.end(project, subject)
         self.issue(node, self.order(project, subject))
 
@@ -191,7 +191,7 @@ class Epochs(RuleBasedStateMachine):
 
     @rule(node=NODES)
     def everything_is_ended(self, node: int) -> None:
-        self.run(self.nodes[node].recovery.recover(by="test", reason="restored"))
+        self.run(self.nodes[node].recovery.recover(by=BY, reason="restored"))
         self.living.clear()
         for subject in PEOPLE:
             self.somebody_signs_in(node, "default", subject)

@@ -34,7 +34,7 @@ from sessiond.services.ports import Change, Touch
 from sessiond.services.token_forms import Form
 from sessiond.services.touches import Touches
 from tests.crypto.material import with_new_root
-from tests.deployment import CountedEntropy, TestDeployment
+from tests.deployment import BY, CountedEntropy, TestDeployment
 from tests.invariants.engines import empty_store
 
 T = TypeVar("T")
@@ -206,7 +206,7 @@ class Lineage(RuleBasedStateMachine):
     @rule(often=st.integers(0, 9))
     def the_owner_signs_out(self, often: int) -> None:
         if often == 0:
-            self.run(self.deployment.services.sessions.revoke(self.row, reason="signed_out", by="test"))
+            self.run(self.deployment.services.sessions.revoke(self.row, reason="signed_out", by=BY))
             self.end = self.end or "signed_out"
 
     def restart(self) -> None:

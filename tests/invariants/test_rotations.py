@@ -38,6 +38,7 @@ from sessiond.services.token_forms import Form
 from sessiond.services.vault.answers import NewToken
 from tests.deployment import (
     BASE_URL,
+    BY,
     WRAPPING_KEY,
     CountedEntropy,
     CountingObserver,
@@ -141,7 +142,7 @@ class Rotations(RuleBasedStateMachine):
     @rule(kind=st.sampled_from(KeyKind), often=st.integers(1, 3))
     def rotate(self, kind: KeyKind, often: int) -> None:
         for _ in range(often):
-            self.run(self.nodes[0].rotating.rotate(DEFAULT_PROJECT, kind, by="test"))
+            self.run(self.nodes[0].rotating.rotate(DEFAULT_PROJECT, kind, by=BY))
 
     @rule(kind=st.sampled_from(KeyKind))
     def use_what_was_rotated_before_the_other_node_hears_of_it(self, kind: KeyKind) -> None:

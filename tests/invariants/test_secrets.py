@@ -29,7 +29,7 @@ from sessiond.domain.subjects import SubjectKind
 from sessiond.services.orders import Order
 from sessiond.services.token_forms import Form
 from sessiond.services.vault.answers import NewToken
-from tests.deployment import MASTER_TOKEN, SERVER_KEY, TestDeployment
+from tests.deployment import BY, MASTER_TOKEN, SERVER_KEY, TestDeployment
 from tests.invariants.engines import empty_store
 from tests.invariants.watched import Watched
 from tests.system.canary import found
@@ -118,7 +118,7 @@ class Secrets(RuleBasedStateMachine):
         self.deployment = self.run(TestDeployment.born(store=self.watched.as_store))
         self.services = self.deployment.services
         self.pin = self.tell("PIN")
-        self.run(self.services.pins.add_user(DEFAULT_PROJECT, "till", self.pin, by="test"))
+        self.run(self.services.pins.add_user(DEFAULT_PROJECT, "till", self.pin, by=BY))
         self.somebody_signs_in(AccessFormat.OPAQUE, retried=True)
 
     # -- what can happen ----------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ class Secrets(RuleBasedStateMachine):
             subject=CANARY,
             session_kind=SessionKind.TOKENS,
             access_format=form,
-            by=APP.label,
+            by=APP.initiator,
             client=CLIENT,
             create=SubjectKind.USER,
             rotates=True,
@@ -172,12 +172,12 @@ class Secrets(RuleBasedStateMachine):
 
     @rule()
     def the_operator_s_secrets_are_replaced(self) -> None:
-        master = self.run(self.services.operators.rotate_master_token(by="test"))
+        master = self.run(self.services.operators.rotate_master_token(by=BY))
         name = f"key {len(self.tokens)}"
-        _, key = self.run(self.services.server_keys.add(DEFAULT_PROJECT, name, by="test"))
+        _, key = self.run(self.services.server_keys.add(DEFAULT_PROJECT, name, by=BY))
         self.keep("minted secret", master.reveal(), key.reveal())
-        self.run(self.services.credentials.by_server_key(key.reveal(), project=None))
-        self.run(self.services.credentials.by_master_token(master.reveal(), project=None))
+        self.run(self.services.credentials.by_server_key(key.reveal(), project=None, address=None))
+        self.run(self.services.credentials.by_master_token(master.reveal(), project=None, address=None))
 
     @rule(right=st.booleans(), known=st.booleans())
     def somebody_enters_a_pin(self, *, right: bool, known: bool) -> None:
@@ -196,7 +196,7 @@ class Secrets(RuleBasedStateMachine):
     @rule()
     def another_pin_is_set(self) -> None:
         self.pin = self.tell("PIN")
-        self.run(self.services.pins.set_pin(DEFAULT_PROJECT, "till", self.pin, by="test"))
+        self.run(self.services.pins.set_pin(DEFAULT_PROJECT, "till", self.pin, by=BY))
 
     @rule(known=st.booleans())
     def a_device_comes(self, *, known: bool) -> None:
@@ -224,7 +224,7 @@ class Secrets(RuleBasedStateMachine):
         for text in [*self.told.values(), *self.tokens.values()][-4:]:
             self.refused(self.services.sessions.verify(text + "A"))
             self.refused(self.services.sessions.refresh(text, Form.STACK_REFRESH))
-            self.refused(self.services.credentials.by_server_key(text + "A", project=None))
+            self.refused(self.services.credentials.by_server_key(text + "A", project=None, address=None))
             self.refused(self.services.vault.read(APP, text))
             self.refused(self.services.pin_sign_in.refresh(text))
 

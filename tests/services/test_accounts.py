@@ -13,6 +13,7 @@ from sessiond.crypto.tokens import TokenKind
 from sessiond.domain.errors import NotFound, StateConflict, Unauthenticated
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SessionId, SubjectId
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.policies import OnLimit, Policy
 from sessiond.domain.rules import Rules
 from sessiond.domain.sessions import Actor, Browser, Session, SessionKind
@@ -21,10 +22,9 @@ from sessiond.services.orders import Order
 from sessiond.services.ports import Store
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.memory import open_store
-from tests.deployment import ALICE, TestDeployment
+from tests.deployment import ALICE, BY, TestDeployment
 
 BOB, CAROL = SubjectId("bob"), SubjectId("carol")
-BY = "test"
 
 
 class Interrupted:
@@ -239,7 +239,7 @@ async def test_another_kind_of_token_joins_nothing(browser: Browsing) -> None:
 
 
 async def test_a_cookie_of_another_project_joins_nothing(browser: Browsing) -> None:
-    project = await browser.deployment.services.projects.add("other", by="operator")
+    project = await browser.deployment.services.projects.add("other", by=Initiator("operator"))
     await browser.sign_in(BOB)
 
     issued = await browser.accounts.sign_in(an_order(project=project.id), browser.cookie())
@@ -251,7 +251,7 @@ async def test_a_cookie_of_another_project_joins_nothing(browser: Browsing) -> N
 async def test_an_ended_session_leads_to_no_accounts_any_more(browser: Browsing) -> None:
     await browser.sign_in(ALICE)
     bob = await browser.sign_in(BOB)
-    await browser.deployment.services.sessions.revoke(bob, reason="stolen", by="operator")
+    await browser.deployment.services.sessions.revoke(bob, reason="stolen", by=Initiator("operator"))
 
     await browser.sign_in(CAROL)
 
@@ -325,7 +325,7 @@ async def test_an_account_that_is_left_does_not_know_who_came_later(browser: Bro
 async def test_an_account_that_ended_cannot_be_switched_to(browser: Browsing) -> None:
     alice = await browser.sign_in(ALICE)
     await browser.sign_in(BOB)
-    await browser.deployment.services.sessions.revoke(alice, reason="stolen", by="operator")
+    await browser.deployment.services.sessions.revoke(alice, reason="stolen", by=Initiator("operator"))
 
     with pytest.raises(StateConflict, match="account_ended"):
         await browser.switch(alice)
@@ -337,7 +337,9 @@ async def test_a_session_that_was_switched_to_ends_with_all_of_its_subjects(brow
     alice = await browser.sign_in(ALICE)
     await browser.sign_in(BOB)
     new = await browser.switch(alice)
-    await browser.deployment.services.subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, by="operator")
+    await browser.deployment.services.subjects.revoke_sessions(
+        DEFAULT_PROJECT, ALICE, by=Initiator("operator")
+    )
 
     assert not await browser.lives(new)
 

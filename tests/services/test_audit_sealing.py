@@ -13,7 +13,7 @@ from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SubjectId
 from sessiond.services.audit_chains import chain_partition, read_links
 from sessiond.services.ports import Change, Store
 from sessiond.storage.engine import unavailable
-from tests.deployment import SetClock, TestDeployment
+from tests.deployment import BY, SetClock, TestDeployment
 
 
 async def links_of(node: TestDeployment, project: ProjectId = DEFAULT_PROJECT) -> Sequence[Link]:
@@ -76,7 +76,7 @@ async def test_more_than_one_link_takes_is_sealed_in_several(deployment: TestDep
 
 
 async def test_each_project_has_a_chain_of_its_own(deployment: TestDeployment) -> None:
-    other = await deployment.services.projects.add("other", by="test")
+    other = await deployment.services.projects.add("other", by=BY)
     await seal_all(deployment)
 
     (mine,), (theirs,) = await links_of(deployment), await links_of(deployment, other.id)
@@ -131,7 +131,7 @@ async def test_a_lease_that_was_released_is_taken_at_once() -> None:
 
 async def test_who_takes_over_seals_nothing_again_that_was_sealed_since_the_lease_was_renewed() -> None:
     one, two = await two_nodes()
-    other = await one.services.projects.add("other", by="test")
+    other = await one.services.projects.add("other", by=BY)
     await seal_all(one)
     for n in range(4):  # within the lease: how far it came is not written down
         await one.issue(SubjectId(f"user-{n}"))

@@ -24,7 +24,7 @@ from sessiond.services.audit_sealing import LOOKED_EVERY_MS
 from sessiond.services.auditing import Report
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.sqlite import open_store
-from tests.deployment import NOON, SetClock, TestDeployment
+from tests.deployment import BY, NOON, SetClock, TestDeployment
 
 Tamper = Callable[[sqlite3.Connection], object]
 
@@ -266,10 +266,8 @@ async def test_erasing_leaves_the_audit_sound_and_says_how_much_it_rewrote(
     await live(deployment)
     before = await verified(deployment)
 
-    await deployment.services.erasing.erase(DEFAULT_PROJECT, SubjectId("user-3"), by="test")
-    await deployment.services.erasing.erase(
-        DEFAULT_PROJECT, SubjectId("user-11"), by="test"
-    )  # not sealed yet
+    await deployment.services.erasing.erase(DEFAULT_PROJECT, SubjectId("user-3"), by=BY)
+    await deployment.services.erasing.erase(DEFAULT_PROJECT, SubjectId("user-11"), by=BY)  # not sealed yet
     await seal(deployment)
 
     report = await verified(deployment)
@@ -284,7 +282,7 @@ async def test_erasing_does_not_wash_what_was_tampered_with(tmp_path: Path) -> N
     with contextlib.closing(sqlite3.connect(tmp_path / "sessiond.db")) as database, database:
         database.execute("UPDATE events SET at = at - 1 WHERE sequence = 10")
     async with deployed(tmp_path, clock) as node:
-        await node.services.erasing.erase(DEFAULT_PROJECT, SubjectId("user-3"), by="test")
+        await node.services.erasing.erase(DEFAULT_PROJECT, SubjectId("user-3"), by=BY)
         report = await verified(node)
 
     assert (Fault.EVENT_CHANGED, 10) in found(report)
@@ -396,7 +394,7 @@ async def test_pages_of_events_follow_each_other(deployment: TestDeployment) -> 
 
 
 async def test_another_projects_events_are_not_in_a_check(deployment: TestDeployment) -> None:
-    other = await deployment.services.projects.add("other", by="test")
+    other = await deployment.services.projects.add("other", by=BY)
     await seal(deployment)
 
     report = await deployment.services.auditing.verify(other.id)

@@ -11,6 +11,7 @@ from sessiond.crypto import jws
 from sessiond.domain.claim_templates import Claim
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import DEFAULT_PROJECT
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.policies import Policy
 from sessiond.domain.sessions import AccessFormat, Session
 from sessiond.services.claims import InvalidTemplate
@@ -19,7 +20,7 @@ from tests.deployment import TestDeployment
 
 
 async def declare(deployment: TestDeployment, **claims: Claim) -> None:
-    await deployment.services.claims.change(DEFAULT_PROJECT, lambda _: claims, by="operator")
+    await deployment.services.claims.change(DEFAULT_PROJECT, lambda _: claims, by=Initiator("operator"))
 
 
 async def a_jwt_session(deployment: TestDeployment, metadata: Mapping[str, object]) -> Session:

@@ -60,14 +60,14 @@ async def test_no_server_key_passes_once_the_node_has_heard_of_it(deployment: Te
         await deployment.services.keys.reload(at_once=True)
 
     with pytest.raises(Unavailable, match="moved to another database"):
-        await deployment.services.credentials.by_server_key(SERVER_KEY, project=None)
+        await deployment.services.credentials.by_server_key(SERVER_KEY, project=None, address=None)
 
 
 async def test_no_master_token_passes(deployment: TestDeployment) -> None:
     await leave(deployment)
 
     with pytest.raises(Unavailable, match="moved to another database"):
-        await deployment.services.credentials.by_master_token(MASTER_TOKEN, project=None)
+        await deployment.services.credentials.by_master_token(MASTER_TOKEN, project=None, address=None)
 
 
 async def test_no_session_is_issued(deployment: TestDeployment) -> None:

@@ -18,7 +18,7 @@ from sessiond.domain.subjects import SubjectKind
 from sessiond.services.ports import Selection
 from sessiond.services.token_forms import Form
 from tests.crypto.material import with_new_root
-from tests.deployment import TestDeployment
+from tests.deployment import BY, TestDeployment
 
 APP = ServerCaller(project=DEFAULT_PROJECT, name="app", key_id="key")
 DEVICE = "canary-device-identifier-42"
@@ -81,7 +81,7 @@ async def test_the_lifetime_does_not_slide(deployment: TestDeployment) -> None:
 
 async def test_a_revoked_session_is_not_found_again(deployment: TestDeployment) -> None:
     session = await opened(deployment)
-    await deployment.services.sessions.revoke(session, reason="operator", by="test")
+    await deployment.services.sessions.revoke(session, reason="operator", by=BY)
 
     assert (await opened(deployment)).id != session.id
 
@@ -103,7 +103,7 @@ async def test_many_calls_at_once_give_one_session(deployment: TestDeployment) -
 async def test_a_disabled_device_is_refused_and_takes_no_place() -> None:
     deployment = await deployed(max_sessions_per_ip=2)
     session = await opened(deployment)
-    await deployment.services.subjects.disable(DEFAULT_PROJECT, session.subject, by="test")
+    await deployment.services.subjects.disable(DEFAULT_PROJECT, session.subject, by=BY)
 
     for caller in (PUBLIC, APP):
         with pytest.raises(Forbidden):
@@ -111,7 +111,7 @@ async def test_a_disabled_device_is_refused_and_takes_no_place() -> None:
 
 
 async def test_two_projects_name_the_same_device_differently(deployment: TestDeployment) -> None:
-    other = await deployment.services.projects.add("other", by="test")
+    other = await deployment.services.projects.add("other", by=BY)
     elsewhere = ServerCaller(project=other.id, name="app", key_id="key")
 
     ours, theirs = await opened(deployment, by=APP), await opened(deployment, by=elsewhere)
@@ -200,7 +200,7 @@ async def test_a_session_that_ended_early_makes_room() -> None:
     with pytest.raises(Throttled):
         await opened(deployment, "c")
 
-    await deployment.services.sessions.revoke(first, reason="operator", by="test")
+    await deployment.services.sessions.revoke(first, reason="operator", by=BY)
 
     await opened(deployment, "c")
     with pytest.raises(Throttled):
@@ -211,7 +211,7 @@ async def test_a_known_device_needs_a_place_for_its_new_session() -> None:
     deployment = await deployed(max_sessions_per_ip=1)
     first = await opened(deployment, "a")
     deployment.clock.advance(minutes=1)
-    await deployment.services.sessions.revoke(first, reason="operator", by="test")
+    await deployment.services.sessions.revoke(first, reason="operator", by=BY)
     await opened(deployment, "b")
 
     with pytest.raises(Throttled):

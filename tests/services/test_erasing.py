@@ -13,6 +13,7 @@ from sessiond.domain.callers import PUBLIC, ServerCaller
 from sessiond.domain.errors import Forbidden, Unauthenticated, Unavailable
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.records import Kind
 from sessiond.domain.sessions import Actor, Client, Session, SessionKind
 from sessiond.domain.subjects import OPERATOR, SubjectKind
@@ -23,7 +24,7 @@ from sessiond.storage.engine import Role
 from sessiond.storage.engines.memory import open_store
 from sessiond.storage.engines.sqlite import open_store as open_sqlite
 from tests.crashing import Crashing
-from tests.deployment import NOON, TestDeployment
+from tests.deployment import BY, NOON, TestDeployment
 
 APP = ServerCaller(project=DEFAULT_PROJECT, name="app", key_id="key")
 ANNA = SubjectId("anna-of-the-canary")
@@ -51,11 +52,11 @@ class House:
         """Return one where she left them."""
         house = cls(await TestDeployment.born(store=store))
         services = house.services
-        await services.pins.add_user(DEFAULT_PROJECT, ANNA, PIN, by="cli")
+        await services.pins.add_user(DEFAULT_PROJECT, ANNA, PIN, by=Initiator("cli"))
         await services.pin_sign_in.login(DEFAULT_PROJECT, ANNA, PIN, client=HOME)
         house.own = await house.issue(ANNA, idempotency_key="key-1", asked=b"x")
         ended = await house.issue(ANNA)
-        await services.sessions.revoke(ended, reason="anna asked for it", by=f"subject:{ANNA}")
+        await services.sessions.revoke(ended, reason="anna asked for it", by=Initiator(f"subject:{ANNA}"))
         new = NewToken(user=ANNA, token=Secret("kept"), expires_at=NOON + 10**9)
         await services.vault.save(APP, new, idempotency_key="key-2")
         device, _ = await services.devices.open_session(PUBLIC, DEVICE, Client(address="192.0.2.1"))
@@ -63,7 +64,7 @@ class House:
         await services.linking.link(APP, device.id, ANNA)
         house.acted = await house.issue(BOB, actor=house.anna())
         house.bobs = await house.issue(BOB)
-        await services.exports.export(DEFAULT_PROJECT, ANNA, by="server_key:app")
+        await services.exports.export(DEFAULT_PROJECT, ANNA, by=Initiator("server_key:app"))
         return house
 
     def anna(self) -> Actor:
@@ -83,7 +84,7 @@ class House:
             project=DEFAULT_PROJECT,
             subject=subject,
             session_kind=SessionKind.TOKENS,
-            by="server_key:app",
+            by=Initiator("server_key:app"),
             create=SubjectKind.USER,
             client=HOME if subject == ANNA else Client(),
         )
@@ -91,7 +92,7 @@ class House:
 
     async def erase(self, subject: SubjectId = ANNA) -> None:
         """Erase."""
-        await self.services.erasing.erase(DEFAULT_PROJECT, subject, by="server_key:app")
+        await self.services.erasing.erase(DEFAULT_PROJECT, subject, by=Initiator("server_key:app"))
 
     async def events(self) -> list[Event]:
         """Return all that is told."""
@@ -191,7 +192,7 @@ async def test_the_same_person_stays_the_same_pseudonym() -> None:
 
     erased = {event.subject for event in await house.events() if event.type is EventType.SUBJECT_ERASED}
     assert erased == {house.services.erasing.pseudonym(DEFAULT_PROJECT, ANNA)}
-    other = (await house.services.projects.add("other", by="test")).id
+    other = (await house.services.projects.add("other", by=BY)).id
     assert house.services.erasing.pseudonym(other, ANNA) not in erased
 
 
@@ -242,7 +243,7 @@ async def test_what_is_in_the_vault_for_somebody_who_never_signed_in_is_erased()
     carl = SubjectId("carl-of-the-vault")
     new = NewToken(user=carl, token=Secret("kept"), expires_at=NOON + 10**9)
     await house.services.vault.save(APP, new)
-    export = await house.services.exports.export(DEFAULT_PROJECT, carl, by="test")
+    export = await house.services.exports.export(DEFAULT_PROJECT, carl, by=BY)
 
     await house.erase(carl)
 
@@ -254,7 +255,7 @@ async def test_the_export_has_what_is_erased() -> None:
     house = await House.furnished()
     await house.services.pin_sign_in.login(DEFAULT_PROJECT, ANNA, PIN, client=HOME)
 
-    export = await house.services.exports.export(DEFAULT_PROJECT, ANNA, by="test")
+    export = await house.services.exports.export(DEFAULT_PROJECT, ANNA, by=BY)
 
     assert export.pin is not None
     assert len(export.sessions) == 5
@@ -267,4 +268,4 @@ async def test_the_export_has_what_is_erased() -> None:
 
 async def test_the_operator_is_not_erased(deployment: TestDeployment) -> None:
     with pytest.raises(Forbidden, match="subject_reserved"):
-        await deployment.services.erasing.erase(DEFAULT_PROJECT, OPERATOR, by="test")
+        await deployment.services.erasing.erase(DEFAULT_PROJECT, OPERATOR, by=BY)

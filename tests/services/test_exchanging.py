@@ -14,7 +14,7 @@ from sessiond.domain.subjects import SubjectKind
 from sessiond.services.exchanging import Exchanged
 from sessiond.services.orders import Order
 from sessiond.services.token_forms import Form
-from tests.deployment import ALICE, TestDeployment
+from tests.deployment import ALICE, BY, TestDeployment
 
 
 async def exchanged(deployment: TestDeployment, text: str) -> Exchanged:
@@ -74,7 +74,7 @@ async def test_a_child_of_a_session_in_which_someone_else_acts_says_who(deployme
             project=DEFAULT_PROJECT,
             subject=ALICE,
             session_kind=SessionKind.TOKENS,
-            by="test",
+            by=BY,
             create=SubjectKind.USER,
             actor=Actor(name="support", reason="ticket"),
         )

@@ -10,13 +10,14 @@ import pytest
 from sessiond.crypto.tokens import TokenKind, mint
 from sessiond.domain.errors import Refusal
 from sessiond.domain.ids import DEFAULT_PROJECT
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.policies import Policy, Preset
 from sessiond.domain.rules import Rules
 from sessiond.domain.sessions import Session
 from sessiond.domain.steps import Step
 from sessiond.services.explaining import Explanation
 from sessiond.services.token_forms import Form
-from tests.deployment import ALICE, MASTER_TOKEN, SERVER_KEY, TestDeployment
+from tests.deployment import ALICE, BY, MASTER_TOKEN, SERVER_KEY, TestDeployment
 
 
 async def explained(deployment: TestDeployment, text: str) -> Explanation:
@@ -147,10 +148,10 @@ async def test_each_way_to_end_is_told_at_its_step() -> None:
     services = deployment.services
     revoked, idle, epoch = [await deployment.issue() for _ in range(3)]
     tokens = [deployment.refresh_token(each) for each in (revoked, idle, epoch)]
-    await services.sessions.revoke(revoked, reason="lost phone", by="operator")
+    await services.sessions.revoke(revoked, reason="lost phone", by=Initiator("operator"))
 
     first = await explained(deployment, tokens[0])
-    await services.subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, by="operator")
+    await services.subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, by=Initiator("operator"))
     second = await explained(deployment, tokens[2])
     deployment.clock.advance(minutes=6)
     third = await explained(deployment, tokens[1])
@@ -168,7 +169,7 @@ async def test_a_session_that_was_purged_is_refused_at_its_row_and_its_story_is_
 ) -> None:
     session = await deployment.issue()
     token = deployment.access_token(session)
-    await deployment.services.sessions.revoke(session, reason="lost", by="operator")
+    await deployment.services.sessions.revoke(session, reason="lost", by=Initiator("operator"))
     now = deployment.clock.now()
     await deployment.services.store.purge(ended_before=now + 1, due_before=now, limit=10)
 
@@ -237,11 +238,11 @@ async def test_to_explain_is_no_use_of_the_session(deployment: TestDeployment) -
 
 async def test_server_keys_and_the_master_token_are_told_too(deployment: TestDeployment) -> None:
     services = deployment.services
-    record, secret = await services.server_keys.add(DEFAULT_PROJECT, "app", by="test")
+    record, secret = await services.server_keys.add(DEFAULT_PROJECT, "app", by=BY)
 
     live = await explained(deployment, secret.reveal())
     seeded, master = await explained(deployment, SERVER_KEY), await explained(deployment, MASTER_TOKEN)
-    await services.server_keys.revoke(DEFAULT_PROJECT, record.id, by="test")
+    await services.server_keys.revoke(DEFAULT_PROJECT, record.id, by=BY)
     revoked = await explained(deployment, secret.reveal())
 
     assert (live.kind, live.name, live.refusal) == ("server key", "app", None)

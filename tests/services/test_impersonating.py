@@ -14,6 +14,7 @@ from sessiond.domain.callers import OperatorCaller, ServerCaller, SubjectCaller
 from sessiond.domain.errors import Forbidden, NotFound, StateConflict, Unauthenticated
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SubjectId, id_text
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.instants import later
 from sessiond.domain.policies import OnLimit, Policy
 from sessiond.domain.rules import ImpersonationRules, Rules
@@ -27,7 +28,7 @@ from sessiond.services.token_forms import Form
 from sessiond.storage.engine import Role
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
-from tests.deployment import ALICE, TestDeployment
+from tests.deployment import ALICE, BY, TestDeployment
 
 APP = ServerCaller(project=DEFAULT_PROJECT, name="app", key_id="key")
 OPERATOR = OperatorCaller(project=DEFAULT_PROJECT)
@@ -41,7 +42,7 @@ def an_order(**members: Any) -> Order:  # noqa: ANN401  any member may be chosen
         project=DEFAULT_PROJECT,
         subject=ALICE,
         session_kind=SessionKind.TOKENS,
-        by=APP.label,
+        by=APP.initiator,
         create=SubjectKind.USER,
         rotates=True,
     )
@@ -155,13 +156,13 @@ async def test_it_ends_with_the_actor(deployment: TestDeployment, how: str, code
 
     match how:
         case "its session is revoked":
-            await services.sessions.revoke(own, reason="signed_out", by="subject:bob")
+            await services.sessions.revoke(own, reason="signed_out", by=Initiator("subject:bob"))
         case "all its sessions are ended":
-            await services.subjects.revoke_sessions(DEFAULT_PROJECT, BOB, by="test")
+            await services.subjects.revoke_sessions(DEFAULT_PROJECT, BOB, by=BY)
         case "its other sessions are ended":
-            await services.own_sessions.end_others(own, by="subject:bob")
+            await services.own_sessions.end_others(own, by=Initiator("subject:bob"))
         case "it is disabled":
-            await services.subjects.disable(DEFAULT_PROJECT, BOB, by="test")
+            await services.subjects.disable(DEFAULT_PROJECT, BOB, by=BY)
         case "its session steps up":
             await services.stepping_up.step_up(APP, own.id, Reauthentication(at=deployment.clock.now()))
         case _:
@@ -178,7 +179,7 @@ async def test_a_project_s_sessions_that_end_while_it_is_ordered_take_it_along(
     own, _ = await acting(deployment)
     services = deployment.services
     order = await services.impersonating.order(APP, an_order(), Asked(session=own.id, reason="r"))
-    await services.projects.revoke_sessions(DEFAULT_PROJECT, by="operator")
+    await services.projects.revoke_sessions(DEFAULT_PROJECT, by=Initiator("operator"))
 
     session = (await services.issuing.issue(order)).session
 
@@ -189,7 +190,7 @@ async def test_a_project_s_sessions_that_end_while_it_is_ordered_take_it_along(
 async def test_it_ends_with_the_subject_s_sessions_too(deployment: TestDeployment) -> None:
     _, session = await acting(deployment)
 
-    await deployment.services.subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, by="subject:alice")
+    await deployment.services.subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, by=Initiator("subject:alice"))
 
     assert await refused(deployment, session) == "subject_sessions_revoked"
 
@@ -253,7 +254,7 @@ async def test_a_remembered_admission_ends_at_the_actor_s_idle_limit(store: Stor
 
 async def test_nobody_acts_by_a_session_that_does_not_live(deployment: TestDeployment) -> None:
     own, _ = await acting(deployment)
-    await deployment.services.sessions.revoke(own, reason="signed_out", by="test")
+    await deployment.services.sessions.revoke(own, reason="signed_out", by=BY)
 
     for session in (own.id, samples.session_id()):
         with pytest.raises(StateConflict, match="actor_session_ended"):
@@ -326,13 +327,13 @@ async def test_it_ends_itself_and_nothing_else_of_the_subject(deployment: TestDe
     own = deployment.services.own_sessions
 
     for attempt in (
-        own.end_others(session, by="test"),
-        own.end(session, other.id, reason="r", by="test"),
-        own.rename(session, session.id, "mine", by="test"),
+        own.end_others(session, by=BY),
+        own.end(session, other.id, reason="r", by=BY),
+        own.rename(session, session.id, "mine", by=BY),
     ):
         with pytest.raises(Forbidden, match="impersonated"):
             await attempt
-    await own.end(session, session.id, reason="signed_out", by="test")
+    await own.end(session, session.id, reason="signed_out", by=BY)
 
     assert await refused(deployment, other) is None
     assert await refused(deployment, session) == "session_revoked"
@@ -364,7 +365,9 @@ async def test_what_is_done_in_it_names_both(deployment: TestDeployment) -> None
         standing = await deployment.services.store.find_session(DEFAULT_PROJECT, session.id)
         assert standing is not None
         labels.append(SubjectCaller(standing=standing).label)
-    await deployment.services.sessions.end_presented(deployment.access_token(outside), project=None)
+    await deployment.services.sessions.end_presented(
+        deployment.access_token(outside), project=None, address=None
+    )
 
     assert labels == ["subject:bob", "actor:carol@support.example"]
     (event,) = await told(deployment, EventType.SESSION_REVOKED)

@@ -15,7 +15,7 @@ from sessiond.domain.sessions import AccessFormat, Session
 from sessiond.services.introspecting import Introspected
 from sessiond.services.native_tokens import mint_native
 from sessiond.services.token_forms import Form
-from tests.deployment import TestDeployment
+from tests.deployment import BY, TestDeployment
 
 IDLE = Rules(policy=Policy(idle_timeout=timedelta(minutes=5), access_token_lifetime=timedelta(hours=1)))
 
@@ -81,7 +81,7 @@ async def test_introspection_keeps_an_idle_session_alive() -> None:
 
 async def test_another_project_that_asks_keeps_nothing_alive() -> None:
     deployment = await TestDeployment.born(IDLE)
-    other = await deployment.services.projects.add("shop", by="test")
+    other = await deployment.services.projects.add("shop", by=BY)
     token = deployment.access_token(await deployment.issue())
 
     deployment.clock.advance(minutes=4)
@@ -109,7 +109,7 @@ async def test_an_expired_token_ends_nothing(deployment: TestDeployment, minutes
     token = deployment.access_token(await deployment.issue())
     deployment.clock.advance(minutes=minutes)
 
-    await deployment.services.sessions.end_presented(token, project=None)
+    await deployment.services.sessions.end_presented(token, project=None, address=None)
 
     assert await ended(deployment) == 0
 
@@ -118,8 +118,8 @@ async def test_ending_twice_is_one_event_and_keeps_the_first_reason(deployment: 
     session = await deployment.issue()
     token = deployment.refresh_token(session)
 
-    await deployment.services.sessions.end_presented(token, project=None)
-    await deployment.services.sessions.end_presented(token, project=DEFAULT_PROJECT, by="test")
+    await deployment.services.sessions.end_presented(token, project=None, address=None)
+    await deployment.services.sessions.end_presented(token, project=DEFAULT_PROJECT, address=None, by=BY)
 
     standing = await deployment.services.sessions.get(DEFAULT_PROJECT, session.id)
     assert standing.session.revoked_reason == "signed_out"
@@ -134,8 +134,8 @@ async def test_a_jwt_that_is_too_old_to_be_checked_by_its_jti_ends_nothing(
     second = await rotated(deployment, first)
     third = await rotated(deployment, second)
 
-    await deployment.services.sessions.end_presented(text, project=None)
+    await deployment.services.sessions.end_presented(text, project=None, address=None)
     assert await ended(deployment) == 0
 
-    await deployment.services.sessions.end_presented(as_jwt(deployment, third), project=None)
+    await deployment.services.sessions.end_presented(as_jwt(deployment, third), project=None, address=None)
     assert await ended(deployment) == 1

@@ -9,6 +9,7 @@ from sessiond.crypto.secrets import Secret
 from sessiond.domain.callers import ServerCaller
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.instants import later
 from sessiond.domain.keys import KeyKind, KeyState
 from sessiond.domain.policies import LONGEST_TIMEOUT
@@ -18,7 +19,7 @@ from sessiond.services.key_keeping import KEY_COMPROMISED
 from sessiond.services.ports import Change, Selection
 from sessiond.services.token_forms import Form
 from sessiond.services.vault.answers import NewToken
-from tests.deployment import ALICE, TestDeployment
+from tests.deployment import ALICE, BY, TestDeployment
 from tests.pin_door import Door
 
 APP = ServerCaller(project=DEFAULT_PROJECT, name="app", key_id="key")
@@ -29,7 +30,7 @@ async def rotate(deployment: TestDeployment, kind: KeyKind) -> str:
     deployment.clock.advance(hours=2)
     held = deployment.services.keys.ring.held()
     before = next(key.name for key in held if key.line.kind is kind and key.mints)
-    await deployment.services.rotating.rotate(DEFAULT_PROJECT, kind, by="test")
+    await deployment.services.rotating.rotate(DEFAULT_PROJECT, kind, by=BY)
     return before
 
 
@@ -88,7 +89,7 @@ async def test_a_root_goes_when_the_last_live_session_that_names_it_has(deployme
 async def test_an_ended_session_keeps_no_root(deployment: TestDeployment) -> None:
     session = await deployment.issue()
     root = await rotate(deployment, KeyKind.ROOT)
-    await deployment.services.sessions.revoke(session, reason="signed_out", by="test")
+    await deployment.services.sessions.revoke(session, reason="signed_out", by=BY)
     deployment.clock.advance(days=31)
 
     await keep(deployment)
@@ -111,7 +112,7 @@ async def test_many_rows_are_looked_at_in_bites(limit: int) -> None:
 
     await keep(deployment, limit=limit)
     named = state(deployment, root)
-    await deployment.services.sessions.revoke(oldest, reason="signed_out", by="test")
+    await deployment.services.sessions.revoke(oldest, reason="signed_out", by=BY)
     await keep(deployment, limit=limit)
 
     assert (named, state(deployment, root)) == (KeyState.RETIRED, KeyState.DESTROYED)
@@ -148,7 +149,7 @@ async def test_a_signing_key_goes_when_no_jwt_of_it_can_live(deployment: TestDep
 
 async def test_a_refused_key_loses_its_secret(deployment: TestDeployment) -> None:
     root = await rotate(deployment, KeyKind.ROOT)
-    await deployment.services.rotating.compromise(DEFAULT_PROJECT, root, by="test")
+    await deployment.services.rotating.compromise(DEFAULT_PROJECT, root, by=BY)
     await keep(deployment)
     before = state(deployment, root)
     deployment.clock.advance(hours=1)
@@ -262,7 +263,7 @@ async def test_sessions_of_a_refused_root_are_ended_and_those_that_moved_on_live
     moved = (await services.sessions.refresh(deployment.refresh_token(held[0]), Form.REFRESH)).session
     younger = await deployment.issue()
 
-    await services.rotating.compromise(DEFAULT_PROJECT, root, by="operator")
+    await services.rotating.compromise(DEFAULT_PROJECT, root, by=Initiator("operator"))
     await keep(deployment, limit=limit)
 
     found = [await services.sessions.get(DEFAULT_PROJECT, each.id) for each in (*held[1:], moved, younger)]
@@ -285,7 +286,7 @@ async def test_a_refused_root_is_destroyed_after_its_sessions_were_ended(deploym
     for _ in range(3):
         await deployment.issue()
     root = await rotate(deployment, KeyKind.ROOT)
-    await deployment.services.rotating.compromise(DEFAULT_PROJECT, root, by="operator")
+    await deployment.services.rotating.compromise(DEFAULT_PROJECT, root, by=Initiator("operator"))
     deployment.clock.advance(days=1)
 
     await deployment.services.key_keeping.bite(limit=2)

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from sessiond.domain.errors import Unavailable
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.keys import Audience
 from sessiond.services.keys import Keys
 from sessiond.services.projects import Projects, ServerKeys
@@ -25,10 +26,10 @@ async def another_process(deployment: TestDeployment) -> tuple[Projects, ServerK
 
 async def test_a_project_that_another_process_added_is_served_at_once(deployment: TestDeployment) -> None:
     projects, server_keys = await another_process(deployment)
-    project = await projects.add("shop", by="cli")
-    _, text = await server_keys.add(project.id, "app", by="cli")
+    project = await projects.add("shop", by=Initiator("cli"))
+    _, text = await server_keys.add(project.id, "app", by=Initiator("cli"))
 
-    caller = await deployment.services.credentials.by_server_key(text.reveal(), project=None)
+    caller = await deployment.services.credentials.by_server_key(text.reveal(), project=None, address=None)
 
     assert caller.project == project.id
     assert len(deployment.services.keys.jwks(project.id, [Audience.NATIVE])) == 2

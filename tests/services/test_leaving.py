@@ -10,6 +10,7 @@ from sessiond.crypto.secrets import Secret
 from sessiond.domain.callers import ServerCaller
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.records import Kind
 from sessiond.domain.rules import Rules, VaultRules
 from sessiond.services.ports import Change, Selection
@@ -45,7 +46,7 @@ class Home:
     async def built(cls) -> Home:
         store = RacingStore()
         home = cls(await TestDeployment.born(Rules(vault=VaultRules(max_per_user=1000)), store=store), store)
-        await home.services.pins.add_user(DEFAULT_PROJECT, ANNA, Secret("4711"), by="cli")
+        await home.services.pins.add_user(DEFAULT_PROJECT, ANNA, Secret("4711"), by=Initiator("cli"))
         await home.save(BOB)
         return home
 
@@ -58,11 +59,11 @@ class Home:
 
 
 async def by_the_dialect(home: Home) -> None:
-    await home.services.subjects.delete(DEFAULT_PROJECT, ANNA, by="server_key:app")
+    await home.services.subjects.delete(DEFAULT_PROJECT, ANNA, by=Initiator("server_key:app"))
 
 
 async def by_the_command(home: Home) -> None:
-    await home.services.pins.delete_user(DEFAULT_PROJECT, ANNA, by="cli")
+    await home.services.pins.delete_user(DEFAULT_PROJECT, ANNA, by=Initiator("cli"))
 
 
 Deleting = Callable[[Home], Awaitable[None]]

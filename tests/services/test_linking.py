@@ -12,6 +12,7 @@ from sessiond.domain.callers import PUBLIC, ServerCaller
 from sessiond.domain.errors import Forbidden, NotFound, StateConflict, Unauthenticated, Unavailable
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, SessionId, SubjectId, id_text
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.sessions import Actor, Client, Session, SessionKind
 from sessiond.domain.step_up import Reauthentication
 from sessiond.domain.subjects import OPERATOR, SubjectKind
@@ -20,7 +21,7 @@ from sessiond.services.ports import Revocation
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.memory import MemoryStore, open_store
 from tests.crashing import Crashing
-from tests.deployment import ALICE, TestDeployment
+from tests.deployment import ALICE, BY, TestDeployment
 
 APP = ServerCaller(project=DEFAULT_PROJECT, name="app", key_id="key")
 BOB = SubjectId("bob")
@@ -43,7 +44,7 @@ async def anonymous(deployment: TestDeployment, **members: object) -> Session:
         project=DEFAULT_PROJECT,
         subject=deployment.services.subjects.mint_id(),
         session_kind=SessionKind.TOKENS,
-        by="test",
+        by=BY,
         client=HOME,
         create=SubjectKind.USER,
         anonymous=True,
@@ -184,7 +185,7 @@ async def test_a_device_whose_link_crashed_before_it_was_remembered_is_its_own(
 async def test_the_identifier_never_opens_a_new_session_of_the_user(deployment: TestDeployment) -> None:
     device = await opened(deployment)
     session = await linked(deployment, device)
-    await deployment.services.sessions.revoke(session, reason="signed_out", by="subject:alice")
+    await deployment.services.sessions.revoke(session, reason="signed_out", by=Initiator("subject:alice"))
 
     after = await opened(deployment)
 
@@ -201,11 +202,11 @@ async def test_however_the_users_session_ends_the_device_is_its_own_again(
     subjects = deployment.services.subjects
     match ending:
         case "epoch":
-            await subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, by="test")
+            await subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, by=BY)
         case "disabled":
-            await subjects.disable(DEFAULT_PROJECT, ALICE, by="test")
+            await subjects.disable(DEFAULT_PROJECT, ALICE, by=BY)
         case "deleted":
-            await subjects.delete(DEFAULT_PROJECT, ALICE, by="test")
+            await subjects.delete(DEFAULT_PROJECT, ALICE, by=BY)
         case _:
             deployment.clock.advance(days=30)
 
@@ -217,7 +218,7 @@ async def test_however_the_users_session_ends_the_device_is_its_own_again(
 
 async def test_an_ended_device_session_is_not_linked(deployment: TestDeployment) -> None:
     device = await opened(deployment)
-    await deployment.services.sessions.revoke(device, reason="revoked", by="test")
+    await deployment.services.sessions.revoke(device, reason="revoked", by=BY)
 
     with pytest.raises(StateConflict, match="session_ended"):
         await linked(deployment, device)
@@ -251,12 +252,12 @@ async def test_a_disabled_user_gets_no_device_and_a_disabled_device_no_user(
 ) -> None:
     subjects = deployment.services.subjects
     await deployment.issue(ALICE)
-    await subjects.disable(DEFAULT_PROJECT, ALICE, by="test")
+    await subjects.disable(DEFAULT_PROJECT, ALICE, by=BY)
     device = await opened(deployment)
     with pytest.raises(Forbidden, match="subject_disabled"):
         await linked(deployment, device)
     await linked(deployment, device, BOB)
-    await subjects.disable(DEFAULT_PROJECT, device.subject, by="test")
+    await subjects.disable(DEFAULT_PROJECT, device.subject, by=BY)
 
     with pytest.raises(Forbidden, match="subject_disabled"):
         await opened(deployment)
@@ -270,7 +271,7 @@ async def test_who_linked_what_to_whom_is_in_the_events(deployment: TestDeployme
     issued = (await events(deployment, EventType.SESSION_ISSUED))[-1]
 
     assert (event.by, event.subject, event.session) == ("server_key:app", device.subject, device.id)
-    assert event.data == {"user": ALICE, "opened": id_text(session.id)}
+    assert event.data == {"by_key": "key", "user": ALICE, "opened": id_text(session.id)}
     assert (issued.subject, issued.data["linked_from"]) == (ALICE, device.subject)
 
 
@@ -317,7 +318,7 @@ async def test_an_anonymous_session_is_linked_once(deployment: TestDeployment) -
     for presented in (former, session):
         with pytest.raises(StateConflict, match="linked_to_another"):
             await linked(deployment, presented, BOB)
-    await deployment.services.sessions.revoke(session, reason="revoked", by="test")
+    await deployment.services.sessions.revoke(session, reason="revoked", by=BY)
     with pytest.raises(StateConflict, match="session_ended"):
         await linked(deployment, former)
 

@@ -9,14 +9,14 @@ from sessiond.domain.session_filters import Filter, Span, State
 from sessiond.domain.sessions import Actor, SessionKind
 from sessiond.domain.subjects import SubjectKind
 from sessiond.services.orders import Order
-from tests.deployment import ALICE, NOON, TestDeployment
+from tests.deployment import ALICE, BY, NOON, TestDeployment
 
 OPERATOR = OperatorCaller(project=DEFAULT_PROJECT)
 
 
 async def test_rare_sessions_are_found_behind_many_others(deployment: TestDeployment) -> None:
     old = await deployment.issue()
-    await deployment.services.changing.rename(old, "The old Laptop", by="test")
+    await deployment.services.changing.rename(old, "The old Laptop", by=BY)
     for _ in range(450):
         await deployment.issue()
     found: list[SessionId] = []
@@ -37,9 +37,9 @@ async def test_rare_sessions_are_found_behind_many_others(deployment: TestDeploy
 
 async def test_ended_sessions_say_why(deployment: TestDeployment) -> None:
     swept = await deployment.issue()
-    await deployment.services.subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, reason="moved", by="test")
+    await deployment.services.subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, reason="moved", by=BY)
     revoked = await deployment.issue()
-    await deployment.services.sessions.revoke(revoked, reason="revoked", by="test")
+    await deployment.services.sessions.revoke(revoked, reason="revoked", by=BY)
     live = await deployment.issue()
 
     page, following = await deployment.services.listing.page(
@@ -60,19 +60,19 @@ async def test_a_project_s_sessions_are_listed_across_its_subjects(deployment: T
     for n in range(6):
         deployment.clock.advance(seconds=1)
         made.append(await deployment.issue(SubjectId(f"user-{n}")))
-    elsewhere = (await services.projects.add("elsewhere", by="test")).id
+    elsewhere = (await services.projects.add("elsewhere", by=BY)).id
     await services.issuing.issue(
         Order(
             project=elsewhere,
             subject=ALICE,
             session_kind=SessionKind.TOKENS,
-            by="test",
+            by=BY,
             create=SubjectKind.USER,
         )
     )
-    await services.subjects.disable(DEFAULT_PROJECT, SubjectId("user-1"), by="test")
-    await services.subjects.revoke_sessions(DEFAULT_PROJECT, SubjectId("user-3"), by="test")
-    await services.sessions.revoke(made[5], reason="revoked", by="test")
+    await services.subjects.disable(DEFAULT_PROJECT, SubjectId("user-1"), by=BY)
+    await services.subjects.revoke_sessions(DEFAULT_PROJECT, SubjectId("user-3"), by=BY)
+    await services.sessions.revoke(made[5], reason="revoked", by=BY)
 
     assert await listed(deployment, Filter(), limit=2) == [made[n].id for n in (4, 2, 0)]
     assert await listed(deployment, Filter(state=State.ENDED), limit=2) == [made[n].id for n in (5, 3, 1)]
@@ -131,7 +131,7 @@ async def test_impersonations_are_found_by_who_acts(deployment: TestDeployment) 
         project=DEFAULT_PROJECT,
         subject=ALICE,
         session_kind=SessionKind.TOKENS,
-        by="test",
+        by=BY,
         actor=Actor(name="Sue of support", reason="ticket 7"),
     )
     acted = (await deployment.services.issuing.issue(order)).session

@@ -15,7 +15,7 @@ from sessiond.domain.projects import deployment_key
 from sessiond.services.ports import Change
 from sessiond.services.token_forms import Form
 from sessiond.services.vault.answers import NewToken
-from tests.deployment import ALICE, TestDeployment
+from tests.deployment import ALICE, BY, TestDeployment
 
 APP = ServerCaller(project=DEFAULT_PROJECT, name="app", key_id="key")
 
@@ -25,8 +25,8 @@ async def destroyed(deployment: TestDeployment, kind: KeyKind) -> str:
     services = deployment.services
     deployment.clock.advance(hours=2)
     former = next(key.name for key in services.keys.ring.held() if key.line.kind is kind and key.mints)
-    await services.rotating.rotate(DEFAULT_PROJECT, kind, by="test")
-    await services.ring_writing.change(lambda ring, now: ring.without({former}, now), by="test", facts={})
+    await services.rotating.rotate(DEFAULT_PROJECT, kind, by=BY)
+    await services.ring_writing.change(lambda ring, now: ring.without({former}, now), by=BY, facts={})
     return former
 
 
@@ -75,5 +75,5 @@ async def test_without_the_ring_s_record_nothing_is_admitted(deployment: TestDep
     with pytest.raises(Unauthenticated):
         await deployment.services.sessions.verify(token)
     with pytest.raises(Unavailable) as refusal:
-        await deployment.services.rotating.rotate(DEFAULT_PROJECT, KeyKind.ROOT, by="test")
+        await deployment.services.rotating.rotate(DEFAULT_PROJECT, KeyKind.ROOT, by=BY)
     assert refusal.value.code == "deployment_missing"

@@ -11,18 +11,18 @@ from sessiond.domain.events import EventType
 from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.services.exports import Export
 from sessiond.services.vault.answers import NewToken
-from tests.deployment import ALICE, TestDeployment
+from tests.deployment import ALICE, BY, TestDeployment
 
 APP = ServerCaller(project=DEFAULT_PROJECT, name="app", key_id="key")
 
 
 async def deleted(deployment: TestDeployment) -> None:
-    await deployment.services.subjects.delete(DEFAULT_PROJECT, ALICE, by="test")
+    await deployment.services.subjects.delete(DEFAULT_PROJECT, ALICE, by=BY)
     deployment.clock.advance(seconds=1)
 
 
 async def exported(deployment: TestDeployment) -> Export:
-    return await deployment.services.exports.export(DEFAULT_PROJECT, ALICE, by="test")
+    return await deployment.services.exports.export(DEFAULT_PROJECT, ALICE, by=BY)
 
 
 async def test_a_namesake_reads_no_session_of_the_former_holder(deployment: TestDeployment) -> None:
@@ -33,13 +33,13 @@ async def test_a_namesake_reads_no_session_of_the_former_holder(deployment: Test
     with pytest.raises(NotFound, match="session_unknown"):
         await deployment.services.own_sessions.get(holder, former.id)
     with pytest.raises(NotFound, match="session_unknown"):
-        await deployment.services.own_sessions.end(holder, former.id, reason="mine", by="test")
+        await deployment.services.own_sessions.end(holder, former.id, reason="mine", by=BY)
 
 
 async def test_a_subject_goes_on_reading_its_own_ended_sessions(deployment: TestDeployment) -> None:
     early = await deployment.issue()
     deployment.clock.advance(days=1)
-    await deployment.services.subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, by="test")
+    await deployment.services.subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, by=BY)
     holder = await deployment.issue()
 
     found = await deployment.services.own_sessions.get(holder, early.id)

@@ -11,6 +11,7 @@ from sessiond.bootstrap.opening import Opened, open_deployment
 from sessiond.config.loading import load
 from sessiond.domain.errors import Unavailable
 from sessiond.storage.engine import Role
+from tests.deployment import BY
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def kept(opened: Opened) -> str:
 async def test_a_rotation_replaces_the_kept_master_token(opened: Opened) -> None:
     former = kept(opened)
 
-    secret = await opened.services.operators.rotate_master_token(by="test")
+    secret = await opened.services.operators.rotate_master_token(by=BY)
 
     assert kept(opened) == secret.reveal() != former
     assert await opened.services.credentials.is_master(secret.reveal())
@@ -43,7 +44,7 @@ async def test_a_master_token_that_cannot_be_kept_is_not_rotated(opened: Opened)
     shutil.rmtree(opened.files.directory)
 
     with pytest.raises(Unavailable, match="secrets_unwritable"):
-        await opened.services.operators.rotate_master_token(by="test")
+        await opened.services.operators.rotate_master_token(by=BY)
 
     assert await opened.services.credentials.is_master(former)
 
@@ -51,6 +52,6 @@ async def test_a_master_token_that_cannot_be_kept_is_not_rotated(opened: Opened)
 async def test_of_two_rotations_at_once_the_last_is_kept(opened: Opened) -> None:
     rotate = opened.services.operators.rotate_master_token
 
-    await asyncio.gather(*(rotate(by="test") for _ in range(4)))
+    await asyncio.gather(*(rotate(by=BY) for _ in range(4)))
 
     assert await opened.services.credentials.is_master(kept(opened))

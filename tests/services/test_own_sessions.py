@@ -11,7 +11,7 @@ from sessiond.domain.events import EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
 from sessiond.domain.sessions import Session
 from sessiond.services.token_forms import Form
-from tests.deployment import ALICE, TestDeployment
+from tests.deployment import ALICE, BY, TestDeployment
 
 
 async def lives(deployment: TestDeployment, session: Session) -> bool:
@@ -25,7 +25,7 @@ async def lives(deployment: TestDeployment, session: Session) -> bool:
 async def test_the_holder_outlives_the_end_of_all_others(deployment: TestDeployment) -> None:
     holder, other = await deployment.issue(), await deployment.issue()
 
-    await deployment.services.own_sessions.end_others(holder, by="test")
+    await deployment.services.own_sessions.end_others(holder, by=BY)
 
     assert (await lives(deployment, holder), await lives(deployment, other)) == (True, False)
     refreshed = await deployment.services.sessions.refresh(deployment.refresh_token(holder), Form.REFRESH)
@@ -39,7 +39,7 @@ async def test_of_two_that_end_all_others_at_once_one_is_left(deployment: TestDe
 
     async def end_others(holder: Session) -> bool:
         try:
-            await deployment.services.own_sessions.end_others(holder, by="test")
+            await deployment.services.own_sessions.end_others(holder, by=BY)
         except Unauthenticated:
             return False
         return True
@@ -51,10 +51,10 @@ async def test_of_two_that_end_all_others_at_once_one_is_left(deployment: TestDe
 
 async def test_an_ended_holder_ends_nothing(deployment: TestDeployment) -> None:
     holder, other = await deployment.issue(), await deployment.issue()
-    await deployment.services.sessions.revoke(holder, reason="revoked", by="test")
+    await deployment.services.sessions.revoke(holder, reason="revoked", by=BY)
 
     with pytest.raises(Unauthenticated) as refusal:
-        await deployment.services.own_sessions.end_others(holder, by="test")
+        await deployment.services.own_sessions.end_others(holder, by=BY)
 
     assert refusal.value.code == "session_revoked"
     assert await lives(deployment, other)
@@ -67,8 +67,8 @@ async def test_another_subjects_session_is_unknown(deployment: TestDeployment) -
 
     for ask in (
         own.get(holder, foreign.id),
-        own.end(holder, foreign.id, reason="revoked", by="test"),
-        own.rename(holder, foreign.id, "x", by="test"),
+        own.end(holder, foreign.id, reason="revoked", by=BY),
+        own.rename(holder, foreign.id, "x", by=BY),
     ):
         with pytest.raises(NotFound) as refusal:
             await ask
@@ -83,7 +83,7 @@ async def test_a_name_does_not_get_in_the_way_of_a_refresh(deployment: TestDeplo
     token = deployment.refresh_token(holder)
 
     named, refreshed = await asyncio.gather(
-        deployment.services.own_sessions.rename(holder, holder.id, "laptop", by="test"),
+        deployment.services.own_sessions.rename(holder, holder.id, "laptop", by=BY),
         deployment.services.sessions.refresh(token, Form.REFRESH),
     )
 
@@ -95,16 +95,16 @@ async def test_a_name_does_not_get_in_the_way_of_a_refresh(deployment: TestDeplo
 async def test_the_same_name_again_writes_nothing(deployment: TestDeployment) -> None:
     holder = await deployment.issue(ALICE)
     own = deployment.services.own_sessions
-    first = await own.rename(holder, holder.id, "laptop", by="test")
+    first = await own.rename(holder, holder.id, "laptop", by=BY)
 
-    again = await own.rename(holder, holder.id, "laptop", by="test")
+    again = await own.rename(holder, holder.id, "laptop", by=BY)
 
     assert again.session.version == first.session.version == holder.version + 1
 
 
 async def test_an_ended_session_is_not_renamed(deployment: TestDeployment) -> None:
     holder, other = await deployment.issue(), await deployment.issue()
-    await deployment.services.sessions.revoke(other, reason="revoked", by="test")
+    await deployment.services.sessions.revoke(other, reason="revoked", by=BY)
 
     with pytest.raises(StateConflict):
-        await deployment.services.own_sessions.rename(holder, other.id, "x", by="test")
+        await deployment.services.own_sessions.rename(holder, other.id, "x", by=BY)

@@ -12,12 +12,13 @@ from sessiond.crypto.secrets import Secret
 from sessiond.domain.errors import Throttled
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.pins import Attempts
 from sessiond.domain.records import Kind
 from sessiond.domain.rules import PinRules
 from sessiond.services.pin_attempts import Claim, PinAttempts
 from sessiond.services.ports import Selection
-from tests.deployment import TestDeployment
+from tests.deployment import BY, TestDeployment
 from tests.pin_door import HOME, PIN, WRONG, Door
 
 pytestmark = pytest.mark.usefixtures("cheap_hashes")
@@ -95,7 +96,7 @@ async def test_a_success_gives_five_free_attempts_again(door: Door) -> None:
 
 
 async def test_the_right_pin_of_a_disabled_user_is_one_more_failure(door: Door) -> None:
-    await door.pins.disable(DEFAULT_PROJECT, "alice", by="test")
+    await door.pins.disable(DEFAULT_PROJECT, "alice", by=BY)
 
     outcomes = [await door.knock() for _ in range(6)]
 
@@ -103,7 +104,7 @@ async def test_the_right_pin_of_a_disabled_user_is_one_more_failure(door: Door) 
 
 
 async def test_failures_elsewhere_and_at_other_names_do_not_count_here(door: Door) -> None:
-    await door.pins.add_user(DEFAULT_PROJECT, "bob", Secret("5555"), by="test")
+    await door.pins.add_user(DEFAULT_PROJECT, "bob", Secret("5555"), by=BY)
 
     await door.fail(5)
 
@@ -236,7 +237,7 @@ async def test_nobody_is_known_after_another_pin_was_set() -> None:
     door = await Door.with_alice(PinRules(account_closes_after=8))
     known = (await door.login()).known_client.text.reveal()
     door.clock.advance(seconds=1)
-    await door.pins.set_pin(DEFAULT_PROJECT, "alice", Secret("5555"), by="test")
+    await door.pins.set_pin(DEFAULT_PROJECT, "alice", Secret("5555"), by=BY)
 
     await door.besiege(8)
 
@@ -246,7 +247,7 @@ async def test_nobody_is_known_after_another_pin_was_set() -> None:
 
 async def test_a_browser_is_known_for_its_own_account_only() -> None:
     door = await Door.with_alice(PinRules(account_closes_after=8))
-    await door.pins.add_user(DEFAULT_PROJECT, "bob", Secret("5555"), by="test")
+    await door.pins.add_user(DEFAULT_PROJECT, "bob", Secret("5555"), by=BY)
     of_bob = (await door.login("bob", "5555", address=AWAY)).known_client.text.reveal()
     await door.besiege(8)
 
@@ -294,19 +295,19 @@ async def test_the_operator_sees_a_closed_account_and_unlocks_it() -> None:
     assert (await door.pins.get_user(DEFAULT_PROJECT, "alice")).closed
     assert [user.closed for user in await door.pins.list_users(DEFAULT_PROJECT)] == [True]
 
-    await door.pins.unlock(DEFAULT_PROJECT, "ALICE", by="cli")
+    await door.pins.unlock(DEFAULT_PROJECT, "ALICE", by=Initiator("cli"))
 
     assert not (await door.pins.get_user(DEFAULT_PROJECT, "alice")).closed
     assert await door.knock(address=AWAY) == "in"
 
 
 async def test_an_unlock_ends_every_wait_of_the_account_and_of_no_other(door: Door) -> None:
-    await door.pins.add_user(DEFAULT_PROJECT, "bob", Secret("5555"), by="test")
+    await door.pins.add_user(DEFAULT_PROJECT, "bob", Secret("5555"), by=BY)
     await door.fail(5, address=HOME)
     await door.fail(5, address=AWAY)
     await door.fail(5, "bob", address=HOME)
 
-    await door.pins.unlock(DEFAULT_PROJECT, "alice", by="cli")
+    await door.pins.unlock(DEFAULT_PROJECT, "alice", by=Initiator("cli"))
 
     assert [await door.knock(address=each) for each in (HOME, AWAY)] == ["in", "in"]
     assert await door.knock("bob", "5555") == "too_many_attempts"
@@ -314,7 +315,7 @@ async def test_an_unlock_ends_every_wait_of_the_account_and_of_no_other(door: Do
 
 async def test_an_unlock_keeps_known_clients_known() -> None:
     door = await closed_door()
-    await door.pins.unlock(DEFAULT_PROJECT, "alice", by="cli")
+    await door.pins.unlock(DEFAULT_PROJECT, "alice", by=Initiator("cli"))
 
     await door.besiege(8)
 

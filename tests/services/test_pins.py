@@ -9,6 +9,7 @@ from sessiond.crypto.secrets import Secret
 from sessiond.domain.errors import InvalidRequest, NotFound, Refusal, StateConflict, Unauthenticated
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.pins import Attempts, Pin
 from sessiond.domain.records import Kind
 from sessiond.domain.rules import PinRules
@@ -25,7 +26,7 @@ from tests.pin_door import HOME, PIN, WRONG, Door
 
 pytestmark = pytest.mark.usefixtures("cheap_hashes")
 
-OPERATOR = "cli"
+OPERATOR = Initiator("cli")
 
 
 @pytest.fixture
@@ -385,9 +386,9 @@ async def test_each_token_opens_its_own_door_only(door: Door) -> None:
     with pytest.raises(Unauthenticated):
         await door.sign_in.refresh(access(signed_in))
     with pytest.raises(Unauthenticated):
-        await door.sign_in.logout(refresh(signed_in), None)
+        await door.sign_in.logout(refresh(signed_in), None, address=None)
     with pytest.raises(Unauthenticated):
-        await door.sign_in.logout(None, access(signed_in))
+        await door.sign_in.logout(None, access(signed_in), address=None)
     assert await verdict(door, refresh(signed_in)) == "wrong_token_kind"
     assert await verdict(door, access(signed_in)) == "live"
 
@@ -398,7 +399,7 @@ async def test_signing_out_ends_both_tokens_at_once(door: Door, waited: int) -> 
     other = await door.login()
     door.clock.advance(seconds=waited)
 
-    await door.sign_in.logout(access(signed_in), refresh(signed_in))
+    await door.sign_in.logout(access(signed_in), refresh(signed_in), address=None)
 
     assert await verdict(door, access(signed_in)) == ("token_expired" if waited else "session_revoked")
     with pytest.raises(Unauthenticated):
@@ -409,14 +410,14 @@ async def test_signing_out_ends_both_tokens_at_once(door: Door, waited: int) -> 
 async def test_a_browser_that_dropped_its_access_token_signs_out_with_the_other(door: Door) -> None:
     signed_in = await door.login()
 
-    await door.sign_in.logout(None, refresh(signed_in))
+    await door.sign_in.logout(None, refresh(signed_in), address=None)
 
     assert await verdict(door, access(signed_in)) == "session_revoked"
 
 
 async def test_signing_out_twice_or_without_a_sound_token_is_refused(door: Door) -> None:
     signed_in = await door.login()
-    await door.sign_in.logout(access(signed_in), refresh(signed_in))
+    await door.sign_in.logout(access(signed_in), refresh(signed_in), address=None)
     live = refresh(await door.login())
 
     for presented in (
@@ -426,5 +427,5 @@ async def test_signing_out_twice_or_without_a_sound_token_is_refused(door: Door)
         (None, None),
     ):
         with pytest.raises(Unauthenticated):
-            await door.sign_in.logout(*presented)
+            await door.sign_in.logout(*presented, address=None)
     await door.sign_in.refresh(live)

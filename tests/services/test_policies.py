@@ -10,6 +10,7 @@ import pytest
 
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import DEFAULT_PROJECT
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.policies import Policy
 from sessiond.services.policies import Effective, InvalidPolicy
 from tests.deployment import TestDeployment
@@ -19,9 +20,11 @@ async def test_an_event_names_what_counts_otherwise(deployment: TestDeployment) 
     policies = deployment.services.policies
 
     await policies.change(
-        DEFAULT_PROJECT, lambda _: Policy(grace=timedelta(seconds=5), max_sessions=2), by="operator"
+        DEFAULT_PROJECT,
+        lambda _: Policy(grace=timedelta(seconds=5), max_sessions=2),
+        by=Initiator("operator"),
     )
-    await policies.change(DEFAULT_PROJECT, lambda _: None, by="cli")
+    await policies.change(DEFAULT_PROJECT, lambda _: None, by=Initiator("cli"))
 
     told = [
         (event.by, dict(event.data))
@@ -36,10 +39,10 @@ async def test_an_event_names_what_counts_otherwise(deployment: TestDeployment) 
 
 async def test_the_same_policy_again_changes_nothing(deployment: TestDeployment) -> None:
     policies = deployment.services.policies
-    await policies.change(DEFAULT_PROJECT, lambda _: Policy(max_sessions=2), by="operator")
+    await policies.change(DEFAULT_PROJECT, lambda _: Policy(max_sessions=2), by=Initiator("operator"))
     before = await deployment.services.store.newest_event()
 
-    await policies.change(DEFAULT_PROJECT, lambda present: present.policy, by="operator")
+    await policies.change(DEFAULT_PROJECT, lambda present: present.policy, by=Initiator("operator"))
 
     assert await deployment.services.store.newest_event() == before
 
@@ -54,8 +57,8 @@ async def test_two_changes_at_once_are_both_made(deployment: TestDeployment) -> 
         return msgspec.structs.replace(present.policy, max_sessions=2)
 
     await asyncio.gather(
-        policies.change(DEFAULT_PROJECT, with_grace, by="one"),
-        policies.change(DEFAULT_PROJECT, with_limit, by="other"),
+        policies.change(DEFAULT_PROJECT, with_grace, by=Initiator("one")),
+        policies.change(DEFAULT_PROJECT, with_limit, by=Initiator("other")),
     )
 
     assert (await policies.get(DEFAULT_PROJECT)).policy == Policy(grace=timedelta(seconds=5), max_sessions=2)
@@ -65,6 +68,6 @@ async def test_what_is_no_policy_is_refused_with_every_fault(deployment: TestDep
     wrong = Policy(grace=timedelta(seconds=301), max_sessions=0, absolute_timeout=timedelta(days=31))
 
     with pytest.raises(InvalidPolicy) as refusal:
-        await deployment.services.policies.change(DEFAULT_PROJECT, lambda _: wrong, by="operator")
+        await deployment.services.policies.change(DEFAULT_PROJECT, lambda _: wrong, by=Initiator("operator"))
 
     assert [fault.member for fault in refusal.value.faults] == ["grace", "max_sessions", "absolute_timeout"]

@@ -16,7 +16,7 @@ from sessiond.services.keys import Keys
 from sessiond.services.ports import Change, Selection
 from sessiond.services.rate_limits import RateLimits
 from sessiond.storage.engines.memory import MemoryStore
-from tests.deployment import WRAPPING_KEY, KeptInMemory, SetClock, TestDeployment
+from tests.deployment import BY, WRAPPING_KEY, KeptInMemory, SetClock, TestDeployment
 
 HOME = "203.0.113.7"
 LIMIT = 100
@@ -176,7 +176,7 @@ async def test_rules_that_change_no_limit_take_nothing_away(nodes: Nodes) -> Non
 
 async def test_another_address_and_another_project_are_not_concerned(nodes: Nodes) -> None:
     node = nodes.node()
-    other = await nodes.deployment.services.projects.add("other", by="test")
+    other = await nodes.deployment.services.projects.add("other", by=BY)
     await used_up(node)
 
     assert await taken(node, "203.0.113.8")

@@ -9,6 +9,7 @@ from sessiond.crypto.secrets import Secret
 from sessiond.domain.errors import Misconfigured
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import DEFAULT_PROJECT
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.projects import Deployment, Project, project_key
 from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys
@@ -86,7 +87,7 @@ async def test_two_deployments_share_no_epoch_and_no_id() -> None:
 async def test_a_recovery_draws_a_new_epoch_and_leaves_an_event(installation: Installation) -> None:
     before = await installation.recovery.witness()
 
-    await installation.recovery.recover(by="cli", reason="restored")
+    await installation.recovery.recover(by=Initiator("cli"), reason="restored")
 
     after = await installation.recovery.witness()
     events = [event for _, event in await installation.store.events(after=before.newest_event, limit=10)]
@@ -99,7 +100,7 @@ async def test_a_recovery_draws_a_new_epoch_and_leaves_an_event(installation: In
 
 async def test_the_witness_sees_what_another_process_wrote(installation: Installation) -> None:
     other = Installation(installation.store, installation.keys.deployment)
-    await other.recovery.recover(by="cli", reason="restored")
+    await other.recovery.recover(by=Initiator("cli"), reason="restored")
 
     assert await installation.recovery.witness() == await other.recovery.witness()
 

@@ -21,13 +21,13 @@ from sessiond.services.orders import Order
 from sessiond.services.ports import Selection
 from sessiond.services.token_forms import Form
 from sessiond.storage.engines.memory import MemoryStore
-from tests.deployment import ALICE, TestDeployment
+from tests.deployment import ALICE, BY, TestDeployment
 
 ORDER = Order(
     project=DEFAULT_PROJECT,
     subject=ALICE,
     session_kind=SessionKind.TOKENS,
-    by="test",
+    by=BY,
     create=SubjectKind.USER,
     rotates=True,
     idempotency_key="the-key",
@@ -83,7 +83,7 @@ async def test_after_a_refresh_the_first_answer_is_gone(deployment: TestDeployme
 
 async def test_a_retry_does_not_give_a_disabled_subject_its_session_back(deployment: TestDeployment) -> None:
     await deployment.services.issuing.issue(ORDER)
-    await deployment.services.subjects.disable(DEFAULT_PROJECT, ALICE, by="test")
+    await deployment.services.subjects.disable(DEFAULT_PROJECT, ALICE, by=BY)
 
     with pytest.raises(StateConflict):
         await deployment.services.issuing.issue(ORDER)
@@ -105,7 +105,7 @@ async def test_a_retry_that_finds_the_place_taken_by_the_first_gets_the_same_ses
     store, rules = Beside(), Rules(policy=Policy(max_sessions=1, on_limit=OnLimit.DENY))
     here = await TestDeployment.born(rules, store=store)
     there = await TestDeployment.born(rules, store=store, seed="there")
-    await here.services.subjects.create(DEFAULT_PROJECT, ALICE, by="test")
+    await here.services.subjects.create(DEFAULT_PROJECT, ALICE, by=BY)
     first: list[Session] = []
 
     async def meanwhile() -> None:

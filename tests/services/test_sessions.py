@@ -14,7 +14,7 @@ from sessiond.domain.policies import OnLimit, Policy
 from sessiond.domain.rules import Rules
 from sessiond.domain.sessions import Client, Session
 from sessiond.services.token_forms import Form
-from tests.deployment import ALICE, TestDeployment
+from tests.deployment import ALICE, BY, TestDeployment
 
 
 async def refused(deployment: TestDeployment, text: str) -> str:
@@ -45,7 +45,7 @@ async def test_peeking_answers_as_verifying_does(deployment: TestDeployment) -> 
     token = deployment.access_token(session)
 
     peeked = deployment.services.sessions.peek(token)
-    await deployment.services.sessions.revoke(session, reason="revoked", by="test")
+    await deployment.services.sessions.revoke(session, reason="revoked", by=BY)
 
     assert peeked is not None
     assert peeked.session.id == session.id
@@ -64,8 +64,8 @@ async def test_a_revoked_session_is_refused_with_the_first_reason(deployment: Te
     session = await deployment.issue()
     token = deployment.access_token(session)
 
-    await deployment.services.sessions.revoke(session, reason="lost laptop", by="test")
-    await deployment.services.sessions.revoke(session, reason="another", by="test")
+    await deployment.services.sessions.revoke(session, reason="lost laptop", by=BY)
+    await deployment.services.sessions.revoke(session, reason="another", by=BY)
 
     with pytest.raises(Unauthenticated) as refusal:
         await deployment.services.sessions.verify(token)
@@ -229,7 +229,7 @@ async def test_ending_a_subjects_sessions_ends_them_all_at_once(deployment: Test
     tokens = [deployment.access_token(await deployment.issue()) for _ in range(3)]
     other = deployment.access_token(await deployment.issue(SubjectId("bob")))
 
-    await deployment.services.subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, by="test")
+    await deployment.services.subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, by=BY)
 
     assert {await refused(deployment, token) for token in tokens} == {"subject_sessions_revoked"}
     await deployment.services.sessions.verify(other)
@@ -239,7 +239,7 @@ async def test_ending_a_subjects_sessions_ends_them_all_at_once(deployment: Test
 async def test_ending_a_projects_sessions_is_seen_by_the_next_verify(deployment: TestDeployment) -> None:
     token = deployment.access_token(await deployment.issue())
 
-    await deployment.services.projects.revoke_sessions(DEFAULT_PROJECT, by="test")
+    await deployment.services.projects.revoke_sessions(DEFAULT_PROJECT, by=BY)
 
     assert await refused(deployment, token) == "project_sessions_revoked"
 
@@ -247,19 +247,19 @@ async def test_ending_a_projects_sessions_is_seen_by_the_next_verify(deployment:
 async def test_a_disabled_subject_has_no_sessions_and_gets_none(deployment: TestDeployment) -> None:
     token = deployment.access_token(await deployment.issue())
 
-    await deployment.services.subjects.disable(DEFAULT_PROJECT, ALICE, by="test")
+    await deployment.services.subjects.disable(DEFAULT_PROJECT, ALICE, by=BY)
 
     assert await refused(deployment, token) == "subject_disabled"
     with pytest.raises(Forbidden):
         await deployment.issue()
-    await deployment.services.subjects.enable(DEFAULT_PROJECT, ALICE, by="test")
+    await deployment.services.subjects.enable(DEFAULT_PROJECT, ALICE, by=BY)
     assert await refused(deployment, token) == "subject_sessions_revoked"
 
 
 async def test_a_deleted_and_recreated_subject_revives_nothing(deployment: TestDeployment) -> None:
     token = deployment.access_token(await deployment.issue())
 
-    await deployment.services.subjects.delete(DEFAULT_PROJECT, ALICE, by="test")
+    await deployment.services.subjects.delete(DEFAULT_PROJECT, ALICE, by=BY)
     assert await refused(deployment, token) == "subject_gone"
     await deployment.issue()
 
@@ -333,7 +333,7 @@ async def test_the_limit_holds_under_64_creates_at_once() -> None:
 
 async def test_another_projects_session_is_unknown(deployment: TestDeployment) -> None:
     session = await deployment.issue()
-    other = await deployment.services.projects.add("other", by="test")
+    other = await deployment.services.projects.add("other", by=BY)
 
     with pytest.raises(NotFound) as refusal:
         await deployment.services.sessions.get(other.id, session.id)
@@ -345,7 +345,7 @@ async def test_a_recovery_ends_every_session(deployment: TestDeployment) -> None
     token = deployment.access_token(await deployment.issue())
     services = deployment.services
 
-    await services.recovery.recover(by="test", reason="restored")
+    await services.recovery.recover(by=BY, reason="restored")
 
     assert await refused(deployment, token) == "deployment_recovered"
 

@@ -18,7 +18,7 @@ from sessiond.services.ports import Store
 from sessiond.services.vault.answers import NewToken
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.memory import open_store
-from tests.deployment import ALICE, NOON, TestDeployment
+from tests.deployment import ALICE, BY, NOON, TestDeployment
 
 APP = ServerCaller(project=DEFAULT_PROJECT, name="app", key_id="key")
 DEVICE = "device-identifier-42"
@@ -33,7 +33,7 @@ async def visitor(
         project=project,
         subject=SubjectId(subject),
         session_kind=SessionKind.TOKENS,
-        by="test",
+        by=BY,
         create=SubjectKind.USER,
         anonymous=True,
         absolute_timeout=timedelta(days=2),
@@ -110,9 +110,9 @@ async def test_who_comes_back_in_time_stays(deployment: TestDeployment) -> None:
 
 async def test_users_and_who_is_disabled_stay(deployment: TestDeployment) -> None:
     session = await deployment.issue()
-    await deployment.services.sessions.revoke(session, reason="r", by="test")
+    await deployment.services.sessions.revoke(session, reason="r", by=BY)
     banned = await visitor(deployment, "banned")
-    await deployment.services.subjects.disable(DEFAULT_PROJECT, banned.subject, by="test")
+    await deployment.services.subjects.disable(DEFAULT_PROJECT, banned.subject, by=BY)
     deployment.clock.advance(days=300)
 
     assert await sweep(deployment) == 0
@@ -148,7 +148,7 @@ async def test_a_device_stays_while_the_session_lives_that_it_was_linked_to(
 
 
 async def test_a_round_goes_through_all_projects_a_few_at_a_time(deployment: TestDeployment) -> None:
-    other = (await deployment.services.projects.add("other", by="test")).id
+    other = (await deployment.services.projects.add("other", by=BY)).id
     for n in range(5):
         for project in (DEFAULT_PROJECT, other):
             await visitor(deployment, f"visitor-{n}", project=project)

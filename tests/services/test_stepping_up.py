@@ -14,6 +14,7 @@ from sessiond.domain.callers import PUBLIC, ServerCaller
 from sessiond.domain.errors import Forbidden, StateConflict, Unauthenticated
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SessionId, id_text
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.instants import later
 from sessiond.domain.policies import OnLimit, Policy
 from sessiond.domain.rules import Rules
@@ -23,7 +24,7 @@ from sessiond.domain.subjects import SubjectKind
 from sessiond.services.orders import Order
 from sessiond.services.token_forms import Form
 from sessiond.storage.engines.memory import MemoryStore
-from tests.deployment import ALICE, TestDeployment
+from tests.deployment import ALICE, BY, TestDeployment
 
 APP = ServerCaller(project=DEFAULT_PROJECT, name="app", key_id="key")
 
@@ -33,7 +34,7 @@ async def issued(deployment: TestDeployment, **members: Any) -> Session:  # noqa
         project=DEFAULT_PROJECT,
         subject=ALICE,
         session_kind=SessionKind.TOKENS,
-        by="test",
+        by=BY,
         create=SubjectKind.USER,
         rotates=True,
     )
@@ -209,7 +210,7 @@ async def test_a_retry_beside_the_first_on_another_node_gets_the_same_session() 
 
 async def test_a_subject_that_was_ended_everywhere_is_not_brought_back(deployment: TestDeployment) -> None:
     former = await deployment.issue()
-    await deployment.services.subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, by="test")
+    await deployment.services.subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, by=BY)
 
     with pytest.raises(StateConflict, match="session_ended"):
         await stepped_up(deployment, former)
@@ -278,10 +279,15 @@ async def test_it_is_told_which_session_took_the_place_of_which(deployment: Test
 
     (event,) = await told(deployment, EventType.SESSION_STEPPED_UP)
     assert (event.session, event.by) == (former.id, "server_key:app")
-    assert event.data == {"successor": id_text(successor.id), "acr": "gold", "amr": "pwd otp"}
+    assert event.data == {
+        "by_key": "key",
+        "successor": id_text(successor.id),
+        "acr": "gold",
+        "amr": "pwd otp",
+    }
     opening = (await told(deployment, EventType.SESSION_ISSUED))[-1]
     assert opening.session == successor.id
-    assert opening.data == {"kind": "tokens", "former": id_text(former.id)}
+    assert opening.data == {"by_key": "key", "kind": "tokens", "former": id_text(former.id)}
 
 
 async def test_a_node_that_has_not_heard_of_a_refused_root_does_not_step_up_under_it(
@@ -289,7 +295,7 @@ async def test_a_node_that_has_not_heard_of_a_refused_root_does_not_step_up_unde
 ) -> None:
     session, services = await issued(deployment), deployment.services
     before = services.keys.deployment, services.keys.ring
-    await services.rotating.compromise(DEFAULT_PROJECT, str(session.kid), by="operator")
+    await services.rotating.compromise(DEFAULT_PROJECT, str(session.kid), by=Initiator("operator"))
     services.keys.deployment, services.keys.ring = before  # as a node that has read nothing since
 
     successor = await stepped_up(deployment, session)

@@ -48,7 +48,7 @@ async def test_a_server_key_that_was_planted_opens_nothing(deployment: TestDeplo
     await deployment.services.store.apply(change)
 
     with pytest.raises(Unauthenticated):
-        await deployment.services.credentials.by_server_key(PLANTED, project=None)
+        await deployment.services.credentials.by_server_key(PLANTED, project=None, address=None)
 
 
 async def test_a_session_that_was_planted_has_no_token(deployment: TestDeployment) -> None:

@@ -14,6 +14,7 @@ from sessiond.domain.endings import Ending
 from sessiond.domain.errors import NotFound, Unauthenticated
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition, SessionId, SubjectId, mint_id
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.policies import Policy, Preset
 from sessiond.domain.projects import CONTROL_PARTITION
 from sessiond.domain.rules import Rules
@@ -22,7 +23,7 @@ from sessiond.services.bundle import Services
 from sessiond.services.ports import Change
 from sessiond.services.timelines import Mark, Timeline
 from sessiond.services.token_forms import Form
-from tests.deployment import ALICE, TestDeployment
+from tests.deployment import ALICE, BY, TestDeployment
 
 BORN = [EventType.SUBJECT_CREATED, EventType.SESSION_ISSUED]
 
@@ -52,7 +53,7 @@ async def purged(deployment: TestDeployment) -> None:
 
 async def test_a_living_session_has_a_story_and_no_end(deployment: TestDeployment) -> None:
     session = await deployment.issue()
-    await deployment.services.changing.rename(session, "phone", by="server_key:app")
+    await deployment.services.changing.rename(session, "phone", by=Initiator("server_key:app"))
 
     timeline = await told(deployment, session)
 
@@ -63,7 +64,7 @@ async def test_a_living_session_has_a_story_and_no_end(deployment: TestDeploymen
 async def test_it_says_who_revoked_a_session_and_why(deployment: TestDeployment) -> None:
     session = await deployment.issue()
     deployment.clock.advance(minutes=5)
-    await deployment.services.sessions.revoke(session, reason="lost phone", by="operator")
+    await deployment.services.sessions.revoke(session, reason="lost phone", by=Initiator("operator"))
 
     timeline = await told(deployment, session)
 
@@ -77,7 +78,7 @@ async def test_it_says_that_all_sessions_of_the_subject_were_ended(deployment: T
     session = await deployment.issue()
     deployment.clock.advance(minutes=5)
     await deployment.services.subjects.revoke_sessions(
-        DEFAULT_PROJECT, ALICE, reason="password changed", by="server_key:app"
+        DEFAULT_PROJECT, ALICE, reason="password changed", by=Initiator("server_key:app")
     )
 
     timeline = await told(deployment, session)
@@ -89,9 +90,9 @@ async def test_it_says_that_all_sessions_of_the_subject_were_ended(deployment: T
 @pytest.mark.parametrize(
     "end",
     [
-        lambda services: services.subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, by="test"),
-        lambda services: services.subjects.disable(DEFAULT_PROJECT, ALICE, by="test"),
-        lambda services: services.projects.revoke_sessions(DEFAULT_PROJECT, by="test"),
+        lambda services: services.subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, by=BY),
+        lambda services: services.subjects.disable(DEFAULT_PROJECT, ALICE, by=BY),
+        lambda services: services.projects.revoke_sessions(DEFAULT_PROJECT, by=BY),
     ],
     ids=["the subject's ended", "the subject disabled", "the project's ended"],
 )
@@ -114,15 +115,17 @@ async def test_of_two_ends_the_first_is_told_though_the_subject_remembers_the_se
     session = await deployment.issue()
     for reason in ("first", "second"):
         deployment.clock.advance(minutes=5)
-        await deployment.services.subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, reason=reason, by=reason)
+        await deployment.services.subjects.revoke_sessions(
+            DEFAULT_PROJECT, ALICE, reason=reason, by=Initiator(reason)
+        )
 
     assert ended(await told(deployment, session)) == (Ending.SUBJECT_EPOCH, "first", "first")
 
 
 async def test_ends_before_its_birth_are_not_its_own(deployment: TestDeployment) -> None:
     await deployment.issue()
-    await deployment.services.subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, by="test")
-    await deployment.services.projects.revoke_sessions(DEFAULT_PROJECT, by="test")
+    await deployment.services.subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, by=BY)
+    await deployment.services.projects.revoke_sessions(DEFAULT_PROJECT, by=BY)
     deployment.clock.advance(minutes=5)
 
     timeline = await told(deployment, await deployment.issue())
@@ -133,7 +136,7 @@ async def test_ends_before_its_birth_are_not_its_own(deployment: TestDeployment)
 async def test_the_session_that_ended_all_others_lives_on(deployment: TestDeployment) -> None:
     kept, other = await deployment.issue(), await deployment.issue()
     deployment.clock.advance(minutes=1)
-    await deployment.services.own_sessions.end_others(kept, by="subject:alice")
+    await deployment.services.own_sessions.end_others(kept, by=Initiator("subject:alice"))
 
     assert (await told(deployment, kept)).ended is None
     assert ended(await told(deployment, other))[0] is Ending.SUBJECT_EPOCH
@@ -146,9 +149,9 @@ async def test_it_says_that_all_sessions_of_the_project_were_ended_in_its_place_
 ) -> None:
     session = await deployment.issue()
     deployment.clock.advance(minutes=5)
-    await deployment.services.projects.revoke_sessions(DEFAULT_PROJECT, by="operator")
+    await deployment.services.projects.revoke_sessions(DEFAULT_PROJECT, by=Initiator("operator"))
     deployment.clock.advance(minutes=5)
-    await deployment.services.subjects.disable(DEFAULT_PROJECT, ALICE, by="operator")
+    await deployment.services.subjects.disable(DEFAULT_PROJECT, ALICE, by=Initiator("operator"))
 
     timeline = await told(deployment, session)
 
@@ -158,8 +161,8 @@ async def test_it_says_that_all_sessions_of_the_project_were_ended_in_its_place_
 
 async def test_another_project_s_end_is_not_told(deployment: TestDeployment) -> None:
     session = await deployment.issue()
-    other = await deployment.services.projects.add("other", by="test")
-    await deployment.services.projects.revoke_sessions(other.id, by="test")
+    other = await deployment.services.projects.add("other", by=BY)
+    await deployment.services.projects.revoke_sessions(other.id, by=BY)
 
     assert story(await told(deployment, session)) == BORN
 
@@ -196,11 +199,17 @@ async def test_a_reused_refresh_token_is_told_as_what_ended_the_session(deployme
 End = Callable[[Services, Session], Awaitable[object]]
 
 ENDS: dict[Ending, End] = {
-    Ending.REVOKED: lambda it, session: it.sessions.revoke(session, reason="lost", by="operator"),
-    Ending.SUBJECT_EPOCH: lambda it, _: it.subjects.revoke_sessions(DEFAULT_PROJECT, ALICE, by="operator"),
-    Ending.SUBJECT_DISABLED: lambda it, _: it.subjects.disable(DEFAULT_PROJECT, ALICE, by="operator"),
-    Ending.SUBJECT_GONE: lambda it, _: it.subjects.delete(DEFAULT_PROJECT, ALICE, by="operator"),
-    Ending.PROJECT_EPOCH: lambda it, _: it.projects.revoke_sessions(DEFAULT_PROJECT, by="operator"),
+    Ending.REVOKED: lambda it, session: it.sessions.revoke(session, reason="lost", by=Initiator("operator")),
+    Ending.SUBJECT_EPOCH: lambda it, _: it.subjects.revoke_sessions(
+        DEFAULT_PROJECT, ALICE, by=Initiator("operator")
+    ),
+    Ending.SUBJECT_DISABLED: lambda it, _: it.subjects.disable(
+        DEFAULT_PROJECT, ALICE, by=Initiator("operator")
+    ),
+    Ending.SUBJECT_GONE: lambda it, _: it.subjects.delete(DEFAULT_PROJECT, ALICE, by=Initiator("operator")),
+    Ending.PROJECT_EPOCH: lambda it, _: it.projects.revoke_sessions(
+        DEFAULT_PROJECT, by=Initiator("operator")
+    ),
 }
 
 
@@ -231,11 +240,11 @@ async def ended_thrice(deployment: TestDeployment) -> Session:
     session, services = await deployment.issue(), deployment.services
     for number in range(3):
         deployment.clock.advance(minutes=1)
-        await services.changing.rename(session, f"name {number}", by="test")
+        await services.changing.rename(session, f"name {number}", by=BY)
         await deployment.issue(SubjectId(f"somebody {number}"))
     deployment.clock.advance(minutes=1)
-    await services.projects.revoke_sessions(DEFAULT_PROJECT, by="first")
-    for by in ("second", "third"):
+    await services.projects.revoke_sessions(DEFAULT_PROJECT, by=Initiator("first"))
+    for by in (Initiator("second"), Initiator("third")):
         deployment.clock.advance(minutes=1)
         await services.subjects.disable(DEFAULT_PROJECT, ALICE, by=by)
         await services.subjects.enable(DEFAULT_PROJECT, ALICE, by=by)
@@ -273,9 +282,9 @@ async def test_the_one_who_disabled_the_subject_ended_the_session_though_it_was_
 ) -> None:
     session = await deployment.issue()
     deployment.clock.advance(minutes=1)
-    await deployment.services.subjects.disable(DEFAULT_PROJECT, ALICE, by="operator")
+    await deployment.services.subjects.disable(DEFAULT_PROJECT, ALICE, by=Initiator("operator"))
     deployment.clock.advance(minutes=1)
-    await deployment.services.subjects.enable(DEFAULT_PROJECT, ALICE, by="somebody else")
+    await deployment.services.subjects.enable(DEFAULT_PROJECT, ALICE, by=Initiator("somebody else"))
 
     assert ended(await told(deployment, session))[0::2] == (Ending.SUBJECT_EPOCH, "operator")
 
@@ -291,7 +300,7 @@ async def test_what_happened_long_before_is_not_read_through(deployment: TestDep
     deployment.clock.advance(hours=1)
     session = await deployment.issue()
     deployment.clock.advance(hours=1)
-    await deployment.services.projects.revoke_sessions(DEFAULT_PROJECT, by="operator")
+    await deployment.services.projects.revoke_sessions(DEFAULT_PROJECT, by=Initiator("operator"))
 
     timeline = await told(deployment, session)
 
@@ -302,7 +311,7 @@ async def test_what_happened_long_before_is_not_read_through(deployment: TestDep
 
 async def test_what_nobody_knows_has_no_story_nor_has_another_project_s(deployment: TestDeployment) -> None:
     session = await deployment.issue()
-    other = await deployment.services.projects.add("other", by="test")
+    other = await deployment.services.projects.add("other", by=BY)
     unknown = mint_id(now=deployment.clock.now(), partition=Partition(7), entropy=bytes(8))
 
     for project, identifier in ((DEFAULT_PROJECT, unknown), (other.id, session.id)):

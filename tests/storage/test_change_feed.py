@@ -17,6 +17,7 @@ import pytest
 
 from sessiond.domain.errors import Misconfigured, SessiondError, Unavailable
 from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.records import Record
 from sessiond.domain.sessions import Session
 from sessiond.services.ports import Store, Touch
@@ -274,7 +275,7 @@ async def test_memory_admits_a_verify_and_decides_nothing_else(empty: Pair) -> N
     await here.services.sessions.verify(access)
     assert here.services.sessions.peek(access) is not None
     empty.relay.hold()
-    await there.services.sessions.revoke(session, reason="lost", by="operator")
+    await there.services.sessions.revoke(session, reason="lost", by=Initiator("operator"))
     assert here.services.sessions.peek(access) is not None
     empty.relay.release()
     for refused in (

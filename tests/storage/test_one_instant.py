@@ -14,7 +14,7 @@ from sessiond.domain.subjects import subject_key
 from sessiond.services.ports import Change
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.sqlite import open_store
-from tests.deployment import TestDeployment
+from tests.deployment import BY, TestDeployment
 
 CHANGES = 300
 
@@ -22,7 +22,7 @@ CHANGES = 300
 async def test_records_that_change_together_are_read_together(tmp_path: Path) -> None:
     store = await open_store(f"sqlite:///{tmp_path}/test.db", role=Role.SERVER)
     services = (await TestDeployment.born(store=store)).services
-    user = await services.pins.add_user(DEFAULT_PROJECT, "bob", Secret("2580"), by="test")
+    user = await services.pins.add_user(DEFAULT_PROJECT, "bob", Secret("2580"), by=BY)
     subject, pin = user.subject, user.pin
     keys = [
         subject_key(DEFAULT_PROJECT, subject.id, subject.partition),

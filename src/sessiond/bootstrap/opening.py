@@ -28,6 +28,7 @@ from sessiond.crypto.ring import KeyRing
 from sessiond.crypto.secrets import Secret, SecretKind, mint_secret
 from sessiond.domain.errors import Misconfigured
 from sessiond.domain.ids import DEFAULT_PROJECT
+from sessiond.domain.initiators import SESSIOND
 from sessiond.domain.projects import Deployment
 from sessiond.domain.startup import Found, Start, Witness, decide, require_startable
 from sessiond.services.bundle import Services
@@ -257,7 +258,7 @@ async def settle_server(opened: Opened, say: Say) -> None:
     services, secrets = opened.services, opened.loaded.secrets
     recovery = services.recovery
     if opened.start in {Start.BEHIND, Start.OTHER_EPOCH}:
-        await recovery.recover(by="sessiond", reason="the database was behind its witness")
+        await recovery.recover(by=SESSIOND, reason="the database was behind its witness")
         say(
             "The database is behind what the witness last saw (a restored backup, or another copy of it): "
             "every session has been ended, so that none that was revoked since comes back."

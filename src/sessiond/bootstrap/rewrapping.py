@@ -16,6 +16,7 @@ from sessiond.config.secrets import KEY_BYTES, encode_key
 from sessiond.crypto.ring import fingerprint
 from sessiond.crypto.secrets import Secret
 from sessiond.domain.errors import Misconfigured
+from sessiond.domain.initiators import Initiator
 from sessiond.services.keys import Wrapping
 
 _GIVE_NEXT = (
@@ -50,7 +51,7 @@ class _Move(msgspec.Struct, frozen=True, kw_only=True):
         return fingerprint(self.target.key)
 
 
-async def rewrap(opened: Opened, say: Say, *, by: str) -> Rewrapped:
+async def rewrap(opened: Opened, say: Say, *, by: Initiator) -> Rewrapped:
     """Seal the key ring under the next wrapping key. Every other secret, and every session, stays as it is.
 
     Raises `Unavailable` (`key_service_unavailable`) where a key service is to wrap it and does not answer.
@@ -62,7 +63,7 @@ async def rewrap(opened: Opened, say: Say, *, by: str) -> Rewrapped:
     return _finished(opened, move, say)
 
 
-async def start_over(opened: Opened, say: Say, *, by: str) -> Rewrapped:
+async def start_over(opened: Opened, say: Say, *, by: Initiator) -> Rewrapped:
     """Refuse every key, draw new ones under the next wrapping key, and end every session: what held them is known."""
     services, entropy = opened.services, opened.entropy
     move = await _prepared(opened, say)

@@ -18,7 +18,7 @@ from sessiond.domain.audit_chain import parse_head
 from sessiond.domain.audit_check import Finding
 from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.event_filters import EventFilter
-from sessiond.domain.events import Event, EventType
+from sessiond.domain.events import Event, EventType, whence
 from sessiond.domain.ids import SubjectId, id_text
 from sessiond.domain.instants import Instant, parse_rfc3339, rfc3339
 from sessiond.domain.session_filters import Span
@@ -51,9 +51,12 @@ async def list_events(
     async for row in opened.services.auditing.all_events(owner, wanted):
         found.append(row)
     rows = [
-        (when(event.at), event.type.value, event.by, event.subject, reason_of(event)) for _, event in found
+        (when(event.at), event.type.value, event.by, whence(event), event.subject, reason_of(event))
+        for _, event in found
     ]
-    shown = table(("AT", "WHAT HAPPENED", "BY", "SUBJECT", "REASON"), rows, empty="Nothing of that happened.")
+    shown = table(
+        ("AT", "WHAT HAPPENED", "BY", "FROM", "SUBJECT", "REASON"), rows, empty="Nothing of that happened."
+    )
     return Answer({"items": [_facts(*row) for row in found]}, (shown,))
 
 

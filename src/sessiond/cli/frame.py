@@ -25,10 +25,11 @@ from sessiond.bootstrap.tools import tools
 from sessiond.cli.show import print_people
 from sessiond.config.loading import Loaded, load
 from sessiond.domain.errors import Misconfigured, NotFound, Refusal, Unavailable
+from sessiond.domain.initiators import COMMAND_LINE
 from sessiond.domain.startup import Start
 
-BY = "cli"
-"""How events name what the command line did."""
+BY = COMMAND_LINE
+"""Whom events name for what a verb did."""
 
 
 class Exit(enum.IntEnum):

@@ -114,7 +114,7 @@ async def _find(
     before: SessionId | None = None
     while len(found) < most:
         page, before = await opened.services.listing.page(
-            OperatorCaller(project=owner, name=BY), wanted, limit=most - len(found), before=before
+            OperatorCaller(project=owner, name=BY.label), wanted, limit=most - len(found), before=before
         )
         found += page
         if before is None:

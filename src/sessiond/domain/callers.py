@@ -1,15 +1,17 @@
 """Callers: who asks, after the credential passed. What each may do is decided by the services.
 
-*address* is where the request came from, as far as events are to tell it.
+*address* is where the request came from, behind trusted proxies as they noted it; events tell it.
 """
 
 from __future__ import annotations
 
 import msgspec
 
+from sessiond.domain.events import Event, without_whereabouts
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SubjectId
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.sessions import Session, Standing
-from sessiond.domain.subjects import is_operator
+from sessiond.domain.subjects import OPERATOR, is_operator
 
 
 class ServerCaller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -24,6 +26,11 @@ class ServerCaller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def label(self) -> str:
         """How events name this caller."""
         return f"server_key:{self.name}" if self.key_id else "public"
+
+    @property
+    def initiator(self) -> Initiator:
+        """Whom events name for what this caller does."""
+        return Initiator(self.label, self.address, self.key_id)
 
 
 PUBLIC = ServerCaller(project=DEFAULT_PROJECT, name="public access")
@@ -45,6 +52,12 @@ class OperatorCaller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def label(self) -> str:
         """How events name this caller."""
         return self.name
+
+    @property
+    def initiator(self) -> Initiator:
+        """Whom events name for what this caller does."""
+        session = None if self.standing is None else self.standing.session
+        return Initiator(self.name, self.address, session=session)
 
 
 class SubjectCaller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -72,6 +85,11 @@ class SubjectCaller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """How events name this caller."""
         return holder_label(self.standing.session)
 
+    @property
+    def initiator(self) -> Initiator:
+        """Whom events name for what this caller does."""
+        return holder_of(self.standing.session, self.address)
+
 
 def holder_label(session: Session) -> str:
     """Return how events name who holds the session: its subject, or whoever acts as it."""
@@ -79,6 +97,11 @@ def holder_label(session: Session) -> str:
     if actor is None:
         return f"subject:{session.subject}"
     return f"actor:{actor.name}" if actor.subject is None else f"subject:{actor.subject}"
+
+
+def holder_of(session: Session, address: str | None) -> Initiator:
+    """Return whom events name for what is done with the session's own tokens."""
+    return Initiator(holder_label(session), address, session=session)
 
 
 Caller = ServerCaller | OperatorCaller | SubjectCaller
@@ -92,3 +115,15 @@ def manages(caller: Manager, subject: SubjectId) -> bool:
     They lie in the default project, of which a server key manages everything else.
     """
     return isinstance(caller, OperatorCaller) or not is_operator(caller.project, subject)
+
+
+_TOLD_TO_SERVERS = ("server_key:", "subject:")
+
+
+def as_told_to(caller: Manager, event: Event) -> Event:
+    """Return the event as *caller* may know it: from where the operator works is known to the operator alone."""
+    if isinstance(caller, OperatorCaller):
+        return event
+    operators = event.by == f"subject:{OPERATOR}" and event.project == DEFAULT_PROJECT
+    known = event.by.startswith(_TOLD_TO_SERVERS) and not operators
+    return event if known else without_whereabouts(event)

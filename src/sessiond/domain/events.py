@@ -57,6 +57,12 @@ class EventType(enum.StrEnum):
     ATTEMPTS_REFUSED = "attempts.refused"
 
 
+Fact = str | int | None
+
+BY_ADDRESS, BY_KEY, BY_SESSION = "by_address", "by_key", "by_session"
+"""Members of an event's data that tell of who did it: from where, by which server key, by which session."""
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One thing that happened. *by* names who did it (a server key's name, `operator`, `cli`, a subject, `sessiond`).
 
@@ -70,26 +76,46 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     session: SessionId | None = None
     subject: SubjectId | None = None
     by: str = "sessiond"
-    data: Mapping[str, str | int | None] = {}
+    data: Mapping[str, Fact] = {}
 
 
 _NAMING = ("user", "linked_from", "actor")
 """Members of an event's data that name a subject by its id."""
 
 _IMPERSONAL = frozenset(
-    {*_NAMING, "actor_session", "kind", "kept", "opened", "former", "successor", "entry", "count"}
+    {
+        *_NAMING,
+        BY_KEY,
+        BY_SESSION,
+        "actor_session",
+        "kind",
+        "kept",
+        "opened",
+        "former",
+        "successor",
+        "entry",
+        "count",
+    }
 )
 """Members that say nothing of whom the event is about, once the id is gone. All others may: addresses, reasons."""
+
+_ANSWERABLE = ("server_key:", "operator", "subject:", "actor:")
+"""How the names begin of those who show a credential. An address belongs to whoever did something."""
 
 
 def concerns(event: Event, subject: SubjectId, sessions: Collection[SessionId] = ()) -> bool:
     """Tell whether the event is about *subject*, of its own doing, or names it; *sessions* are the subject's own."""
     return (
         event.subject == subject
-        or event.by == _label(subject)
+        or did(event, subject)
         or any(event.data.get(member) == subject for member in _NAMING)
         or acting_session(event) in sessions
     )
+
+
+def did(event: Event, subject: SubjectId) -> bool:
+    """Tell whether *subject* did what the event tells."""
+    return event.by in {_label(subject), _acting_label(subject)}
 
 
 def acting_session(event: Event) -> SessionId | None:
@@ -103,23 +129,49 @@ def forgotten(
 ) -> Event:
     """Return the event with *pseudonym* where it names *subject*, whose own *sessions* are.
 
-    Where it is about the subject, of its data stays only what is known to be impersonal.
+    Where it is about the subject, of its data stays only what is known to be impersonal, and from where somebody else
+    did it: erasing whom one has robbed must not hide the robber. Where the subject acted, its addresses go.
     """
-    about = event.subject == subject
-    data = {
-        member: pseudonym if member in _NAMING and value == subject else value
-        for member, value in event.data.items()
-        if not about or member in _IMPERSONAL
-    }
+    about, acted = event.subject == subject, acting_session(event) in sessions
+    acted = acted or event.data.get("actor") == subject
+    own = did(event, subject)
+    others = event.by.startswith(_ANSWERABLE) and not own
+    data: dict[str, Fact] = {}
+    for member, value in event.data.items():
+        if member == BY_ADDRESS:
+            kept = others or not (about or own)
+        elif member == "address":
+            kept = not (about or acted or own)
+        else:
+            kept = not about or member in _IMPERSONAL
+        if kept:
+            data[member] = pseudonym if member in _NAMING and value == subject else value
     if acting_session(event) in sessions:
         data["actor"] = pseudonym
-    return msgspec.structs.replace(
-        event,
-        subject=pseudonym if about else event.subject,
-        by=_label(pseudonym) if event.by == _label(subject) else event.by,
-        data=data,
-    )
+    by = event.by
+    if own:
+        by = _label(pseudonym) if by == _label(subject) else _acting_label(pseudonym)
+    return msgspec.structs.replace(event, subject=pseudonym if about else event.subject, by=by, data=data)
+
+
+def whence(event: Event) -> str | None:
+    """Return from where it was done, if that is told: the initiator's address, else the client's, else its network."""
+    for member in (BY_ADDRESS, "address", "network"):
+        told = event.data.get(member)
+        if isinstance(told, str):
+            return told
+    return None
+
+
+def without_whereabouts(event: Event) -> Event:
+    """Return the event without what it tells of who did it beside the name, for those who are not to know."""
+    data = {member: value for member, value in event.data.items() if not member.startswith("by_")}
+    return msgspec.structs.replace(event, data=data)
 
 
 def _label(subject: SubjectId) -> str:
     return f"subject:{subject}"
+
+
+def _acting_label(subject: SubjectId) -> str:
+    return f"actor:{subject}"

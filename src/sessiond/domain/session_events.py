@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from sessiond.domain.events import Event, EventType
-from sessiond.domain.ids import id_text, partition_of
+from sessiond.domain.ids import partition_of
+from sessiond.domain.initiators import Facts, Initiator, acting_facts
 from sessiond.domain.instants import Instant
 from sessiond.domain.sessions import Session
-
-Facts = dict[str, str | int | None]
 
 
 def session_event(
     session: Session,
     what: EventType,
     *,
-    by: str,
+    by: Initiator,
     now: Instant,
     reason: str | None = None,
     data: Facts | None = None,
 ) -> Event:
     """Return the event that something happened to *session*, for the *reason* that was given; *data* tells more."""
-    facts = acting_facts(session) if session.actor is not None else {}
+    facts = by.facts(session.id)
+    if session.actor is not None:
+        facts |= acting_facts(session)
     if reason is not None:
         facts["reason"] = reason
     if data:
@@ -32,15 +33,6 @@ def session_event(
         project=session.project,
         session=session.id,
         subject=session.subject,
-        by=by,
+        by=by.label,
         data=facts,
     )
-
-
-def acting_facts(session: Session) -> Facts:
-    """Return who acts in the session when it is not its subject, and by which session of theirs; else nothing."""
-    actor = session.actor
-    if actor is None:
-        return {}
-    own: Facts = {} if actor.session is None else {"actor_session": id_text(actor.session)}
-    return {"actor": actor.name} | own

@@ -13,9 +13,9 @@ from msgspec import UNSET, UnsetType
 from sessiond.domain.accounts import ended_for
 from sessiond.domain.errors import StateConflict
 from sessiond.domain.impersonation import IMPERSONATED
+from sessiond.domain.initiators import Facts
 from sessiond.domain.instants import Instant, later
 from sessiond.domain.policies import Policy
-from sessiond.domain.session_events import Facts
 from sessiond.domain.sessions import Session, SessionKind
 
 STEPPED_UP = "stepped_up"

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
+
 from sessiond.domain.callers import PUBLIC, Caller, OperatorCaller, ServerCaller, SubjectCaller
 from sessiond.domain.errors import InvalidRequest, Refusal, Unauthenticated
 from sessiond.domain.sessions import INVALID
@@ -108,18 +110,22 @@ def bearer(request: Request) -> str | None:
 class Callers(Protocol):
     """Who stands behind a text. Each method raises `Unauthenticated` for one that does not pass."""
 
-    async def by_server_key(self, text: str, *, project: str | None) -> ServerCaller | OperatorCaller:
+    async def by_server_key(
+        self, text: str, *, project: str | None, address: str | None
+    ) -> ServerCaller | OperatorCaller:
         """Return the application of a server key; or the operator, by the master token or an operator session.
 
-        *project* is what `Sessiond-Project` says; it counts for the operator only.
+        *project* is what `Sessiond-Project` says; it counts for the operator only. *address* is the client's.
         """
         ...
 
-    async def by_access_token(self, text: str, *, by_cookie: bool) -> SubjectCaller | OperatorCaller:
+    async def by_access_token(
+        self, text: str, *, by_cookie: bool, address: str | None
+    ) -> SubjectCaller | OperatorCaller:
         """Return whom an access token, or the value of a session cookie, is about; any dialect's."""
         ...
 
-    async def by_master_token(self, text: str, *, project: str | None) -> OperatorCaller:
+    async def by_master_token(self, text: str, *, project: str | None, address: str | None) -> OperatorCaller:
         """Return the operator, by the master token itself and nothing else."""
         ...
 
@@ -171,13 +177,17 @@ class Credentials:
         text = bearer(request)
         if text is None:
             raise MISSING
-        return await self._callers.by_server_key(text, project=request.header("sessiond-project"))
+        return await self._callers.by_server_key(
+            text, project=request.header("sessiond-project"), address=request.client_address
+        )
 
     async def _master(self, request: Request) -> Caller:
         text = bearer(request)
         if text is None:
             raise MISSING
-        return await self._callers.by_master_token(text, project=request.header("sessiond-project"))
+        return await self._callers.by_master_token(
+            text, project=request.header("sessiond-project"), address=request.client_address
+        )
 
     async def _public_or_server_key(self, request: Request) -> Caller:
         """Return the public caller, unless a key is presented: that must pass, even while public access is open."""
@@ -193,14 +203,14 @@ class Credentials:
         text = bearer(request)
         if text is None:
             return await self._by_cookie(request)
-        caller = await self._callers.by_access_token(text, by_cookie=False)
+        caller = await self._callers.by_access_token(text, by_cookie=False, address=request.client_address)
         return await self._agreed(caller, session_cookies(request)) if request.has_cookies else caller
 
     async def _by_cookie(self, request: Request) -> Caller:
         shown = session_cookies(request) or _dialect_cookie(request)
         if not shown:
             raise MISSING
-        caller = await self._callers.by_access_token(shown[0], by_cookie=True)
+        caller = await self._callers.by_access_token(shown[0], by_cookie=True, address=request.client_address)
         return await self._agreed(caller, shown[1:])
 
     async def _agreed(self, caller: Caller, cookies: Sequence[str]) -> Caller:
@@ -213,7 +223,7 @@ class Credentials:
     async def _differs(self, caller: Caller, cookie: str) -> bool:
         """Tell whether the cookie shows another session; one that no longer passes says nothing."""
         try:
-            other = await self._callers.by_access_token(cookie, by_cookie=True)
+            other = await self._callers.by_access_token(cookie, by_cookie=True, address=None)
         except Unauthenticated as refusal:
             refusal.forget_where()
             return False
@@ -233,7 +243,7 @@ def public_caller(request: Request) -> ServerCaller:
             f"Present a server key: public access is closed to this request, since {why}.",
         )
     request.require_same_origin()
-    return PUBLIC
+    return msgspec.structs.replace(PUBLIC, address=request.client_address)
 
 
 def session_cookies(request: Request) -> Sequence[str]:

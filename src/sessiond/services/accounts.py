@@ -23,6 +23,7 @@ from sessiond.domain.accounts import (
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import ProjectId, SessionId, id_text, mint_id, partition_of
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Record
 from sessiond.domain.session_events import session_event
@@ -77,7 +78,7 @@ class Accounts:
         """Return the browser's other accounts that live, the one used last first."""
         return [standing.session for standing in await self._others(holder)]
 
-    async def switch(self, holder: Session, target: SessionId, *, by: str) -> Session:
+    async def switch(self, holder: Session, target: SessionId, *, by: Initiator) -> Session:
         """Make another account of the browser the current one, and return its session: under a new id.
 
         The account that is left stays signed in, unless it is an impersonation: that ends. Raises `NotFound`
@@ -96,7 +97,7 @@ class Accounts:
             await self._end_all([holder], reason=_LEFT, by=by)
         return session
 
-    async def end(self, holder: Session, account: SessionId, *, by: str) -> None:
+    async def end(self, holder: Session, account: SessionId, *, by: Initiator) -> None:
         """Sign out of another account of the browser; again is no error. Raises `NotFound` (`account_unknown`).
 
         It is ended also where another tab has switched to it meanwhile.
@@ -108,7 +109,7 @@ class Accounts:
         if isinstance(row, Session):
             await self._end(row, reason="signed_out", by=by)
 
-    async def sign_out(self, holder: Session, *, reason: str, by: str) -> None:
+    async def sign_out(self, holder: Session, *, reason: str, by: Initiator) -> None:
         """End the holder's session and every other account of its browser: with the cookie goes the way to them.
 
         The current one goes last: should this break off, the same cookie can do it again.
@@ -158,7 +159,7 @@ class Accounts:
             standing, hops = await self._store.find_session(holder.project, following), hops + 1
         return standing
 
-    async def _take_up(self, former: Session, accounts: tuple[SessionId, ...], by: str) -> Session:
+    async def _take_up(self, former: Session, accounts: tuple[SessionId, ...], by: Initiator) -> Session:
         """Replace *former* by its successor, in one change; whoever comes second finds it ended."""
         now, partition = self._clock.now(), partition_of(former.id)
         ended, successor = switched(
@@ -195,10 +196,10 @@ class Accounts:
         )
         return successor
 
-    async def _end_all(self, sessions: Sequence[Session], *, reason: str, by: str) -> None:
+    async def _end_all(self, sessions: Sequence[Session], *, reason: str, by: Initiator) -> None:
         await asyncio.gather(*(self._end(session, reason=reason, by=by) for session in sessions))
 
-    async def _end(self, session: Session, *, reason: str, by: str) -> None:
+    async def _end(self, session: Session, *, reason: str, by: Initiator) -> None:
         """End a session; where another tab switched to it meanwhile, end what took its place."""
         following: Record | None = session
         while isinstance(following, Session):

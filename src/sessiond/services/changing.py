@@ -10,6 +10,7 @@ from sessiond.domain.endings import ending
 from sessiond.domain.errors import StateConflict
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import SessionId
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.instants import Instant
 from sessiond.domain.session_events import session_event
 from sessiond.domain.sessions import Session, Standing
@@ -32,7 +33,7 @@ class Changing:
         self._sessions = sessions
         self._contention = contention
 
-    async def change(self, session: Session, transition: Transition, *, by: str) -> Standing:
+    async def change(self, session: Session, transition: Transition, *, by: Initiator) -> Standing:
         """Replace the session by what *transition* makes of it; nothing is written where that is the same.
 
         Raises `NotFound` (`session_unknown`), and `StateConflict` (`session_ended`) for one that no longer lives.
@@ -58,6 +59,6 @@ class Changing:
 
         return await self._contention.settle((session.project, session.subject), attempt)
 
-    async def rename(self, session: Session, name: str | None, *, by: str) -> Standing:
+    async def rename(self, session: Session, name: str | None, *, by: Initiator) -> Standing:
         """Give the session's client another name, or none."""
         return await self.change(session, lambda standing, _: standing.session.renamed(name), by=by)

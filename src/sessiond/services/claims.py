@@ -9,8 +9,9 @@ import msgspec
 from sessiond.domain.claim_templates import Template, TemplateFault, template_faults
 from sessiond.domain.claims import added_claims
 from sessiond.domain.errors import InvalidRequest
-from sessiond.domain.events import Event, EventType
+from sessiond.domain.events import EventType
 from sessiond.domain.ids import ProjectId, partition_of
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.projects import CONTROL_PARTITION
 from sessiond.domain.sessions import AccessFormat, Session
 from sessiond.domain.subjects import Subject, subject_key
@@ -43,7 +44,9 @@ class Claims:
         """Return the project's template. Raises `NotFound` (`project_unknown`)."""
         return (await self._projects.require(project)).claims
 
-    async def change(self, project: ProjectId, make: Callable[[Template], Template], *, by: str) -> Template:
+    async def change(
+        self, project: ProjectId, make: Callable[[Template], Template], *, by: Initiator
+    ) -> Template:
         """Give the project the template that *make* makes of the present one; it may refuse, or be asked again.
 
         Raises `InvalidTemplate`.
@@ -57,12 +60,11 @@ class Claims:
                 raise InvalidTemplate(faults)
             if template == old.claims:
                 return template
-            event = Event(
-                type=EventType.CLAIMS_CHANGED,
+            event = by.did(
+                EventType.CLAIMS_CHANGED,
                 at=self._clock.now(),
                 partition=CONTROL_PARTITION,
                 project=project,
-                by=by,
                 data={"claims": ", ".join(template)},
             )
             await self._store.apply(

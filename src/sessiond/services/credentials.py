@@ -30,45 +30,50 @@ class Credentials:
         self._projects = projects
         self._server_keys = server_keys
 
-    async def by_server_key(self, text: str, *, project: str | None) -> ServerCaller | OperatorCaller:
+    async def by_server_key(
+        self, text: str, *, project: str | None, address: str | None
+    ) -> ServerCaller | OperatorCaller:
         """Return the application of a server key; or the operator, by the master token or an operator session.
 
-        *project* (a name or an id) counts for the operator only. A subject's own session is `Forbidden`
-        (`server_key_required`); anything else that does not pass is `Unauthenticated`.
+        *project* (a name or an id) counts for the operator only. *address* is where the text came from. A subject's
+        own session is `Forbidden` (`server_key_required`); anything else that does not pass is `Unauthenticated`.
         """
         refuse_departed(self._keys.deployment.departed)
         if not self._server_keys.knows(text):
             if not acceptable(text):
                 raise INVALID
             if is_session_text(text):
-                caller = await self.by_access_token(text, by_cookie=False)
+                caller = await self.by_access_token(text, by_cookie=False, address=address)
                 if isinstance(caller, SubjectCaller):
                     raise SERVER_KEY_REQUIRED
-                return OperatorCaller(project=await self._named(project), standing=caller.standing)
+                named = await self._named(project)
+                return OperatorCaller(project=named, standing=caller.standing, address=address)
             if mistyped_secret(text):
                 raise INVALID
         found = await self._server_keys.find(text)
         if found is not None:
             if not self._keys.ring.roots_of(found.project):
                 await self._keys.learn(found.project)
-            return ServerCaller(project=found.project, name=found.name, key_id=found.id)
+            return ServerCaller(project=found.project, name=found.name, key_id=found.id, address=address)
         if await self.is_master(text):
-            return OperatorCaller(project=await self._named(project))
+            return OperatorCaller(project=await self._named(project), address=address)
         raise INVALID
 
-    async def by_access_token(self, text: str, *, by_cookie: bool) -> SubjectCaller | OperatorCaller:
+    async def by_access_token(
+        self, text: str, *, by_cookie: bool, address: str | None
+    ) -> SubjectCaller | OperatorCaller:
         """Return whom an access token, or the value of a session cookie, is about; any dialect's."""
         if not acceptable(text):
             raise INVALID
-        return caller_of(await self._sessions.verify(text), by_cookie=by_cookie)
+        return caller_of(await self._sessions.verify(text), by_cookie=by_cookie, address=address)
 
-    async def by_master_token(self, text: str, *, project: str | None) -> OperatorCaller:
+    async def by_master_token(self, text: str, *, project: str | None, address: str | None) -> OperatorCaller:
         """Return the operator, by the master token itself and nothing else.
 
         Raises `Unauthenticated`: `invalid_master_token` for another credential that passes, else `invalid_token`.
         """
         if await self.is_master(text):
-            return OperatorCaller(project=await self._named(project))
+            return OperatorCaller(project=await self._named(project), address=address)
         if acceptable(text):
             if is_session_text(text):
                 await self._sessions.verify(text)
@@ -92,12 +97,12 @@ class Credentials:
         return named
 
 
-def caller_of(verified: Verified, *, by_cookie: bool) -> SubjectCaller | OperatorCaller:
+def caller_of(verified: Verified, *, by_cookie: bool, address: str | None) -> SubjectCaller | OperatorCaller:
     """Return the caller that a verified session is: the operator for an operator's, else its subject."""
     standing = verified.standing
     if standing.session.session_kind is SessionKind.OPERATOR:
-        return OperatorCaller(project=DEFAULT_PROJECT, standing=standing)
-    return SubjectCaller(standing=standing, by_cookie=by_cookie)
+        return OperatorCaller(project=DEFAULT_PROJECT, standing=standing, address=address)
+    return SubjectCaller(standing=standing, by_cookie=by_cookie, address=address)
 
 
 def acceptable(text: str) -> bool:

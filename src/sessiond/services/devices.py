@@ -24,6 +24,7 @@ from sessiond.domain.devices import (
 )
 from sessiond.domain.errors import Forbidden
 from sessiond.domain.ids import Partition, ProjectId, SubjectId
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.instants import Instant, later
 from sessiond.domain.projects import Tally
 from sessiond.domain.rules import DeviceRules
@@ -90,7 +91,7 @@ class Devices:
         if session is None:
             if isinstance(caller, ServerCaller) and caller.key_id is None:
                 await self._take_place(project, device, client)
-            order = self._order(project, device, identifier, client, caller.label)
+            order = self._order(project, device, identifier, client, caller.initiator)
             session = (await self._issuing.issue(order)).session
         return session, self._token(session)
 
@@ -118,7 +119,7 @@ class Devices:
         )
 
     def _order(
-        self, project: ProjectId, device: SubjectId, identifier: str, client: Client, by: str
+        self, project: ProjectId, device: SubjectId, identifier: str, client: Client, by: Initiator
     ) -> Order:
         return Order(
             project=project,

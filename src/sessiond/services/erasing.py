@@ -17,8 +17,9 @@ import msgspec
 from sessiond.crypto.purposes import Purpose
 from sessiond.domain.audit_chain import with_proof
 from sessiond.domain.erasing import without_actor
-from sessiond.domain.events import Event, EventType, forgotten
+from sessiond.domain.events import EventType, forgotten
 from sessiond.domain.ids import ProjectId, SubjectId
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.pins import pin_key
 from sessiond.domain.records import Key, Record
 from sessiond.domain.subjects import check_not_operator, subject_key
@@ -65,7 +66,7 @@ class Erasing:
         digest = self._keys.lookup(Purpose.LOOKUP_PSEUDONYM, subject, project)
         return SubjectId(f"{_ERASED}_{digest.hex()}")
 
-    async def erase(self, project: ProjectId, subject: SubjectId, *, by: str) -> None:
+    async def erase(self, project: ProjectId, subject: SubjectId, *, by: Initiator) -> None:
         """Erase the subject; one that is unknown is no error. A later one of the same id is another.
 
         Raises `Forbidden` (`subject_reserved`) for the operator.
@@ -159,7 +160,7 @@ class Erasing:
             )
 
     async def _delete_subject(
-        self, project: ProjectId, subject: SubjectId, pseudonym: SubjectId, *, by: str
+        self, project: ProjectId, subject: SubjectId, pseudonym: SubjectId, *, by: Initiator
     ) -> None:
         """Delete its own record, and write down under the pseudonym that it was erased."""
         key = subject_key(project, subject, self._keys.partition(project, subject))
@@ -168,13 +169,12 @@ class Erasing:
             found = await self._store.get(key)
             if found is None:
                 return
-            event = Event(
-                type=EventType.SUBJECT_ERASED,
+            event = by.did(
+                EventType.SUBJECT_ERASED,
                 at=self._clock.now(),
                 partition=key.partition,
                 project=project,
                 subject=pseudonym,
-                by=by,
             )
             await self._store.apply(
                 Change(partition=key.partition, expects={key: found.version}, deletes=[key], events=[event])

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import msgspec
 
 from sessiond.domain.errors import NotFound
-from sessiond.domain.events import Event, EventType
+from sessiond.domain.events import Event, EventType, did, without_whereabouts
 from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId, instant_of
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.instants import Instant
 from sessiond.domain.namesakes import is_formers, predates, since_deleted
 from sessiond.domain.pins import Attempts, Pin
@@ -54,12 +55,12 @@ class Exports:
         self._belongings = belongings
         self._sessions = sessions
 
-    async def export(self, project: ProjectId, subject: SubjectId, *, by: str) -> Export:
+    async def export(self, project: ProjectId, subject: SubjectId, *, by: Initiator) -> Export:
         """Return all that is kept of the subject, or raise `NotFound` (`subject_unknown`).
 
-        What a former holder of the id left behind is not its own. That it was exported is an event, written first. The
-        parts are read one after the other: what changes meanwhile may be in one of them and not yet in another. All
-        events and subjects of the project are read through.
+        What a former holder of the id left behind is not its own; from where others did something is theirs. That it
+        was exported is an event, written first. The parts are read one after the other: what changes meanwhile may be
+        in one of them and not yet in another. All events and subjects of the project are read through.
         """
         kept = self._belongings
         found, entries = await kept.subject(project, subject), await kept.entries(project, subject)
@@ -82,17 +83,21 @@ class Exports:
                 each for each in await kept.continued(project, subject, told) if not predates(each, found)
             ],
             acted=[each for each in await kept.acted(project, subject, told) if not predates(each, found)],
-            events=since_deleted([event for _, event in told.events], subject),
+            events=[
+                event if did(event, subject) else without_whereabouts(event)
+                for event in since_deleted([event for _, event in told.events], subject)
+            ],
         )
 
-    async def _note(self, project: ProjectId, subject: SubjectId, partition: Partition, by: str) -> None:
-        event = Event(
-            type=EventType.SUBJECT_EXPORTED,
+    async def _note(
+        self, project: ProjectId, subject: SubjectId, partition: Partition, by: Initiator
+    ) -> None:
+        event = by.did(
+            EventType.SUBJECT_EXPORTED,
             at=self._clock.now(),
             partition=partition,
             project=project,
             subject=subject,
-            by=by,
         )
         await self._store.apply(Change(partition=partition, expects={}, events=[event]))
 

@@ -14,6 +14,7 @@ import msgspec
 
 from sessiond.domain.errors import Conflict, Unavailable
 from sessiond.domain.events import EventType
+from sessiond.domain.initiators import SESSIOND
 from sessiond.domain.instants import Instant, later, millis
 from sessiond.domain.key_use import names_any, overdue, settled
 from sessiond.domain.keys import SETTLED_AFTER, DataKey, HeldKey, KeyState, RootKey
@@ -32,7 +33,6 @@ from sessiond.services.vault.boxes import VaultBoxes
 KEY_COMPROMISED = "key_compromised"
 """Why a session ended whose root is refused."""
 
-_BY = "sessiond"
 _LAST_ID = b"\xff" * 16
 _LOOKED_AFTER = frozenset({KeyState.RETIRED, KeyState.COMPROMISED})
 
@@ -197,7 +197,7 @@ class KeyKeeping:
         if not names:
             return
         facts = {"destroyed": ", ".join(sorted(names))}
-        await self._writing.change(lambda ring, now: ring.without(names, now), by=_BY, facts=facts)
+        await self._writing.change(lambda ring, now: ring.without(names, now), by=SESSIOND, facts=facts)
 
     def _forget_walks(self) -> None:
         """Drop what is known about keys of another state than they have now, by this process or another."""
@@ -206,7 +206,7 @@ class KeyKeeping:
 
 
 def _refusal(session: Session, now: Instant) -> Revocation:
-    event = session_event(session, EventType.SESSION_REVOKED, by=_BY, now=now, reason=KEY_COMPROMISED)
+    event = session_event(session, EventType.SESSION_REVOKED, by=SESSIOND, now=now, reason=KEY_COMPROMISED)
     return Revocation(
         project=session.project, session=session.id, reason=KEY_COMPROMISED, at=now, event=event
     )

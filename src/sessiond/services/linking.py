@@ -13,8 +13,9 @@ import msgspec
 from sessiond.domain.callers import Manager
 from sessiond.domain.devices import LOWEST_ASSURANCE
 from sessiond.domain.errors import StateConflict
-from sessiond.domain.events import Event, EventType
+from sessiond.domain.events import EventType
 from sessiond.domain.ids import ProjectId, SessionId, SubjectId
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.linking import (
     LINKED_SESSION_ENDED,
     NOT_A_USER,
@@ -84,18 +85,18 @@ class Linking:
             found = already_linked(presented, linked, user, self._clock.now())
             if found is not None:
                 return found
-            opened.append(await self._open(presented.session, user, caller.label))
-            await self._remember(device, presented.session, opened[-1], caller.label)
+            opened.append(await self._open(presented.session, user, caller.initiator))
+            await self._remember(device, presented.session, opened[-1], caller.initiator)
             return opened[-1]
 
         try:
             session = await self._contention.settle((caller.project, f"link|{identifier.hex()}"), attempt)
         except StateConflict:
             for each in opened:  # another user was linked meanwhile
-                await self._sessions.revoke(each, reason="not_linked", by=caller.label)
+                await self._sessions.revoke(each, reason="not_linked", by=caller.initiator)
             raise
         if session.linked_from is not None:
-            await self._end_former(caller.project, session.linked_from, caller.label)
+            await self._end_former(caller.project, session.linked_from, caller.initiator)
         return session
 
     async def _linked(self, device: Subject) -> Standing | None:
@@ -104,7 +105,7 @@ class Linking:
             return None
         return await self._store.find_session(device.project, SessionId(device.link.session))
 
-    async def _open(self, former: Session, user: SubjectId, by: str) -> Session:
+    async def _open(self, former: Session, user: SubjectId, by: Initiator) -> Session:
         """Return the user's session that continues *former*, opened unless a call before has done so."""
         order = Order(
             project=former.project,
@@ -125,16 +126,15 @@ class Linking:
         ttl = self._rules.session_ttl
         return msgspec.structs.replace(order, absolute_timeout=ttl, ceiling=ttl, acr=LOWEST_ASSURANCE)
 
-    async def _remember(self, device: Subject, former: Session, opened: Session, by: str) -> None:
+    async def _remember(self, device: Subject, former: Session, opened: Session, by: Initiator) -> None:
         """Write the link into the device's record, or raise `Conflict` if somebody changed it meanwhile."""
-        event = Event(
-            type=EventType.SUBJECT_LINKED,
+        event = by.did(
+            EventType.SUBJECT_LINKED,
             at=self._clock.now(),
             partition=device.partition,
             project=device.project,
             session=former.id,
             subject=device.id,
-            by=by,
             data=link_facts(opened.subject, opened),
         )
         await self._store.apply(
@@ -146,7 +146,7 @@ class Linking:
             )
         )
 
-    async def _end_former(self, project: ProjectId, device: SubjectId, by: str) -> None:
+    async def _end_former(self, project: ProjectId, device: SubjectId, by: Initiator) -> None:
         """End what lives of the former subject, until nothing does: a step-up may have put another in a place."""
         for _ in range(_ROUNDS):
             living = await self._sessions.list_live(project, device)

@@ -8,8 +8,10 @@ import msgspec
 
 from sessiond.crypto.purposes import Purpose
 from sessiond.crypto.secrets import Secret, SecretKind, mint_secret
-from sessiond.domain.events import Event, EventType
+from sessiond.domain.callers import OperatorCaller
+from sessiond.domain.events import EventType
 from sessiond.domain.ids import DEFAULT_PROJECT
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.projects import CONTROL_PARTITION, deployment_key
 from sessiond.domain.rules import OperatorRules
 from sessiond.domain.sessions import Client, Session, SessionKind
@@ -59,7 +61,7 @@ class Operators:
                 project=DEFAULT_PROJECT,
                 subject=OPERATOR,
                 session_kind=SessionKind.OPERATOR,
-                by="operator",
+                by=OperatorCaller(project=DEFAULT_PROJECT, address=client.address).initiator,
                 client=client,
                 create=SubjectKind.OPERATOR,
                 absolute_timeout=self.rules.session_ttl,
@@ -69,7 +71,7 @@ class Operators:
         )
         return issued.session, Secret(self._tokens.operator(issued.session))
 
-    async def rotate_master_token(self, *, by: str) -> Secret:
+    async def rotate_master_token(self, *, by: Initiator) -> Secret:
         """Replace the master token: every operator session ends at once. Returns the new one, kept for the operator.
 
         Where it cannot be kept (`Unavailable`), the former one stays.
@@ -89,12 +91,11 @@ class Operators:
                 master_generation=old.master_generation + 1,
                 version=old.version + 1,
             )
-            event = Event(
-                type=EventType.MASTER_TOKEN_ROTATED,
+            event = by.did(
+                EventType.MASTER_TOKEN_ROTATED,
                 at=now,
                 partition=CONTROL_PARTITION,
                 project=DEFAULT_PROJECT,
-                by=by,
                 data={"generation": renewed.master_generation},
             )
             await self._store.apply(

@@ -10,11 +10,12 @@ import msgspec
 from sessiond.domain.accounts import REPLACED, ended_for
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import ProjectId, SessionId, SubjectId, id_text
+from sessiond.domain.initiators import Facts, Initiator
 from sessiond.domain.instants import Instant
 from sessiond.domain.policies import Policy
 from sessiond.domain.projects import Deployment, Project
 from sessiond.domain.records import Key, Record
-from sessiond.domain.session_events import Facts, session_event
+from sessiond.domain.session_events import session_event
 from sessiond.domain.sessions import AccessFormat, Actor, Browser, Client, Session, SessionKind
 from sessiond.domain.subjects import Subject, SubjectKind
 from sessiond.services.ports import Change
@@ -37,7 +38,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     subject: SubjectId
     session_kind: SessionKind
     access_format: AccessFormat = AccessFormat.OPAQUE
-    by: str
+    by: Initiator
     client: Client = Client()
     create: SubjectKind | None = None
     anonymous: bool = False
@@ -108,11 +109,12 @@ def birth(
     expects: dict[Key, int] = {session.key: 0}
     puts: list[Record] = [session]
     what = EventType.SESSION_ISSUED if order.actor is None else EventType.SESSION_IMPERSONATED
-    events = [session_event(session, what, by=order.by, now=now, data=_issued_facts(order))]
+    by = order.by.beside(order.client.address)
+    events = [session_event(session, what, by=by, now=now, data=_issued_facts(order))]
     if ground.found is None:
         expects[subject.key] = 0
         puts.append(subject)
-        events.insert(0, session_event(session, EventType.SUBJECT_CREATED, by=order.by, now=now))
+        events.insert(0, session_event(session, EventType.SUBJECT_CREATED, by=by, now=now))
     elif counted(order, ground.policy) or subject.anonymous:
         # An anonymous subject may be purged at this moment: whoever of the two comes second must notice.
         expects[subject.key] = subject.version

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sessiond.domain.endings import ending, refuse_ended
-from sessiond.domain.events import Event, EventType
+from sessiond.domain.events import EventType
 from sessiond.domain.ids import SessionId, id_text
 from sessiond.domain.impersonation import check_own
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.namesakes import is_formers
 from sessiond.domain.projects import EPOCH_ENTROPY, draw_epoch
 from sessiond.domain.sessions import INVALID, Session, Standing
@@ -56,20 +57,24 @@ class OwnSessions:
         """Return a page of the live sessions of the holder's subject, as `Sessions.list_page` does."""
         return await self._sessions.list_page(holder.project, holder.subject, limit=limit, before=before)
 
-    async def rename(self, holder: Session, session: SessionId, name: str | None, *, by: str) -> Standing:
+    async def rename(
+        self, holder: Session, session: SessionId, name: str | None, *, by: Initiator
+    ) -> Standing:
         """Call the client of one of the subject's sessions *name*, or nothing."""
         check_own(holder)
         standing = await self.get(holder, session)
         return await self._changing.rename(standing.session, name, by=by)
 
-    async def end(self, holder: Session, session: SessionId, *, reason: str, by: str) -> None:
+    async def end(self, holder: Session, session: SessionId, *, reason: str, by: Initiator) -> None:
         """End one of the subject's sessions; again is no error. Who acts in the subject's place ends the own only."""
         if session != holder.id:
             check_own(holder)
         standing = await self.get(holder, session)
         await self._sessions.revoke(standing.session, reason=reason, by=by)
 
-    async def end_others(self, holder: Session, *, reason: str = "signed_out_elsewhere", by: str) -> None:
+    async def end_others(
+        self, holder: Session, *, reason: str = "signed_out_elsewhere", by: Initiator
+    ) -> None:
         """End all of the subject's sessions but the holder's, in one write.
 
         The subject gets a new epoch, and the holder's session is taken along: whatever is issued meanwhile under the
@@ -83,20 +88,19 @@ class OwnSessions:
             why, subject, kept = ending(standing, now), standing.subject, standing.session
             if why is not None or subject is None:
                 raise INVALID if why is None else refuse_ended(standing, why)
-            event = Event(
-                type=EventType.SUBJECT_SESSIONS_REVOKED,
+            event = by.did(
+                EventType.SUBJECT_SESSIONS_REVOKED,
                 at=now,
                 partition=subject.partition,
                 project=subject.project,
                 subject=subject.id,
-                by=by,
                 data={"kept": id_text(kept.id), "reason": reason},
             )
             await self._store.apply(
                 Change(
                     partition=subject.partition,
                     expects={subject.key: subject.version, kept.key: kept.version},
-                    puts=[subject.with_epoch(epoch, now=now, reason=reason, by=by), kept.under(epoch)],
+                    puts=[subject.with_epoch(epoch, now=now, reason=reason, by=by.label), kept.under(epoch)],
                     events=[event],
                 )
             )

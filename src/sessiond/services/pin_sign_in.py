@@ -10,9 +10,11 @@ import msgspec
 
 from sessiond.crypto.secrets import Secret
 from sessiond.domain.addresses import network_of
+from sessiond.domain.callers import holder_of
 from sessiond.domain.errors import Forbidden, InvalidRequest, NotFound, Unauthenticated
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import ProjectId, SubjectId, acceptable_subject_id
+from sessiond.domain.initiators import SESSIOND, Initiator
 from sessiond.domain.instants import Instant, millis
 from sessiond.domain.pins import check_pin, fold_name
 from sessiond.domain.refused_attempts import Attempt
@@ -126,20 +128,20 @@ class PinSignIn:
         name = standing.subject.name if standing.subject is not None else None
         return self._token(Form.PIN_ACCESS, standing.session, name, self._clock.now())
 
-    async def logout(self, access: str | None, refresh: str | None) -> None:
+    async def logout(self, access: str | None, refresh: str | None, *, address: str | None) -> None:
         """End the session that the access token shows, and the refresh token's where that is another.
 
         Where the access token is gone or expired, the refresh token suffices. Raises `Unauthenticated` when neither
         passes.
         """
         session = (await self._shown(access, refresh)).session
-        await self._end(session)
+        await self._end(session, address)
         other = None if refresh is None else await self._other(refresh, session)
         if other is not None:
-            await self._end(other)
+            await self._end(other, address)
 
-    async def _end(self, session: Session) -> None:
-        await self._sessions.revoke(session, reason="signed_out", by=f"subject:{session.subject}")
+    async def _end(self, session: Session, address: str | None) -> None:
+        await self._sessions.revoke(session, reason="signed_out", by=holder_of(session, address))
 
     async def _other(self, refresh: str, ended: Session) -> Session | None:
         """Return the live session of the refresh token if it is not *ended*."""
@@ -208,7 +210,7 @@ class PinSignIn:
             project=subject.project,
             subject=subject.id,
             session_kind=SessionKind.PIN,
-            by=f"subject:{subject.id}",
+            by=Initiator(f"subject:{subject.id}", client.address),
             client=client,
             absolute_timeout=self._rules.session_ttl,
             amr=("pin",),
@@ -218,7 +220,7 @@ class PinSignIn:
         except (Forbidden, NotFound):  # disabled or deleted meanwhile
             raise InvalidCredentials from None
         if session.epochs.subject != subject.epoch:  # another PIN was set while this one was looked at
-            await self._sessions.revoke(session, reason="pin_changed", by="sessiond")
+            await self._sessions.revoke(session, reason="pin_changed", by=SESSIOND)
             raise InvalidCredentials
         return session
 

@@ -14,6 +14,7 @@ from sessiond.crypto.secrets import Secret
 from sessiond.domain.errors import Conflict, NotFound, StateConflict
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import ProjectId, SubjectId
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.instants import Instant
 from sessiond.domain.pins import Pin, check_name, check_pin, fold_name, pin_key
 from sessiond.domain.projects import EPOCH_ENTROPY, draw_epoch
@@ -92,7 +93,7 @@ class Pins:
 
     # -- change -------------------------------------------------------------------------------------------------
 
-    async def add_user(self, project: ProjectId, name: str, pin: Secret, *, by: str) -> PinUser:
+    async def add_user(self, project: ProjectId, name: str, pin: Secret, *, by: Initiator) -> PinUser:
         """Add a user. Raises `InvalidRequest` (`invalid_name`, `invalid_pin`), `StateConflict` (`user_exists`).
 
         A subject of this id that has no PIN is a conflict too: `set_pin` gives it one, on purpose.
@@ -118,7 +119,7 @@ class Pins:
         await self._attempts.forget(project, subject)
         return PinUser(born, record)
 
-    async def set_pin(self, project: ProjectId, name: str, pin: Secret, *, by: str) -> PinUser:
+    async def set_pin(self, project: ProjectId, name: str, pin: Secret, *, by: Initiator) -> PinUser:
         """Give the user another PIN: its sessions end, its failures are forgotten, and no client is known any more.
 
         A subject of kind user that has no PIN yet gets its first. Raises `NotFound` (`user_unknown`),
@@ -135,7 +136,7 @@ class Pins:
             if found.subject_kind is not SubjectKind.USER:
                 raise StateConflict("no_user", f"The subject {subject!r} is no user.")
             now = self._clock.now()
-            ended = found.with_epoch(epoch, now=now, reason="pin_set", by=by)
+            ended = found.with_epoch(epoch, now=now, reason="pin_set", by=by.label)
             record = _pin(ended, text, kid, now, former)
             await self._write(ended, record, by, EventType.SUBJECT_SESSIONS_REVOKED)
             return PinUser(ended, record)
@@ -144,22 +145,22 @@ class Pins:
         await self._attempts.forget(project, subject)
         return user
 
-    async def disable(self, project: ProjectId, name: str, *, by: str) -> None:
+    async def disable(self, project: ProjectId, name: str, *, by: Initiator) -> None:
         """Disable the user: its sessions end at once, and no PIN opens a new one."""
         await self._subjects.disable(project, (await self.get_user(project, name)).subject.id, by=by)
 
-    async def enable(self, project: ProjectId, name: str, *, by: str) -> None:
+    async def enable(self, project: ProjectId, name: str, *, by: Initiator) -> None:
         """Enable the user again; sessions that ended stay ended."""
         await self._subjects.enable(project, (await self.get_user(project, name)).subject.id, by=by)
 
-    async def unlock(self, project: ProjectId, name: str, *, by: str) -> None:
+    async def unlock(self, project: ProjectId, name: str, *, by: Initiator) -> None:
         """Forget the user's failures: no wait is left, and a closed account is open."""
         user = await self.get_user(project, name)
         await self._attempts.unlock(project, user.subject.id)
         event = self._event(user.subject, EventType.PIN_UNLOCKED, by)
         await self._store.apply(Change(partition=user.subject.partition, expects={}, events=[event]))
 
-    async def delete_user(self, project: ProjectId, name: str, *, by: str) -> None:
+    async def delete_user(self, project: ProjectId, name: str, *, by: Initiator) -> None:
         """Delete the user with its PIN, counters and vault entries; its sessions are dead at once."""
         subject = (await self.get_user(project, name)).subject.id
 
@@ -198,7 +199,7 @@ class Pins:
         )
         return found if isinstance(found, Subject) else None, pin if isinstance(pin, Pin) else None
 
-    async def _write(self, subject: Subject, pin: Pin, by: str, what: EventType) -> None:
+    async def _write(self, subject: Subject, pin: Pin, by: Initiator, what: EventType) -> None:
         """Write both, each one version on, or raise `Conflict`."""
         events = [self._event(subject, each, by) for each in (what, EventType.PIN_SET)]
         await self._store.apply(
@@ -210,14 +211,13 @@ class Pins:
             )
         )
 
-    def _event(self, subject: Subject, what: EventType, by: str) -> Event:
-        return Event(
-            type=what,
+    def _event(self, subject: Subject, what: EventType, by: Initiator) -> Event:
+        return by.did(
+            what,
             at=self._clock.now(),
             partition=subject.partition,
             project=subject.project,
             subject=subject.id,
-            by=by,
         )
 
 

@@ -10,6 +10,7 @@ import msgspec
 from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import ProjectId
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.policies import Policy, PolicyFault, policy_faults
 from sessiond.domain.projects import CONTROL_PARTITION, Project
 from sessiond.services.contention import Contention
@@ -50,7 +51,7 @@ class Policies:
         return self._effective(await self._projects.require(project))
 
     async def change(
-        self, project: ProjectId, make: Callable[[Effective], Policy | None], *, by: str
+        self, project: ProjectId, make: Callable[[Effective], Policy | None], *, by: Initiator
     ) -> Effective:
         """Give the project the policy that *make* makes of the present one; None returns it to the configured one.
 
@@ -82,7 +83,7 @@ class Policies:
         own = project.policy is not None
         return Effective(policy=project.policy or self._configured, own=own)
 
-    def _event(self, project: ProjectId, old: Policy | None, new: Policy | None, by: str) -> Event:
+    def _event(self, project: ProjectId, old: Policy | None, new: Policy | None, by: Initiator) -> Event:
         """Return the event that names every member that counts otherwise from now on, with its new value."""
         before, after = old or self._configured, new or self._configured
         changed: dict[str, str | int | None] = {
@@ -90,12 +91,11 @@ class Policies:
             for name in Policy.__struct_fields__
             if getattr(before, name) != getattr(after, name)
         }
-        return Event(
-            type=EventType.POLICY_CHANGED,
+        return by.did(
+            EventType.POLICY_CHANGED,
             at=self._clock.now(),
             partition=CONTROL_PARTITION,
             project=project,
-            by=by,
             data={"source": "configuration" if new is None else "project"} | changed,
         )
 

@@ -11,6 +11,7 @@ from sessiond.crypto.secrets import Secret, SecretKind, mint_secret
 from sessiond.domain.errors import Conflict, NotFound, StateConflict
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, id_text, mint_id
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.instants import Instant
 from sessiond.domain.projects import (
     CONTROL_PARTITION,
@@ -72,7 +73,7 @@ class Projects:
                 return project
         raise NotFound(PROJECT_UNKNOWN.code, f"There is no project {name_or_id!r}.")
 
-    async def add(self, name: str, *, by: str) -> Project:
+    async def add(self, name: str, *, by: Initiator) -> Project:
         """Create a project with its keys, in one change; a name is given once (`project_exists`)."""
         check_name(name)
 
@@ -112,7 +113,7 @@ class Projects:
             created_at=now,
         )
 
-    async def revoke_sessions(self, project: ProjectId, *, reason: str = "revoked", by: str) -> None:
+    async def revoke_sessions(self, project: ProjectId, *, reason: str = "revoked", by: Initiator) -> None:
         """End every session of the project in one write."""
         epoch = draw_epoch(self._entropy.bytes(EPOCH_ENTROPY))
 
@@ -123,7 +124,7 @@ class Projects:
                 Change(
                     partition=CONTROL_PARTITION,
                     expects={old.key: old.version},
-                    puts=[old.with_epoch(epoch, now=now, reason=reason, by=by)],
+                    puts=[old.with_epoch(epoch, now=now, reason=reason, by=by.label)],
                     events=[event],
                 )
             )
@@ -173,7 +174,7 @@ class ServerKeys:
         return [row for row in rows if isinstance(row, ServerKey)]
 
     async def add(
-        self, project: ProjectId, name: str, *, by: str, text: Secret | None = None
+        self, project: ProjectId, name: str, *, by: Initiator, text: Secret | None = None
     ) -> tuple[ServerKey, Secret]:
         """Add a server key: a new one, or the operator's own *text* (then marked as seeded)."""
         check_name(name)
@@ -196,7 +197,7 @@ class ServerKeys:
             raise StateConflict("server_key_exists", "This server key was added before.") from None
         return record, secret
 
-    async def revoke(self, project: ProjectId, name_or_id: str, *, by: str) -> ServerKey:
+    async def revoke(self, project: ProjectId, name_or_id: str, *, by: Initiator) -> ServerKey:
         """Revoke the key of this id, else of this name; twice is no error.
 
         Raises `NotFound` (`server_key_unknown`), and `StateConflict` (`server_key_ambiguous`) when several live keys
@@ -222,7 +223,7 @@ class ServerKeys:
 
         return await self._contention.settle((project, "server keys"), attempt)
 
-    async def _revoked(self, record: ServerKey, by: str) -> ServerKey:
+    async def _revoked(self, record: ServerKey, by: Initiator) -> ServerKey:
         now = self._clock.now()
         ended = msgspec.structs.replace(record, revoked_at=now, version=record.version + 1)
         facts = {"name": record.name, "id": record.id}
@@ -247,5 +248,7 @@ async def _all(store: Store, selection: Selection) -> Sequence[Record]:
     return rows
 
 
-def _control_event(what: EventType, now: Instant, by: str, data: dict[str, str], project: ProjectId) -> Event:
-    return Event(type=what, at=now, partition=CONTROL_PARTITION, project=project, by=by, data=dict(data))
+def _control_event(
+    what: EventType, now: Instant, by: Initiator, data: dict[str, str], project: ProjectId
+) -> Event:
+    return by.did(what, at=now, partition=CONTROL_PARTITION, project=project, data=data)

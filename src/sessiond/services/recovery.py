@@ -14,6 +14,7 @@ from sessiond.crypto.secrets import Secret
 from sessiond.domain.errors import Conflict, Misconfigured
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, id_text, mint_id
+from sessiond.domain.initiators import SESSIOND, Initiator
 from sessiond.domain.instants import Instant
 from sessiond.domain.projects import (
     CONTROL_PARTITION,
@@ -143,7 +144,7 @@ class Recovery:
         deployment = self._keys.deployment
         return Witness(install_id=deployment.install_id, epoch=deployment.epoch, newest_event=newest)
 
-    async def recover(self, *, by: str, reason: str) -> Deployment:
+    async def recover(self, *, by: Initiator, reason: str) -> Deployment:
         """Draw a new deployment epoch: every session of every project ends in this one write."""
         epoch = draw_epoch(self._entropy.bytes(EPOCH_ENTROPY))
 
@@ -186,9 +187,9 @@ class Recovery:
             )
         former = [key for key in known if key.seeded and key.revoked_at is None and key.digest != digest]
         if same is None:
-            await server_keys.add(DEFAULT_PROJECT, SEEDED_KEY_NAME, by="sessiond", text=text)
+            await server_keys.add(DEFAULT_PROJECT, SEEDED_KEY_NAME, by=SESSIOND, text=text)
         for key in former:
-            await server_keys.revoke(DEFAULT_PROJECT, key.id, by="sessiond")
+            await server_keys.revoke(DEFAULT_PROJECT, key.id, by=SESSIOND)
         return same is None or bool(former)
 
     async def set_publishable_key(self, projects: Projects, text: Secret | None) -> bool:
@@ -217,7 +218,5 @@ class Recovery:
         return await self._contention.settle((DEFAULT_PROJECT, "control"), attempt)
 
 
-def _event(what: EventType, now: Instant, data: Mapping[str, str], by: str = "sessiond") -> Event:
-    return Event(
-        type=what, at=now, partition=CONTROL_PARTITION, project=DEFAULT_PROJECT, by=by, data=dict(data)
-    )
+def _event(what: EventType, now: Instant, data: Mapping[str, str], by: Initiator = SESSIOND) -> Event:
+    return by.did(what, at=now, partition=CONTROL_PARTITION, project=DEFAULT_PROJECT, data=data)

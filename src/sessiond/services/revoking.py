@@ -47,7 +47,7 @@ class Revoking:
                     reason=reason,
                     at=now,
                     event=session_event(
-                        row, EventType.SESSION_REVOKED, by=caller.label, now=now, reason=reason
+                        row, EventType.SESSION_REVOKED, by=caller.initiator, now=now, reason=reason
                     ),
                 )
                 for row in found
@@ -62,7 +62,7 @@ class Revoking:
         """
         if not manages(caller, subject):
             raise NotFound("subject_unknown", "There is no such subject.", {"subject": subject})
-        await self._subjects.revoke_sessions(caller.project, subject, reason=reason, by=caller.label)
+        await self._subjects.revoke_sessions(caller.project, subject, reason=reason, by=caller.initiator)
 
     async def revoke_others(
         self, caller: Manager, subject: SubjectId, *, kept: SessionId, reason: str
@@ -78,7 +78,7 @@ class Revoking:
         if ending(standing, self._clock.now()) is not None:
             raise SESSION_ENDED
         try:
-            await self._own.end_others(standing.session, reason=reason, by=caller.label)
+            await self._own.end_others(standing.session, reason=reason, by=caller.initiator)
         except Unauthenticated as refusal:
             refusal.forget_where()
             raise SESSION_ENDED from None

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from sessiond.crypto.ring import KeyRing
-from sessiond.domain.events import Event, EventType
+from sessiond.domain.events import EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.instants import Instant
 from sessiond.domain.projects import CONTROL_PARTITION, EPOCH_ENTROPY, Epoch, draw_epoch
 from sessiond.services.contention import Contention
@@ -34,7 +35,7 @@ class RingWriting:
         self,
         make: Callable[[KeyRing, Instant], KeyRing],
         *,
-        by: str,
+        by: Initiator,
         facts: Facts,
         project: ProjectId = DEFAULT_PROJECT,
     ) -> tuple[KeyRing, KeyRing]:
@@ -44,7 +45,7 @@ class RingWriting:
         """
         return await self._swap(make, by=by, facts=facts, project=project)
 
-    async def reseal(self, wrapping: Wrapping, *, by: str, facts: Facts) -> None:
+    async def reseal(self, wrapping: Wrapping, *, by: Initiator, facts: Facts) -> None:
         """Seal the ring, as it is, under another wrapping key."""
         await self._swap(lambda ring, _: ring, by=by, facts=facts, wrapping=wrapping)
 
@@ -53,7 +54,7 @@ class RingWriting:
         make: Callable[[KeyRing, Instant], KeyRing],
         wrapping: Wrapping,
         *,
-        by: str,
+        by: Initiator,
         facts: Facts,
     ) -> None:
         """Swap the ring, seal it under another wrapping key, and end every session, in one write."""
@@ -64,7 +65,7 @@ class RingWriting:
         self,
         make: Callable[[KeyRing, Instant], KeyRing],
         *,
-        by: str,
+        by: Initiator,
         facts: Facts,
         project: ProjectId = DEFAULT_PROJECT,
         wrapping: Wrapping | None = None,
@@ -85,12 +86,11 @@ class RingWriting:
                 ring_version=old.ring_version + 1,
                 version=old.version + 1,
             )
-            event = Event(
-                type=EventType.KEYS_CHANGED,
+            event = by.did(
+                EventType.KEYS_CHANGED,
                 at=now,
                 partition=CONTROL_PARTITION,
                 project=project,
-                by=by,
                 data=facts,
             )
             await self._store.apply(

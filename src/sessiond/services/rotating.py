@@ -13,6 +13,7 @@ import msgspec
 from sessiond.crypto.ring import KeyRing
 from sessiond.domain.errors import NotFound
 from sessiond.domain.ids import ProjectId
+from sessiond.domain.initiators import SESSIOND, Initiator
 from sessiond.domain.instants import Instant
 from sessiond.domain.key_use import lost_between
 from sessiond.domain.keys import HeldKey, KeyKind
@@ -48,7 +49,9 @@ class Rotating:
         await self._keys.reload()
         return [key for key in self._keys.ring.held() if project in {None, key.project}]
 
-    async def rotate(self, project: ProjectId, kind: KeyKind, *, by: str, dry_run: bool = False) -> Turned:
+    async def rotate(
+        self, project: ProjectId, kind: KeyKind, *, by: Initiator, dry_run: bool = False
+    ) -> Turned:
         """Let the pending keys of *kind* take over, as soon as they may; with *dry_run* only tell what would happen.
 
         Asked again while a key waits, nothing changes.
@@ -67,7 +70,9 @@ class Rotating:
         ]
         return msgspec.structs.replace(turned, keys=waiting)
 
-    async def compromise(self, project: ProjectId, name: str, *, by: str, dry_run: bool = False) -> Turned:
+    async def compromise(
+        self, project: ProjectId, name: str, *, by: Initiator, dry_run: bool = False
+    ) -> Turned:
         """Refuse a key from now on; its successor takes its place at once. A vault key is retired instead.
 
         Raises `NotFound` (`key_unknown`), and `StateConflict` (`key_state`) for a key that is refused already.
@@ -87,7 +92,7 @@ class Rotating:
         if due is None or self._clock.now() < due:
             return False
         former, ring = await self._writing.change(
-            lambda ring, now: ring.activated(self._entropy, now), by="sessiond", facts={"activated": "due"}
+            lambda ring, now: ring.activated(self._entropy, now), by=SESSIOND, facts={"activated": "due"}
         )
         return ring is not former
 
@@ -96,7 +101,7 @@ class Rotating:
         project: ProjectId,
         make: Callable[[KeyRing, Instant], KeyRing],
         *,
-        by: str,
+        by: Initiator,
         facts: dict[str, str],
         dry_run: bool,
     ) -> Turned:

@@ -8,11 +8,12 @@ from datetime import timedelta
 import msgspec
 
 from sessiond.domain.admission import Admission, recognise
-from sessiond.domain.callers import Manager, holder_label, manages
+from sessiond.domain.callers import Manager, holder_of, manages
 from sessiond.domain.endings import Ending, ending, refuse_ended
 from sessiond.domain.errors import Conflict, NotFound, Unauthenticated, Unavailable
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import ProjectId, SessionId, SubjectId
+from sessiond.domain.initiators import SESSIOND, Initiator
 from sessiond.domain.instants import Instant
 from sessiond.domain.projects import Deployment, Project, deployment_key, project_key
 from sessiond.domain.refresh import Verdict, decide
@@ -129,7 +130,7 @@ class Sessions(Verifying):
         return msgspec.structs.replace(standing, session=successor)
 
     async def _end_reused(self, session: Session, what: EventType, reason: str, now: Instant) -> None:
-        await self._store.revoke([_revocation(session, what, reason, by="sessiond", now=now)])
+        await self._store.revoke([_revocation(session, what, reason, by=SESSIOND, now=now)])
 
     async def _confirm_rollback(self, presented: Presented, now: Instant) -> None:
         standing = await self._find(presented)
@@ -210,7 +211,7 @@ class Sessions(Verifying):
             return standing
         return await self._store.find_session(row.project, row.id) or standing
 
-    async def revoke(self, session: Session, *, reason: str, by: str) -> Session | None:
+    async def revoke(self, session: Session, *, reason: str, by: Initiator) -> Session | None:
         """End one session; ending twice keeps the first reason. Durable, and seen by every verify, on return."""
         now = self._clock.now()
         ended = await self._store.revoke(
@@ -218,11 +219,13 @@ class Sessions(Verifying):
         )
         return ended[0]
 
-    async def end_presented(self, text: str, *, project: ProjectId | None, by: str | None = None) -> None:
+    async def end_presented(
+        self, text: str, *, project: ProjectId | None, address: str | None, by: Initiator | None = None
+    ) -> None:
         """End the session that an access or refresh token is about; a text that means nothing here has no effect.
 
-        *project* given: its own sessions only. *by* None: the token's holder. A superseded token may still end its
-        session, never use it; not so a JWT, whose `jti` can be checked for the latest generations only.
+        *project* given: its own sessions only. *by* None: the token's holder, at *address*. A superseded token may
+        still end its session, never use it; not so a JWT, whose `jti` can be checked for the latest generations only.
         """
         try:
             session = await self._presented_session(text, project)
@@ -230,8 +233,8 @@ class Sessions(Verifying):
             refusal.forget_where()
             return
         if session is not None:
-            reason, label = ("signed_out", holder_label(session)) if by is None else ("revoked", by)
-            await self.revoke(session, reason=reason, by=label)
+            reason = "signed_out" if by is None else "revoked"
+            await self.revoke(session, reason=reason, by=by or holder_of(session, address))
 
     async def _presented_session(self, text: str, project: ProjectId | None) -> Session | None:
         presented, now = await self.recognise(text), self._clock.now()
@@ -246,7 +249,7 @@ class Sessions(Verifying):
         return standing.session if genuine and ending(standing, now) is None else None
 
 
-def _revocation(session: Session, what: EventType, reason: str, *, by: str, now: Instant) -> Revocation:
+def _revocation(session: Session, what: EventType, reason: str, *, by: Initiator, now: Instant) -> Revocation:
     return Revocation(
         project=session.project,
         session=session.id,

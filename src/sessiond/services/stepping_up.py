@@ -9,6 +9,7 @@ from sessiond.domain.endings import ending
 from sessiond.domain.errors import StateConflict
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import SessionId, id_text, mint_id, parse_id, partition_of
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.instants import Instant
 from sessiond.domain.policies import Policy
 from sessiond.domain.records import Record
@@ -118,7 +119,7 @@ class SteppingUp:
             self._keys.adopt(standing.deployment)
         newborn = self._newborn(former, now)
         successor = stepped_up(former, newborn, authentication, policy=self._sessions.policy_of(standing))
-        change = _change(former, successor, caller.label, now)
+        change = _change(former, successor, caller.initiator, now)
         if retry is not None:
             change = self._replays.remembering(
                 change, *retry, subject=successor.subject, created=id_text(successor.id), now=now
@@ -138,7 +139,7 @@ class SteppingUp:
         return SteppedUp(session, self._sessions.policy_of(standing))
 
 
-def _change(former: Session, successor: Session, by: str, now: Instant) -> Change:
+def _change(former: Session, successor: Session, by: Initiator, now: Instant) -> Change:
     """Return the swap. The subject's version stays: it has as many sessions as before."""
     puts: list[Record] = [replaced(former, successor, now=now), successor]
     return Change(

@@ -10,6 +10,7 @@ import msgspec
 from sessiond.domain.errors import Conflict, NotFound, StateConflict
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import ProjectId, SubjectId
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.instants import Instant
 from sessiond.domain.projects import EPOCH_ENTROPY, Epoch, draw_epoch
 from sessiond.domain.records import Kind
@@ -59,7 +60,7 @@ class Subjects:
         project: ProjectId,
         subject: SubjectId,
         *,
-        by: str,
+        by: Initiator,
         kind: SubjectKind = SubjectKind.USER,
         name: str | None = None,
         anonymous: bool = False,
@@ -120,7 +121,7 @@ class Subjects:
         subject: SubjectId,
         transition: Callable[[Subject], Subject],
         *,
-        by: str,
+        by: Initiator,
         what: EventType = EventType.SUBJECT_CHANGED,
         reason: str | None = None,
         at: Instant | None = None,
@@ -147,7 +148,7 @@ class Subjects:
         return await self._contention.settle((project, subject), attempt)
 
     async def revoke_sessions(
-        self, project: ProjectId, subject: SubjectId, *, reason: str = "revoked", by: str
+        self, project: ProjectId, subject: SubjectId, *, reason: str = "revoked", by: Initiator
     ) -> None:
         """End all of a subject's sessions in one write; an unknown subject has none, which is no error."""
         if await self.get(project, subject) is None:
@@ -156,32 +157,32 @@ class Subjects:
         await self.change(
             project,
             subject,
-            lambda old: old.with_epoch(epoch, now=now, reason=reason, by=by),
+            lambda old: old.with_epoch(epoch, now=now, reason=reason, by=by.label),
             by=by,
             what=EventType.SUBJECT_SESSIONS_REVOKED,
             reason=reason,
             at=now,
         )
 
-    async def disable(self, project: ProjectId, subject: SubjectId, *, by: str) -> Subject:
+    async def disable(self, project: ProjectId, subject: SubjectId, *, by: Initiator) -> Subject:
         """Disable the subject: all its sessions end at once and no new one is issued."""
         now, epoch = self._clock.now(), self._epoch()
         return await self.change(
             project,
             subject,
-            lambda old: old.disabled(now=now, epoch=epoch, by=by),
+            lambda old: old.disabled(now=now, epoch=epoch, by=by.label),
             by=by,
             what=EventType.SUBJECT_DISABLED,
             at=now,
         )
 
-    async def enable(self, project: ProjectId, subject: SubjectId, *, by: str) -> Subject:
+    async def enable(self, project: ProjectId, subject: SubjectId, *, by: Initiator) -> Subject:
         """Enable the subject again; sessions that ended stay ended."""
         return await self.change(
             project, subject, lambda old: old.enabled(), by=by, what=EventType.SUBJECT_ENABLED
         )
 
-    async def delete(self, project: ProjectId, subject: SubjectId, *, by: str) -> None:
+    async def delete(self, project: ProjectId, subject: SubjectId, *, by: Initiator) -> None:
         """Delete the subject and its vault entries; its sessions are dead at once. Unknown: `NotFound`."""
 
         async def attempt() -> None:
@@ -189,7 +190,7 @@ class Subjects:
 
         await self._contention.settle((project, subject), attempt)
 
-    async def deletion(self, subject: Subject, *, by: str) -> Change:
+    async def deletion(self, subject: Subject, *, by: Initiator) -> Change:
         """Return the change that deletes the subject, and with it what the vault keeps for it."""
         change = Change(
             partition=subject.partition,
@@ -203,13 +204,14 @@ class Subjects:
         return draw_epoch(self._entropy.bytes(EPOCH_ENTROPY))
 
 
-def _event(subject: Subject, what: EventType, by: str, now: Instant, reason: str | None = None) -> Event:
-    return Event(
-        type=what,
+def _event(
+    subject: Subject, what: EventType, by: Initiator, now: Instant, reason: str | None = None
+) -> Event:
+    return by.did(
+        what,
         at=now,
         partition=subject.partition,
         project=subject.project,
         subject=subject.id,
-        by=by,
         data={} if reason is None else {"reason": reason},
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from sessiond.domain.callers import Manager, manages
+from sessiond.domain.callers import Manager, as_told_to, manages
 from sessiond.domain.endings import Ended, ending, how_ended
 from sessiond.domain.events import Event
 from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId, instant_of, partition_of
@@ -83,7 +83,11 @@ class Timelines:
         mark = msgspec.structs.replace(reading.mark, over=after.over or bool(endings))
         ended, by = _how_ended(standing, endings, now)
         return Timeline(
-            standing=standing, ended=ended, by=by, events=events, following=None if last else mark
+            standing=standing,
+            ended=ended,
+            by=by,
+            events=[as_told_to(caller, event) for event in events],
+            following=None if last else mark,
         )
 
     async def _subject_told(self, reading: _Reading) -> SubjectId | None:

@@ -12,6 +12,7 @@ import msgspec
 from sessiond.domain.admission import Admission, Claim, admit_access, admitted_until, recent
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.events import EventType
+from sessiond.domain.initiators import SESSIOND
 from sessiond.domain.instants import Instant
 from sessiond.domain.moving import DEPARTED
 from sessiond.domain.policies import Policy
@@ -228,5 +229,5 @@ class Verifying:
     async def _alarm(self, presented: Presented, now: Instant) -> None:
         standing = await self._find(presented)
         session = standing.session
-        event = session_event(session, EventType.STORE_ROLLBACK, by="sessiond", now=now)
+        event = session_event(session, EventType.STORE_ROLLBACK, by=SESSIOND, now=now)
         await self._store.apply(Change(partition=session.key.partition, expects={}, events=[event]))

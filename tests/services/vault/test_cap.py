@@ -17,7 +17,7 @@ async def test_at_the_cap_the_oldest_goes_and_other_users_keep_theirs() -> None:
     assert await storage.ids(ALICE) == [third, second]
     assert await storage.ids(BOB) == [bobs.id]
     (gone,) = await storage.events(EventType.VAULT_DELETED)
-    assert gone.data == {"entry": first, "successor": third}
+    assert gone.data == {"by_key": "key", "entry": first, "successor": third}
 
 
 async def test_an_entry_that_was_replaced_is_young_again() -> None:

@@ -11,7 +11,7 @@ from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.domain.instants import later
 from sessiond.services.ports import Change
 from sessiond.services.vault import TOLD_AT_ONCE
-from tests.deployment import ALICE
+from tests.deployment import ALICE, BY
 from tests.services.vault.storage import APP, BOB, HOUR, TOKEN, Storage
 
 
@@ -50,7 +50,7 @@ async def test_trying_ids_without_end_fills_no_disk(storage: Storage) -> None:
 
 async def test_attempts_in_one_project_silence_none_of_another(storage: Storage) -> None:
     theirs = await storage.save(BOB)
-    another = await storage.deployment.services.projects.add("another", by="test")
+    another = await storage.deployment.services.projects.add("another", by=BY)
     for caller in (ServerCaller(project=another.id, name=APP.name, key_id="another"), APP):
         for _ in range(TOLD_AT_ONCE):
             with pytest.raises(NotFound):
@@ -83,7 +83,7 @@ async def test_a_session_saves_for_its_own_subject_only(storage: Storage) -> Non
 
 
 async def test_another_project_sees_nothing(storage: Storage) -> None:
-    other = await storage.deployment.services.projects.add("other", by="test")
+    other = await storage.deployment.services.projects.add("other", by=BY)
     elsewhere = ServerCaller(project=other.id, name="app", key_id="key")
     saved = await storage.save()
 
@@ -95,7 +95,7 @@ async def test_another_project_sees_nothing(storage: Storage) -> None:
 
 
 async def test_a_box_of_one_project_does_not_open_in_another(storage: Storage) -> None:
-    other = await storage.deployment.services.projects.add("other", by="test")
+    other = await storage.deployment.services.projects.add("other", by=BY)
     saved = await storage.entry((await storage.save()).id)
     moved = msgspec.structs.replace(saved, project=other.id)
     await storage.store.apply(Change(partition=moved.key.partition, expects={moved.key: 0}, puts=[moved]))

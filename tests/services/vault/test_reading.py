@@ -11,7 +11,7 @@ from sessiond.domain.instants import later
 from sessiond.domain.sessions import Actor
 from sessiond.services.orders import Order
 from sessiond.services.vault.answers import NewToken
-from tests.deployment import ALICE
+from tests.deployment import ALICE, BY
 from tests.services.vault.storage import APP, HOUR, Storage, racing
 
 
@@ -35,7 +35,7 @@ async def test_who_acts_as_the_user_gets_no_token_and_changes_none(storage: Stor
             project=DEFAULT_PROJECT,
             subject=(await storage.session_of(ALICE)).subject,
             session_kind=(await storage.session_of(ALICE)).standing.session.session_kind,
-            by="test",
+            by=BY,
             actor=Actor(name="support", reason="ticket 1"),
         )
     )

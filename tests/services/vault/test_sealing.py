@@ -79,7 +79,7 @@ async def test_a_tampered_or_swapped_box_is_a_refusal_and_an_event_and_never_a_v
 
     assert refused.value.code in {"vault_unreadable", "key_unavailable"}
     (event,) = await storage.events(EventType.VAULT_UNREADABLE)
-    assert event.data == {"entry": saved.id, "reason": refused.value.code}
+    assert event.data == {"by_key": "key", "entry": saved.id, "reason": refused.value.code}
     assert not await storage.events(EventType.VAULT_READ)
 
 

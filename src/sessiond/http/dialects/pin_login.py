@@ -179,7 +179,7 @@ class PinLogin:
         """End the session, whichever of its tokens shows it; both are refused from now on."""
         access, refresh = request.cookie(ACCESS_COOKIE), request.cookie(REFRESH_COOKIE)
         try:
-            await self._sign_in.logout(access, refresh)
+            await self._sign_in.logout(access, refresh, address=request.client_address)
         except Unauthenticated:
             raise _UNAUTHORIZED from None
         gone = tuple(SetCookie(name=name, value="").deleted() for name in (ACCESS_COOKIE, REFRESH_COOKIE))

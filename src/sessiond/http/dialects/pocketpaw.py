@@ -24,7 +24,7 @@ from sessiond.http.endpoint import Endpoint
 from sessiond.http.refusals import MalformedBody, MethodNotAllowed, UnknownPath, status_of
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
-from sessiond.services.credentials import NOT_MASTER
+from sessiond.services.credentials import NOT_MASTER, caller_of
 from sessiond.services.throttle import Allowance
 from sessiond.services.token_forms import Form
 
@@ -169,7 +169,9 @@ class PocketPaw:
             text = bearer(request)
             if text is None:
                 raise MISSING
-            return await self._services.credentials.by_master_token(text, project=None)
+            return await self._services.credentials.by_master_token(
+                text, project=None, address=request.client_address
+            )
 
         return Credential(
             name=name,
@@ -197,20 +199,24 @@ class PocketPaw:
         """End the session that the cookie (or the bearer token) shows; none is no error."""
         for text in (bearer(request), request.cookie(COOKIE)):
             if text is not None:
-                await self._end(text)
+                await self._end(text, request.client_address)
         return Answer(200, OkAnswer(), cookies=(_cookie("", 0).deleted(),))
 
-    async def _end(self, text: str) -> None:
+    async def _end(self, text: str, address: str) -> None:
         try:
             verified = await self._services.sessions.verify(text, frozenset({Form.OPERATOR}))
         except Unauthenticated as refusal:
             refusal.forget_where()
             return
-        await self._services.sessions.revoke(verified.session, reason="signed_out", by="operator")
+        by = caller_of(verified, by_cookie=False, address=address).initiator
+        await self._services.sessions.revoke(verified.session, reason="signed_out", by=by)
 
-    async def regenerate(self, _request: Request) -> Answer:
+    async def regenerate(self, request: Request) -> Answer:
         """Replace the master token and answer the new one, once."""
-        token = await self._services.operators.rotate_master_token(by="operator")
+        operator = request.caller
+        if not isinstance(operator, OperatorCaller):
+            raise NOT_MASTER
+        token = await self._services.operators.rotate_master_token(by=operator.initiator)
         return Answer(200, TokenAnswer(token=token.reveal()))
 
 

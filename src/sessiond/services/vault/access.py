@@ -9,7 +9,6 @@ from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import Partition, SessionId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Kind
-from sessiond.domain.session_events import acting_facts
 from sessiond.domain.vault import VaultEntry
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Selection
@@ -43,17 +42,14 @@ def told(
     data: Mapping[str, str | int | None],
 ) -> Event:
     """Return the event that *caller* did *what* to entries of *user*, from where, in which session and for whom."""
-    acting = acting_facts(caller.standing.session) if isinstance(caller, SubjectCaller) else {}
-    place = {} if caller.address is None else {"address": caller.address}
-    return Event(
-        type=what,
+    return caller.initiator.did(
+        what,
         at=now,
         partition=partition,
         project=caller.project,
         session=_session_of(caller),
         subject=user,
-        by=caller.label,
-        data={**acting, **place, **data},
+        data=data,
     )
 
 

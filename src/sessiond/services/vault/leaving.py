@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from sessiond.domain.events import Event, EventType
+from sessiond.domain.events import EventType
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.projects import Tally
 from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.subjects import Subject
@@ -21,7 +22,7 @@ class Leaving:
         self._store = store
         self._clock = clock
 
-    async def with_entries(self, deletion: Change, subject: Subject, *, by: str) -> Change:
+    async def with_entries(self, deletion: Change, subject: Subject, *, by: Initiator) -> Change:
         """Return *deletion* with the entries of *subject*; of many, the newest have gone before it already.
 
         The guard of the cap is read before the entries are looked at and deleted with them, so that an entry that is
@@ -49,14 +50,13 @@ class Leaving:
         rows = await self._store.scan(selection, limit=_BITE + 1)
         return [row for row in rows if isinstance(row, VaultEntry)]
 
-    def _without(self, subject: Subject, entries: list[Record], *, by: str) -> Change:
-        event = Event(
-            type=EventType.VAULT_CLEARED,
+    def _without(self, subject: Subject, entries: list[Record], *, by: Initiator) -> Change:
+        event = by.did(
+            EventType.VAULT_CLEARED,
             at=self._clock.now(),
             partition=subject.partition,
             project=subject.project,
             subject=subject.id,
-            by=by,
             data={"count": len(entries)},
         )
         return Change(

@@ -13,7 +13,7 @@ from sessiond.domain.sessions import Session
 from sessiond.http.answer import NO_CONTENT, Answer
 from sessiond.http.counting import by_subject
 from sessiond.http.credentials import Credentials
-from sessiond.http.dialects.native.my_sessions import held
+from sessiond.http.dialects.native.my_sessions import held, initiator
 from sessiond.http.dialects.native.shapes import SessionAnswer, view
 from sessiond.http.dialects.native.token_answers import cookie_name, session_cookie
 from sessiond.http.endpoint import Endpoint
@@ -105,7 +105,7 @@ class BrowserAccounts:
         """Answer the session under its new id, and its cookie."""
         cookie_name(request)
         holder, target = held(request.caller), _account_id(request.body_as(SwitchAccount).session)
-        session = await self._services.accounts.switch(holder, target, by=_label(request))
+        session = await self._services.accounts.switch(holder, target, by=initiator(request))
         return Answer(
             200,
             SessionAnswer(session=view(session)),
@@ -115,7 +115,7 @@ class BrowserAccounts:
     async def end(self, request: Request) -> Answer:
         """End another account; the current one stays."""
         holder, account = held(request.caller), _account_id(request.params["id"])
-        await self._services.accounts.end(holder, account, by=_label(request))
+        await self._services.accounts.end(holder, account, by=initiator(request))
         return NO_CONTENT
 
 
@@ -135,7 +135,3 @@ def _account_id(text: str) -> SessionId:
     if identifier is None:
         raise ACCOUNT_UNKNOWN
     return identifier
-
-
-def _label(request: Request) -> str:
-    return request.caller_label or "unknown"

@@ -108,7 +108,7 @@ class ChangedSessions:
         standing = await self._services.changing.change(
             session,
             lambda standing, _: patched(standing.session, name=name, metadata=asked.metadata),
-            by=caller.label,
+            by=caller.initiator,
         )
         return Answer(200, looked_up(standing, caller, request.now))
 
@@ -122,7 +122,7 @@ class ChangedSessions:
         standing = await self._services.changing.change(
             session,
             lambda standing, now: extended(standing.session, lifetime, policy=policy_of(standing), now=now),
-            by=caller.label,
+            by=caller.initiator,
         )
         return Answer(200, looked_up(standing, caller, request.now))
 

@@ -83,7 +83,7 @@ class ProjectClaims:
             return asked.claims
 
         try:
-            return _answer(await self._claims.change(caller.project, replaced, by=caller.label))
+            return _answer(await self._claims.change(caller.project, replaced, by=caller.initiator))
         except InvalidTemplate as refusal:
             faults = [Fault(_pointer(fault.claim) + fault.member, fault.detail) for fault in refusal.faults]
             raise InvalidMembers(faults) from None

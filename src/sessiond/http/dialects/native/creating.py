@@ -131,7 +131,7 @@ def order_of(
         subject=subject,
         session_kind=SessionKind.BROWSER if cookie else SessionKind.TOKENS,
         access_format=_FORMATS[asked.format],
-        by=caller.label,
+        by=caller.initiator,
         create=SubjectKind.USER,
         rotates=not cookie,
         client=_client(request, asked.client),

@@ -116,7 +116,7 @@ class EndedSessions:
         """End one session; again is no error."""
         caller, reason = manager(request), reason_of(request.query_as(ReasonQuery), _REVOKED)
         standing = await self._services.sessions.managed(caller, session_id(request.params["id"]))
-        await self._services.sessions.revoke(standing.session, reason=reason, by=caller.label)
+        await self._services.sessions.revoke(standing.session, reason=reason, by=caller.initiator)
         return NO_CONTENT
 
     async def revoke_many(self, request: Request) -> Answer:
@@ -148,5 +148,5 @@ class EndedSessions:
     async def revoke_project(self, request: Request) -> Answer:
         """End everything that the caller manages."""
         caller, reason = manager(request), reason_of(request.query_as(ReasonQuery), _REVOKED)
-        await self._services.projects.revoke_sessions(caller.project, reason=reason, by=caller.label)
+        await self._services.projects.revoke_sessions(caller.project, reason=reason, by=caller.initiator)
         return NO_CONTENT

@@ -138,7 +138,7 @@ class SubjectExports:
         if is_operator(caller.project, subject):
             raise SUBJECT_UNKNOWN
         return Answer(
-            200, _shown(await self._services.exports.export(caller.project, subject, by=caller.label))
+            200, _shown(await self._services.exports.export(caller.project, subject, by=caller.initiator))
         )
 
 

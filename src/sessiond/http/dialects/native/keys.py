@@ -142,7 +142,7 @@ class ManagedKeys:
         """Rotate the keys of one kind."""
         caller, asked = operator(request), request.body_as(RotateKeys)
         turned = await self._rotating.rotate(
-            caller.project, asked.kind, by=caller.label, dry_run=asked.dry_run
+            caller.project, asked.kind, by=caller.initiator, dry_run=asked.dry_run
         )
         return Answer(200, _turned(turned, dry_run=asked.dry_run))
 
@@ -151,7 +151,7 @@ class ManagedKeys:
         caller = operator(request)
         asked = request.body if isinstance(request.body, CompromisedKey) else CompromisedKey()
         turned = await self._rotating.compromise(
-            caller.project, request.params["kid"], by=caller.label, dry_run=asked.dry_run
+            caller.project, request.params["kid"], by=caller.initiator, dry_run=asked.dry_run
         )
         return Answer(200, _turned(turned, dry_run=asked.dry_run))
 

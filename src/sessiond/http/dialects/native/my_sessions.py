@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sessiond.domain.callers import Caller, OperatorCaller, SubjectCaller
 from sessiond.domain.impersonation import IMPERSONATED
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.sessions import INVALID, Session
 from sessiond.domain.texts import text_fault
 from sessiond.http.answer import JSON, NO_CONTENT, Answer
@@ -138,14 +139,14 @@ class MySessions:
         name = request.body_as(RenameSession).client.name
         require_sound({"/client/name": text_fault(name)})
         standing = await self._own.rename(
-            held(request.caller), session_id(request.params["id"]), name, by=_label(request)
+            held(request.caller), session_id(request.params["id"]), name, by=initiator(request)
         )
         return Answer(200, looked_up(standing, request.caller, request.now))
 
     async def end(self, request: Request) -> Answer:
         """End one; ending the current one is signing out."""
         holder, identifier = held(request.caller), session_id(request.params["id"])
-        query, by = request.query_as(ReasonQuery), _label(request)
+        query, by = request.query_as(ReasonQuery), initiator(request)
         if identifier == holder.id:
             await self._accounts.sign_out(holder, reason=reason_of(query, "signed_out"), by=by)
             return signed_out(request)
@@ -155,7 +156,7 @@ class MySessions:
     async def end_others(self, request: Request) -> Answer:
         """End all but the current one."""
         reason = reason_of(request.query_as(ReasonQuery), "signed_out_elsewhere")
-        await self._own.end_others(held(request.caller), reason=reason, by=_label(request))
+        await self._own.end_others(held(request.caller), reason=reason, by=initiator(request))
         return NO_CONTENT
 
 
@@ -166,5 +167,9 @@ def held(caller: Caller | None) -> Session:
     raise INVALID
 
 
-def _label(request: Request) -> str:
-    return request.caller_label or "unknown"
+def initiator(request: Request) -> Initiator:
+    """Return whom events name for what is done with the caller's own session."""
+    caller = request.caller
+    if isinstance(caller, SubjectCaller | OperatorCaller):
+        return caller.initiator
+    raise INVALID

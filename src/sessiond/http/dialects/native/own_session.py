@@ -11,6 +11,7 @@ from sessiond.domain.sessions import INVALID, Session
 from sessiond.http.answer import JSON, Answer
 from sessiond.http.counting import by_address
 from sessiond.http.credentials import Credentials
+from sessiond.http.dialects.native.my_sessions import initiator
 from sessiond.http.dialects.native.requirements import SAMPLE_SHORTFALL, RequireQuery, require
 from sessiond.http.dialects.native.shapes import (
     RefreshSession,
@@ -102,10 +103,8 @@ class OwnSession:
 
     async def end(self, request: Request) -> Answer:
         """End the session, and with its cookie the other accounts of the browser."""
-        caller = request.caller
-        session = session_of(caller)
-        label = caller.label if isinstance(caller, SubjectCaller | OperatorCaller) else "unknown"
-        await self._services.accounts.sign_out(session, reason="signed_out", by=label)
+        session = session_of(request.caller)
+        await self._services.accounts.sign_out(session, reason="signed_out", by=initiator(request))
         return signed_out(request)
 
     def _refreshed_in(self, request: Request) -> ProjectId | None:
@@ -125,7 +124,7 @@ def peeked(services: Services, request: Request) -> Session | None:
     verified = None if text is None else services.sessions.peek(text)
     if verified is None:
         return None
-    request.caller = caller_of(verified, by_cookie=False)
+    request.caller = caller_of(verified, by_cookie=False, address=None)
     return verified.standing.session
 
 

@@ -158,7 +158,7 @@ class ProjectPolicy:
             return make(present)
 
         try:
-            return _answer(await self._policies.change(caller.project, guarded, by=caller.label))
+            return _answer(await self._policies.change(caller.project, guarded, by=caller.initiator))
         except InvalidPolicy as refusal:
             raise InvalidMembers(
                 [Fault(f"/{_on_the_wire(f.member)}", f.detail) for f in refusal.faults]

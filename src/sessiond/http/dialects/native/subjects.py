@@ -145,7 +145,7 @@ class ManagedSubjects:
         created = await subjects.create(
             caller.project,
             identifier,
-            by=caller.label,
+            by=caller.initiator,
             name=asked.name,
             anonymous=asked.anonymous,
             profile=asked.profile,
@@ -185,26 +185,26 @@ class ManagedSubjects:
                 old.project,
                 old.id,
                 lambda subject: subject.described(name=asked.name, profile=asked.profile),
-                by=manager(request).label,
+                by=manager(request).initiator,
             )
         )
 
     async def disable(self, request: Request) -> Answer:
         """Disable a subject; again is no error."""
         subject = await named_subject(self._services, request)
-        by = manager(request).label
+        by = manager(request).initiator
         return _shown(await self._services.subjects.disable(subject.project, subject.id, by=by))
 
     async def enable(self, request: Request) -> Answer:
         """Enable a subject; again is no error."""
         subject = await named_subject(self._services, request)
-        by = manager(request).label
+        by = manager(request).initiator
         return _shown(await self._services.subjects.enable(subject.project, subject.id, by=by))
 
     async def erase(self, request: Request) -> Answer:
         """Erase a subject; again, or one that is unknown, is no error."""
         caller, subject = manager(request), subject_id(request.params["id"])
-        await self._services.erasing.erase(caller.project, subject, by=caller.label)
+        await self._services.erasing.erase(caller.project, subject, by=caller.initiator)
         return NO_CONTENT
 
 

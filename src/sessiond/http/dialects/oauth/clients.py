@@ -48,7 +48,7 @@ class Clients:
         if not is_basic(request):
             return await self._by_bearer.resolve(request)
         name, secret = _basic(request)
-        caller = await self._callers.by_server_key(secret, project=name)
+        caller = await self._callers.by_server_key(secret, project=name, address=request.client_address)
         if caller.project != name:
             raise INVALID
         return caller

@@ -46,7 +46,9 @@ class Revocation:
         """End the session; it is in force when the answer arrives."""
         client, text = client_of(request), request.body_as(PresentedToken).token
         if client is None:
-            await self._sessions.end_presented(text, project=None)
+            await self._sessions.end_presented(text, project=None, address=request.client_address)
         else:
-            await self._sessions.end_presented(text, project=client.project, by=client.label)
+            await self._sessions.end_presented(
+                text, project=client.project, address=client.address, by=client.initiator
+            )
         return Answer(200)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from sessiond.domain.callers import Caller
 from sessiond.domain.errors import Forbidden
 from sessiond.domain.sessions import INVALID
@@ -35,10 +33,6 @@ def vault_credential(callers: Callers) -> Credential:
     shared = Credentials(callers)
 
     async def resolve(request: Request) -> Caller | None:
-        caller = await passed(request)
-        return None if caller is None else msgspec.structs.replace(caller, address=request.client_address)
-
-    async def passed(request: Request) -> Caller | None:
         text = bearer(request)
         if text is None:
             if request.header("authorization") is not None:
@@ -47,7 +41,9 @@ def vault_credential(callers: Callers) -> Credential:
                 return await shared.session.resolve(request)
             return public_caller(request)
         try:
-            return await callers.by_server_key(text, project=request.header("sessiond-project"))
+            return await callers.by_server_key(
+                text, project=request.header("sessiond-project"), address=request.client_address
+            )
         except Forbidden as refusal:  # a subject's own session
             refusal.forget_where()
             return await shared.session.resolve(request)

@@ -15,6 +15,7 @@ from sessiond.crypto.purposes import Purpose
 from sessiond.domain.callers import Caller, OperatorCaller, ServerCaller, SubjectCaller
 from sessiond.domain.errors import Forbidden, Unauthenticated
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SessionId, parse_project_id
+from sessiond.domain.initiators import Initiator
 from sessiond.domain.projects import Project
 from sessiond.domain.sessions import Standing
 from sessiond.domain.subjects import Subject
@@ -49,12 +50,12 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks: the access type that passed, and the user of the access token, if any.
 
     *standing* is None without an access token, and when its user is gone; *session* is the token's all the same.
-    *label* is how events name who asks, *actor* how an impersonation does.
+    *by* is whom events name for what is asked, *actor* how an impersonation does.
     """
 
     type: AccessType
     project: ProjectId
-    label: str
+    by: Initiator
     actor: str
     standing: Standing | None = None
     session: SessionId | None = None
@@ -115,7 +116,7 @@ class Accesses:
         branch = stack_header(request, "branch-id") or MAIN_BRANCH
         if branch != MAIN_BRANCH:
             raise no.branch_unknown(branch)
-        return _access(as_type, project, caller, presented)
+        return _access(as_type, project, caller, presented, request.client_address)
 
     async def _project(self, named: str) -> Project:
         project = parse_project_id(named)
@@ -153,14 +154,16 @@ class Accesses:
         found = await self._services.server_keys.find(key) if acceptable(key) else None
         if found is None or found.project != project:
             raise _wrong_server_key(project)
-        return ServerCaller(project=project, name=found.name, key_id=found.id)
+        return ServerCaller(project=project, name=found.name, key_id=found.id, address=request.client_address)
 
     async def _by_bearer(self, request: Request, project: ProjectId) -> ServerCaller | OperatorCaller:
         key = _bearer_key(request)
         if key is None:
             raise no.SERVER_AUTHENTICATION_REQUIRED
         try:
-            caller = await self._services.credentials.by_server_key(key, project=None)
+            caller = await self._services.credentials.by_server_key(
+                key, project=None, address=request.client_address
+            )
         except (Unauthenticated, Forbidden):
             raise _wrong_server_key(project) from None
         if isinstance(caller, OperatorCaller):
@@ -175,7 +178,7 @@ class Accesses:
             raise no.ADMIN_AUTHENTICATION_REQUIRED
         if not await self._services.credentials.is_master(key):
             raise no.invalid_key("INVALID_SUPER_SECRET_ADMIN_KEY", "super secret admin key", project)
-        return OperatorCaller(project=project)
+        return OperatorCaller(project=project, address=request.client_address)
 
 
 def _asked(request: Request) -> AccessType | None:
@@ -200,15 +203,19 @@ def _bearer_key(request: Request) -> str | None:
 
 
 def _access(
-    as_type: AccessType, project: Project, caller: Caller | None, presented: Presented | None
+    as_type: AccessType,
+    project: Project,
+    caller: Caller | None,
+    presented: Presented | None,
+    address: str,
 ) -> tuple[Access, Caller | None]:
     standing = presented.standing if presented is not None else None
     if caller is None and standing is not None:
-        caller = SubjectCaller(standing=standing)
+        caller = SubjectCaller(standing=standing, address=address)
     access = Access(
         type=as_type,
         project=project.id,
-        label=caller.label if caller is not None else "stack client",
+        by=Initiator("stack client", address) if caller is None else caller.initiator,
         actor=caller.name if isinstance(caller, ServerCaller | OperatorCaller) else "",
         standing=standing,
         session=presented.session if presented is not None else None,

@@ -88,7 +88,7 @@ class OwnSession:
             raise no.NO_ACCESS_TOKEN
         if access.standing is None:
             raise no.REFRESH_TOKEN_GONE
-        await self._services.sessions.revoke(access.standing.session, reason="signed_out", by=access.label)
+        await self._services.sessions.revoke(access.standing.session, reason="signed_out", by=access.by)
         return Answer(200, SuccessAnswer())
 
     async def refresh(self, request: Request) -> Answer:
@@ -107,7 +107,7 @@ class OwnSession:
                 project=access.project,
                 subject=mint_user_id(services.entropy),
                 session_kind=SessionKind.STACK,
-                by=access.label,
+                by=access.by,
                 create=SubjectKind.USER,
                 anonymous=True,
                 client=Client(address=request.client_address, user_agent=request.user_agent),

@@ -145,7 +145,7 @@ class UserSessions:
             project=access.project,
             subject=user,
             session_kind=SessionKind.STACK,
-            by=access.label,
+            by=access.by,
             absolute_timeout=lifetime or usual_lifetime(rules, impersonation=impersonation),
             ceiling=None if lifetime is None else rules.max_lifetime,
             actor=Actor(name=access.actor, reason=IMPERSONATION_REASON) if impersonation else None,
@@ -185,7 +185,7 @@ class UserSessions:
             raise no.SESSION_NOT_FOUND
         if identifier == access.session:
             raise no.CANNOT_DELETE_CURRENT_SESSION
-        await self._services.sessions.revoke(session, reason="revoked", by=access.label)
+        await self._services.sessions.revoke(session, reason="revoked", by=access.by)
         return Answer(200, SuccessAnswer())
 
     async def _living(self, access: Access, identifier: SessionId, now: int) -> Session:

@@ -188,7 +188,7 @@ class Users:
         user = await self._services.subjects.create(
             access.project,
             mint_user_id(self._services.entropy),
-            by=access.label,
+            by=access.by,
             name=name if isinstance(name, str) else None,
             anonymous=anonymous is True,
             profile=asked,
@@ -206,7 +206,7 @@ class Users:
 
     async def _delete(self, access: Access, user: Subject) -> Answer:
         try:
-            await self._services.subjects.delete(access.project, user.id, by=access.label)
+            await self._services.subjects.delete(access.project, user.id, by=access.by)
         except NotFound:
             raise no.USER_NOT_FOUND from None
         return Answer(200, SuccessAnswer())
