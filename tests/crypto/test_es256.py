@@ -3,6 +3,8 @@ from __future__ import annotations
 import base64
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from joserfc.errors import InvalidKeyCurveError
 from joserfc.jwk import ECKey
 
 from sessiond.crypto.es256 import DeterministicES256, draw_scalar, key_pair, public_jwk
@@ -94,3 +96,20 @@ def test_every_draw_is_a_scalar_of_the_curve(entropy: bytes) -> None:
 def test_a_scalar_is_drawn_from_48_bytes_only() -> None:
     with pytest.raises(ValueError, match="48 bytes"):
         draw_scalar(bytes(32))
+
+
+@pytest.mark.parametrize(
+    ("drawn", "scalar"), [(0, 1), (1, 2), (ORDER - 2, ORDER - 1), (ORDER - 1, 1), (2 * ORDER - 3, ORDER - 1)]
+)
+def test_every_scalar_of_the_curve_can_be_drawn_and_no_other(drawn: int, scalar: int) -> None:
+    assert int.from_bytes(draw_scalar(drawn.to_bytes(48, "big")), "big") == scalar
+
+
+def test_the_algorithm_has_its_name_and_takes_keys_of_its_curve_only() -> None:
+    algorithm = DeterministicES256()
+    other = ECKey.import_key(ec.derive_private_key(7, ec.SECP256K1()))
+
+    assert algorithm.name == "ES256"
+    algorithm.check_key(key_pair(SCALAR))
+    with pytest.raises(InvalidKeyCurveError):
+        algorithm.check_key(other)

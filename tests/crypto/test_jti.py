@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import base64
+import hmac
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +23,12 @@ def test_what_is_minted_is_authentic(entropy: bytes, generation: int) -> None:
 
     assert len(text) == 32
     assert authentic_jti(KEY, text, session=SESSION, nonce=NONCE, generation=generation)
+
+
+def test_the_text_is_the_one_the_specification_describes() -> None:
+    tag = hmac.new(KEY, SESSION + NONCE + b"\0\0\0\3" + EIGHT, "sha256").digest()[:16]
+
+    assert minted() == base64.urlsafe_b64encode(EIGHT + tag).decode()
 
 
 def test_two_of_one_generation_differ() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import base64
+import json
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
@@ -26,6 +28,10 @@ from tests.crypto.forging import (
     segment,
 )
 from tests.crypto.material import OTHER_PROJECT, PROJECT
+
+
+def compact(document: Mapping[str, object]) -> str:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
 def test_what_is_signed_verifies() -> None:
@@ -59,6 +65,22 @@ def test_the_header_is_exactly_the_one_of_the_profile_in_its_order() -> None:
         f'{{"alg":"ES256","kid":"{SIGNING.kid}"}}'.encode(),
         f'{{"alg":"ES256","kid":"{SIGNING.kid}","typ":"at+jwt"}}'.encode(),
     ]
+
+
+def test_any_derived_key_signs_and_verifies_and_no_other_does() -> None:
+    first, second = b"\x05" * 32, b"\x06" * 32
+
+    text = jws.sign(DEVICE, first, DEVICE_CLAIMS)
+
+    assert text == forged(compact(GOOD_HEADER), compact(DEVICE_CLAIMS), first)
+    assert not refused(text, key=first)
+    assert refused(text, key=second)
+
+
+def test_letters_are_signed_as_they_are_not_as_escapes() -> None:
+    claims = DEVICE_CLAIMS | {"sub": "Zoë 🦜"}
+
+    assert jws.sign(DEVICE, HMAC_KEY, claims) == forged(compact(GOOD_HEADER), compact(claims))
 
 
 def test_the_same_claims_have_the_same_text() -> None:

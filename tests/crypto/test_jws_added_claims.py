@@ -8,15 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessiond.crypto import jws
-from sessiond.crypto.jws import LONGEST
+from sessiond.crypto.jws import LONGEST, Profile
 from sessiond.domain.claim_templates import RESERVED
 from sessiond.domain.documents import fits_jwts
+from sessiond.domain.keys import SigningKey
 from sessiond.services.token_forms import JWT_FORMS, Form
-from tests.crypto.forging import CLAIMS, ISSUER, SIGNING, refused
+from tests.crypto.forging import CLAIMS, DEVICE, DEVICE_CLAIMS, HMAC_KEY, ISSUER, SIGNING, refused
 from tests.crypto.material import PROJECT
 
 NATIVE = JWT_FORMS[Form.NATIVE_JWT].profile
 OPEN = msgspec.structs.replace(NATIVE, others=lambda _: True)
+OPEN_DEVICE = msgspec.structs.replace(DEVICE, others=lambda _: True)
 OWN = {**CLAIMS, "client_id": PROJECT}
 VALUES = st.recursive(
     st.none()
@@ -99,3 +101,35 @@ def test_the_longest_claim_that_fits_fills_the_token(before: dict[str, object]) 
     assert LONGEST - 4 < len(jws.sign(NATIVE, SIGNING, longest)) <= LONGEST
     with pytest.raises(ValueError, match="too long"):
         jws.sign(NATIVE, SIGNING, {**longest, "a": "x" * (fits[-1] + 3)})
+
+
+@pytest.mark.parametrize(
+    ("profile", "key", "claims"),
+    [(OPEN, SIGNING, OWN), (OPEN_DEVICE, HMAC_KEY, DEVICE_CLAIMS)],
+    ids=["ES256", "HS256"],
+)
+def test_a_claim_is_taken_to_the_last_character_that_a_token_may_have(
+    profile: Profile, key: bytes | SigningKey, claims: dict[str, object]
+) -> None:
+    beside, longest = len(jws.sign(profile, key, {**claims, "added": ""})), 0
+
+    for size in range((LONGEST - beside) * 3 // 4 - 4, (LONGEST - beside) * 3 // 4 + 8):
+        added = {"added": "y" * size}
+        try:
+            longest = len(jws.sign(profile, key, {**claims, **added}))
+        except ValueError:
+            assert jws.fitting(profile, key, claims, added) == {}
+        else:
+            assert jws.fitting(profile, key, claims, added) == added
+
+    assert LONGEST - 1 <= longest <= LONGEST
+
+
+def test_a_token_of_the_longest_size_is_read() -> None:
+    beside = len(jws.sign(OPEN_DEVICE, HMAC_KEY, {**DEVICE_CLAIMS, "added": ""}))
+    size = (LONGEST - beside) * 3 // 4
+    longest = jws.sign(OPEN_DEVICE, HMAC_KEY, {**DEVICE_CLAIMS, "added": "y" * size})
+
+    assert len(longest) == LONGEST
+    assert not refused(longest, OPEN_DEVICE)
+    assert jws.peek(longest + "A") is None

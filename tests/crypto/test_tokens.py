@@ -154,3 +154,8 @@ def test_a_parsed_token_does_not_print_what_would_forge_it() -> None:
 def test_ids_of_another_size_are_not_minted(session: bytes, nonce: bytes) -> None:
     with pytest.raises(ValueError, match="16 bytes"):
         mint(TokenKind.ACCESS, KEY, kid=1, session=SessionId(session), nonce=nonce, generation=0, exp=0)
+
+
+@pytest.mark.parametrize("prefix", ["sdA1_", "sda2_", "sdk1_", "sda1-", "AAAAA"])
+def test_a_prefix_of_no_kind_is_refused_though_its_check_fits(prefix: str) -> None:
+    assert parse(checked(prefix + token()[5:])) is None
