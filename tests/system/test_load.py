@@ -125,7 +125,8 @@ class Server:
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
-    with ServerProcess.started(tmp_path_factory.mktemp("loaded")) as process:
+    outlives = {"SESSIOND_POLICY_ACCESS_TOKEN_LIFETIME": "24h"}  # the token that is verified, however long it all takes
+    with ServerProcess.started(tmp_path_factory.mktemp("loaded"), settings=outlives) as process:
         yield Server(with_user(process))
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
