@@ -9,6 +9,7 @@ import pytest
 
 from sessiond.domain.audit_chain import LEASE_MS, Head, Link, head_key
 from sessiond.domain.errors import Unavailable
+from sessiond.domain.events import EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SubjectId
 from sessiond.services.audit_chains import chain_partition, read_links
 from sessiond.services.ports import Change, Store
@@ -144,6 +145,22 @@ async def test_who_takes_over_seals_nothing_again_that_was_sealed_since_the_leas
 
     assert await sealed(two) == await told(two)
     assert len(await links_of(two, other.id)) == 1
+
+
+async def test_what_is_sealed_is_counted_once_by_whoever_sealed_it() -> None:
+    one, two = await two_nodes()
+    await seal_all(one)
+    await one.issue(SubjectId("first"))
+    await seal_all(one)
+    one.clock.advance(milliseconds=LEASE_MS)
+
+    await two.issue(SubjectId("last"))
+    await seal_all(two)
+    await seal_all(two)
+
+    counted = one.services.sealer.sealed + two.services.sealer.sealed
+    assert counted.total() == len(await told(two))
+    assert counted[EventType.SESSION_ISSUED] == 2
 
 
 class Halting:

@@ -21,6 +21,16 @@ from tests.server_process import ServerProcess
 TOKEN = "metrics-token-0123456789abcdefghijklmnop"
 READER = {"Authorization": f"Bearer {TOKEN}"}
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+MANY_PATHS = (
+    "/healthz",
+    "/readyz",
+    "/docs",
+    "/openapi.json",
+    "/v1/session",
+    "/v1/sessions",
+    "/v1/subjects",
+    "/v1/keys",
+)
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "BREW", "X1", "X2")
 
 Samples = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
@@ -119,12 +129,17 @@ def test_writes_are_counted_by_batches(http_client: httpx.Client, server: Server
 
 def test_both_formats_show_every_declared_family_and_no_other(http_client: httpx.Client) -> None:
     declared = {family.name.removesuffix("_total") for family in FAMILIES}
+    for path in MANY_PATHS:  # so many that a family is made in several pieces
+        http_client.get(path)
 
-    text = list(parse_text(http_client.get("/metrics", headers=READER).text))
+    told = http_client.get("/metrics", headers=READER).text
+    text = list(parse_text(told))
     answer = http_client.get("/metrics", headers=READER | {"Accept": OPENMETRICS})
     openmetrics = list(parse_openmetrics(answer.text))  # type: ignore[no-untyped-call]
 
     assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    types = [line for line in told.splitlines() if line.startswith("# TYPE ")]
+    assert len(types) == len(set(types)) == len(text)
     ours = {family.name for family in text if not family.name.startswith("process_")}
     assert ours == {family.name for family in openmetrics if not family.name.startswith("process_")}
     assert ours <= declared
