@@ -7,7 +7,9 @@ import pytest
 
 from sessiond.domain.accounts import (
     MOST_ACCOUNTS,
+    REPLACED,
     TOO_MANY_ACCOUNTS,
+    accounts_of,
     beside,
     ended_for,
     is_account,
@@ -154,3 +156,28 @@ def test_what_took_the_place_of_a_session_that_ended_before_is_named_too() -> No
     ended = ended_for(revoked, an_account(2), reason="stepped_up", now=NOW)
 
     assert (ended.revoked_reason, successor_of(ended)) == ("revoked", an_id(2))
+
+
+def test_a_session_that_has_not_ended_leads_nowhere() -> None:
+    assert not leads_on(an_account(2, BOB), an_account(1), NOW)
+
+
+def test_a_session_of_before_there_were_accounts_is_switched_like_any_other() -> None:
+    former = an_account(1, browser=None)
+
+    ended, new = switched(former, (an_id(2),), id=an_id(99), nonce=b"m" * 16, kid=8, now=NOW)
+
+    assert accounts_of(former) == ()
+    assert successor_of(former) is None
+    assert new.browser == Browser(remember=True, accounts=(an_id(2),))
+    assert ended.browser == Browser(successor=new.id)
+
+
+def test_what_ends_for_another_keeps_what_it_knew_of_its_browser() -> None:
+    former = an_account(1, browser=Browser(remember=False, accounts=(an_id(5),)))
+
+    ended = ended_for(former, an_account(2), reason=REPLACED, now=NOW)
+
+    assert accounts_of(ended) == (an_id(5),)
+    assert ended.browser == Browser(remember=False, accounts=(an_id(5),), successor=an_id(2))
+    assert (ended.revoked_at, ended.revoked_reason) == (NOW, "replaced")

@@ -10,6 +10,7 @@ import pytest
 from sessiond.domain.admission import Admission, Claim, admit_access, admitted_until, recent, recognise
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import DEFAULT_PROJECT
+from sessiond.domain.steps import NOT_THE_SESSIONS
 from tests.domain.samples import NOW, a_session, a_standing
 
 GRACE = timedelta(seconds=30)
@@ -69,3 +70,19 @@ def test_what_is_admitted_is_remembered_until_the_first_thing_that_ends_it() -> 
     assert admitted_until(acted, 5, NOW + 200_000, grace=GRACE) == NOW + 200_000
     assert admitted_until(plain, 4, NOW + 600_000, grace=GRACE) == LAST
     assert admitted_until(plain, 4, NOW + 20_000, grace=GRACE) == NOW + 20_000
+
+
+def test_a_session_that_ended_admits_no_token_of_its_own_and_says_so_to_no_stranger() -> None:
+    standing = a_standing(msgspec.structs.replace(ROTATED, expires_at=NOW))
+
+    for admitted in (claim(5, 9), claim(4, 7), claim(3, 7), claim(6, 9)):
+        with pytest.raises(Unauthenticated) as refused:
+            admit_access(standing, admitted, now=NOW, grace=GRACE)
+        assert refused.value.code == "session_expired"
+    with pytest.raises(Unauthenticated) as refused:
+        admit_access(standing, claim(5, 9, b"m" * 16), now=NOW, grace=GRACE)
+    assert refused.value is NOT_THE_SESSIONS
+
+
+def test_a_claim_of_a_generation_to_come_is_told_not_refused() -> None:
+    assert admit_access(a_standing(ROTATED), claim(6, 9), now=LAST, grace=GRACE) is Admission.NEWER

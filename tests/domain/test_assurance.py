@@ -39,6 +39,23 @@ def test_freshness_counts_from_the_last_authentication(age_ms: int, short: bool)
     assert falls_short(Requirement(max_age=MINUTE), authenticated_at=NOW - age_ms, created_at=NOW) is short
 
 
+@pytest.mark.parametrize(
+    ("requirement", "data"),
+    [
+        (Requirement(acr=("gold",)), {"acr_values": "gold"}),
+        (Requirement(amr=("otp", "pwd")), {"amr_values": "otp pwd"}),
+        (Requirement(max_age=MINUTE), {"max_age": 60}),
+    ],
+)
+def test_the_refusal_names_nothing_that_was_not_asked(
+    requirement: Requirement, data: dict[str, object]
+) -> None:
+    with pytest.raises(InsufficientAuthentication) as refused:
+        check_assurance(a_session(authenticated_at=0), requirement, NOW)
+
+    assert (refused.value.code, refused.value.data) == ("insufficient_user_authentication", data)
+
+
 def test_the_refusal_names_all_that_was_asked_and_says_what_is_lacking() -> None:
     requirement = Requirement(acr=("gold", "silver"), amr=("otp",), max_age=MINUTE)
 

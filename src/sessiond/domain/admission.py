@@ -74,8 +74,8 @@ def admit_access(standing: Standing, claim: Claim, *, now: Instant, grace: timed
     why = ending(standing, now)
     if why is not None:
         raise refuse_ended(standing, why)
-    tolerated = admission is Admission.PREVIOUS and now < session.rotated_at + millis(grace)
-    if admission is Admission.SUPERSEDED or (admission is Admission.PREVIOUS and not tolerated):
+    late = now >= session.rotated_at + millis(grace)
+    if admission is Admission.SUPERSEDED or (admission is Admission.PREVIOUS and late):
         raise Unauthenticated("token_superseded", "A newer token was issued for this session; use that one.")
     return admission
 
