@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.dialects.native_calls import a_subject, assert_problem, bearer
+from tests.dialects.native_calls import Holder, a_subject, assert_problem, bearer
 from tests.server_process import ServerProcess
 
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
@@ -94,6 +94,40 @@ def test_row_15_the_operator_manages_its_own_sessions(http: httpx.Client, server
 
     assert operator.id in [session["id"] for session in listed["items"]]
     assert (shown.status_code, ended.status_code) == (200, 204)
+    assert not operator.lives()
+
+
+def test_row_15_a_server_key_that_ends_all_of_the_project_ends_none_of_the_operators(
+    http: httpx.Client, server: ServerProcess, operator: Operator
+) -> None:
+    subject = a_subject()
+    asked = {"actor": {"session": operator.id}, "reason": "asked to help"}
+    holder = Holder(http, server, subject=subject)
+    acting = http.post(f"/v1/subjects/{subject}/impersonate", headers=operator.headers, json=asked)
+    assert acting.status_code == 201, acting.text
+
+    assert http.delete("/v1/project/sessions", headers=server.authorization).status_code == 204
+
+    assert operator.lives()
+    assert holder.state() == "project_sessions_revoked"
+    acted = http.get("/v1/session", headers=bearer(acting.json()["access_token"]))
+    assert_problem(acted, 401, "project_sessions_revoked")
+    again = http.post(f"/v1/subjects/{subject}/impersonate", headers=operator.headers, json=asked)
+    lives = http.get("/v1/session", headers=bearer(again.json()["access_token"]))
+    assert lives.status_code == 200, lives.text
+
+
+def test_row_15_the_operator_who_ends_all_of_the_default_project_ends_the_operators_too(
+    http: httpx.Client, server: ServerProcess
+) -> None:
+    operator, holder = Operator(http, server), Holder(http, server)
+    assert http.delete("/v1/project/sessions", headers=operator.headers).status_code == 204
+    assert not operator.lives()
+    assert holder.state() == "project_sessions_revoked"
+
+    operator = Operator(http, server)
+    done = server.run("sessions", "revoke", "--all", "--yes")
+    assert done.returncode == 0, done.stderr
     assert not operator.lives()
 
 

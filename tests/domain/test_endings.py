@@ -4,8 +4,9 @@ import msgspec
 import pytest
 
 from sessiond.domain.endings import Ended, Ending, ending, how_ended, refuse_ended
-from sessiond.domain.ids import SubjectId
+from sessiond.domain.ids import ProjectId, SubjectId
 from sessiond.domain.sessions import Actor, Standing
+from sessiond.domain.subjects import OPERATOR
 from tests.domain.samples import NOW, PROJECT_EPOCH, SUBJECT_EPOCH, a_session, a_standing, a_subject
 
 
@@ -44,6 +45,28 @@ def test_a_session_that_its_subjects_epoch_ended_knows_when_and_why() -> None:
 
 def test_a_session_that_its_projects_epoch_ended_knows_when_and_why() -> None:
     assert how(with_project(1)) == Ended(Ending.PROJECT_EPOCH, NOW - 500, "breach")
+
+
+def operators(*, swept: bool = False) -> Standing:
+    """Return the standing of an operator's session whose project got a new epoch since; *swept*: the operator, too."""
+    operator = a_subject(id=OPERATOR)
+    if swept:
+        operator = operator.with_epoch(SUBJECT_EPOCH + 1, now=NOW - 500, reason="breach", by="operator")
+    session = a_session(subject=OPERATOR)
+    return msgspec.structs.replace(with_project(1), session=session, subject=operator)
+
+
+def test_the_operators_session_outlives_its_projects_epoch_and_ends_with_the_operators_own() -> None:
+    assert ending(operators(), NOW) is None
+    assert how(operators(swept=True)) == Ended(Ending.SUBJECT_EPOCH, NOW - 500, "breach")
+    gone = msgspec.structs.replace(operators(), project=None)
+    assert how(gone) == Ended(Ending.PROJECT_EPOCH)
+
+
+def test_another_projects_subject_called_operator_is_nobody_special() -> None:
+    standing = operators()
+    elsewhere = msgspec.structs.replace(standing.session, project=ProjectId("another"))
+    assert ending(msgspec.structs.replace(standing, session=elsewhere), NOW) is Ending.PROJECT_EPOCH
 
 
 def test_of_several_epochs_only_the_last_is_remembered() -> None:

@@ -94,7 +94,7 @@ async def revoke(
         return Answer({"subject": subject}, (harmless(f"All sessions of {subject} have ended."),))
     if everyone:
         confirm(f"Every session of the project {project} ends. Go on?", yes=yes)
-        await services.projects.revoke_sessions(owner, reason=reason, by=BY)
+        await services.revoking.revoke_project(OperatorCaller(project=owner, name=BY.label), reason=reason)
         return Answer({"project": owner}, (harmless(f"All sessions of the project {project} have ended."),))
     found = [await services.sessions.get(owner, _identifier(text)) for text in sessions or ()]
     for standing in found:

@@ -11,7 +11,7 @@ from sessiond.domain.ids import id_text
 from sessiond.domain.instants import Instant, rfc3339
 from sessiond.domain.projects import Epoch, LastEnding, Project
 from sessiond.domain.sessions import Session, Standing
-from sessiond.domain.subjects import Subject
+from sessiond.domain.subjects import Subject, is_operator
 
 
 class Ending(enum.StrEnum):
@@ -56,13 +56,21 @@ def _overtaken(standing: Standing) -> Ending | None:
     subject, epochs = standing.subject, standing.session.epochs
     if standing.deployment is None or standing.deployment.epoch != epochs.deployment:
         return Ending.DEPLOYMENT_EPOCH
-    if standing.project is None or standing.project.epoch != epochs.project:
+    if standing.project is None or not _of_project(standing.session, standing.project.epoch):
         return Ending.PROJECT_EPOCH
     if subject is None:
         return Ending.SUBJECT_GONE
     if subject.disabled_at is not None:
         return Ending.SUBJECT_DISABLED
     return Ending.SUBJECT_EPOCH if subject.epoch != epochs.subject else None
+
+
+def _of_project(session: Session, epoch: Epoch) -> bool:
+    """Tell whether *epoch* of its project is the session's; the operator's end with the operator's own epoch instead.
+
+    Whoever has a server key of the default project ends all that it manages, and those are not among it.
+    """
+    return session.epochs.project == epoch or is_operator(session.project, session.subject)
 
 
 def _abandoned(standing: Standing, now: Instant) -> Ending | None:
@@ -79,8 +87,7 @@ def _abandoned(standing: Standing, now: Instant) -> Ending | None:
 
 def _coeval(session: Session, own: Session) -> bool:
     """Tell whether both are of the same epochs: all sessions may have been ended between the one and the other."""
-    ours, theirs = session.epochs, own.epochs
-    return (ours.deployment, ours.project) == (theirs.deployment, theirs.project)
+    return session.epochs.deployment == own.epochs.deployment and _of_project(own, session.epochs.project)
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False):

@@ -150,7 +150,12 @@ class Services:
         contention = self.contention
         self.subjects = Subjects(store, keys, clock, entropy, contention=contention)
         self.revoking = Revoking(
-            store, clock, sessions=self.sessions, own=self.own_sessions, subjects=self.subjects
+            store,
+            clock,
+            sessions=self.sessions,
+            own=self.own_sessions,
+            subjects=self.subjects,
+            projects=self.projects,
         )
         self.belongings = Belongings(store, keys)
         self.exports = Exports(store, keys, clock, belongings=self.belongings, sessions=self.sessions)

@@ -8,12 +8,14 @@ from sessiond.domain.callers import Manager, manages
 from sessiond.domain.endings import ending
 from sessiond.domain.errors import NotFound, Unauthenticated
 from sessiond.domain.events import EventType
-from sessiond.domain.ids import SessionId, SubjectId
+from sessiond.domain.ids import DEFAULT_PROJECT, SessionId, SubjectId
 from sessiond.domain.session_events import session_event
 from sessiond.domain.sessions import Session, session_key
+from sessiond.domain.subjects import OPERATOR
 from sessiond.services.changing import SESSION_ENDED
 from sessiond.services.own_sessions import OwnSessions
 from sessiond.services.ports import Clock, Revocation, Store
+from sessiond.services.projects import Projects
 from sessiond.services.sessions import SESSION_UNKNOWN, Sessions
 from sessiond.services.subjects import Subjects
 
@@ -22,13 +24,21 @@ class Revoking:
     """Ends sessions of a project."""
 
     def __init__(
-        self, store: Store, clock: Clock, *, sessions: Sessions, own: OwnSessions, subjects: Subjects
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        sessions: Sessions,
+        own: OwnSessions,
+        subjects: Subjects,
+        projects: Projects,
     ) -> None:
         self._store = store
         self._clock = clock
         self._sessions = sessions
         self._own = own
         self._subjects = subjects
+        self._projects = projects
 
     async def revoke_many(
         self, caller: Manager, sessions: Sequence[SessionId], *, reason: str
@@ -63,6 +73,15 @@ class Revoking:
         if not manages(caller, subject):
             raise NotFound("subject_unknown", "There is no such subject.", {"subject": subject})
         await self._subjects.revoke_sessions(caller.project, subject, reason=reason, by=caller.initiator)
+
+    async def revoke_project(self, caller: Manager, *, reason: str) -> None:
+        """End every session of the project that *caller* manages, in one write; the operator's own by another after it.
+
+        Whoever was told of a fault between the two asks again.
+        """
+        await self._projects.revoke_sessions(caller.project, reason=reason, by=caller.initiator)
+        if caller.project == DEFAULT_PROJECT and manages(caller, OPERATOR):
+            await self._subjects.revoke_sessions(caller.project, OPERATOR, reason=reason, by=caller.initiator)
 
     async def revoke_others(
         self, caller: Manager, subject: SubjectId, *, kept: SessionId, reason: str

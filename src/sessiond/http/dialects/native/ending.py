@@ -148,5 +148,5 @@ class EndedSessions:
     async def revoke_project(self, request: Request) -> Answer:
         """End everything that the caller manages."""
         caller, reason = manager(request), reason_of(request.query_as(ReasonQuery), _REVOKED)
-        await self._services.projects.revoke_sessions(caller.project, reason=reason, by=caller.initiator)
+        await self._services.revoking.revoke_project(caller, reason=reason)
         return NO_CONTENT
