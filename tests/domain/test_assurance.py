@@ -6,7 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from sessiond.domain.assurance import InsufficientAuthentication, Requirement, check_assurance
+from sessiond.domain.assurance import (
+    CLOCKS_APART,
+    InsufficientAuthentication,
+    Requirement,
+    authentication_fault,
+    check_assurance,
+)
+from sessiond.domain.instants import later
 from tests.domain.samples import NOW, a_session
 
 MINUTE = timedelta(minutes=1)
@@ -66,3 +73,20 @@ def test_the_refusal_names_all_that_was_asked_and_says_what_is_lacking() -> None
     assert refused.value.detail == (
         "Another authentication method is required; a more recent authentication is required."
     )
+
+
+@pytest.mark.parametrize(
+    ("at", "fault"),
+    [
+        (None, "is no RFC 3339 date-time"),
+        (-1, "lies before 1970"),
+        (0, None),
+        (NOW, None),
+        (later(NOW, CLOCKS_APART), None),
+        (later(NOW, CLOCKS_APART) + 1, "lies in the future"),
+    ],
+)
+def test_who_authenticated_did_so_since_1970_and_within_a_clocks_error(
+    at: int | None, fault: str | None
+) -> None:
+    assert authentication_fault(at, NOW) == fault

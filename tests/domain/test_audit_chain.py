@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import struct
 
 import msgspec
 import pytest
@@ -15,13 +16,18 @@ from sessiond.domain.audit_chain import (
     Link,
     appended,
     entry_of,
+    head_key,
     is_proved,
+    lease_key,
+    link_key,
     parse_head,
     with_proof,
     without_first,
 )
 from sessiond.domain.events import Event, EventType, forgotten
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition, SessionId, SubjectId
+from sessiond.domain.projects import CONTROL_PARTITION
+from sessiond.domain.records import Kind
 
 NOW = 1_800_000_000_000
 HOME = Partition(7)
@@ -76,6 +82,36 @@ def test_every_member_of_an_event_is_in_what_a_link_says_of_it() -> None:
         said.add(entry_of(5, msgspec.structs.replace(TOLD, **{member: other}), tag).whole)
 
     assert len(said) == 2 + len(OTHERS)
+
+
+def test_what_is_hashed_is_what_every_version_hashes() -> None:
+    kept = b'[7,5,1800000000000,"vault.read","00000000-0000-4000-8000-000000000001","%s"]' % (b"0" * 32)
+    rest = b'["alice","subject:alice",{"address":"192.0.2.1","count":3,"entry":"e1","nothing":null}]'
+    entry = entry_of(5, TOLD, tag)
+
+    assert entry == (HOME, 5, NOW, tag(b"kept" + kept), tag(b"whole" + kept + rest))
+    assert with_proof(5, TOLD, text_of).data[PROOF] == text_of(b"rewritten" + kept + rest)
+
+    link, head = appended(None, [entry], project=DEFAULT_PROJECT, partition=HOME, now=NOW, turn=1, fence=1)
+    told = struct.pack(">HQQ16s16s", *entry)
+    said = f"sessiond|v1|audit|{DEFAULT_PROJECT}|1|{NOW}|".encode() + bytes(32) + told
+    assert (link.packed, link.digest()) == (told, hashlib.sha256(said).digest())
+    assert (head.digest, head.version, head.first, head.first_until) == (link.digest(), 1, 1, NOW)
+    signed = b"head" + f"1|{NOW}|1|{NOW}|".encode() + link.digest() + bytes(32)
+    assert head.signed(tag).signature == tag(signed)
+    lease = Lease(holder="one", until=0, fence=1, sealed_until=NOW, purged_before=3)
+    assert lease.signed(tag).signature == tag(f"lease|{NOW}|3".encode())
+
+
+def test_links_head_and_lease_lie_where_they_are_looked_for() -> None:
+    [link], head = chain(1)
+
+    assert link.key == link_key(DEFAULT_PROJECT, HOME, 1)
+    assert link.key == (Kind.AUDIT_LINK, HOME, DEFAULT_PROJECT, b"0000000000000001")
+    assert head.key == head_key(DEFAULT_PROJECT, HOME) == (Kind.AUDIT_HEAD, HOME, DEFAULT_PROJECT, b"")
+    lease = Lease(holder="one", until=0, fence=1)
+    assert lease.key == lease_key() == (Kind.AUDIT_LEASE, CONTROL_PARTITION, DEFAULT_PROJECT, b"")
+    assert link.sorted_at == link.sealed_at
 
 
 def test_the_order_of_an_events_data_says_nothing() -> None:
@@ -188,6 +224,23 @@ def test_a_lease_is_for_one_until_it_is_over() -> None:
     assert lease.taken("two", NOW + LEASE_MS).fence == 2
 
 
+def test_every_change_of_a_lease_is_one_version_on() -> None:
+    lease = Lease(version=3, holder="", until=0, fence=0)
+
+    changed = [lease.taken("one", NOW), lease.renewed(NOW), lease.released()]
+
+    assert [each.version for each in changed] == [4, 4, 4]
+    assert [each.until for each in changed] == [NOW + LEASE_MS, NOW + LEASE_MS, 0]
+    assert (changed[0].holder, lease.is_free(NOW)) == ("one", True)
+
+
+def test_a_lease_that_ends_later_than_any_clock_explains_is_free() -> None:
+    lease = Lease(holder="one", until=NOW + 4 * LEASE_MS, fence=1)
+
+    assert not lease.is_free(NOW)
+    assert lease.is_free(NOW - 1)
+
+
 def test_what_a_check_relies_on_is_signed_in_the_lease() -> None:
     lease = Lease(holder="one", until=NOW, fence=1, sealed_until=NOW, purged_before=NOW).signed(tag)
 
@@ -209,3 +262,11 @@ def test_a_head_is_read_as_it_is_written() -> None:
     digest = hashlib.sha256(b"x").digest()
 
     assert parse_head(f"12:{digest.hex()}") == (12, digest)
+
+
+def test_a_head_says_how_far_its_chain_came_and_one_more_each_time() -> None:
+    links, head = chain(1, 2)
+
+    assert (head.version, head.number, head.first, head.before) == (2, 2, 1, BEGINNING)
+    assert (head.first_until, head.sealed_at) == (links[0].newest_at(), NOW + 1000)
+    assert parse_head("9" * 15 + ":" + "0" * 64) == (10**15 - 1, bytes(32))
