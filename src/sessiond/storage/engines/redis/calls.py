@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, cast
 import hiredis
 
 from sessiond.domain.errors import Unavailable
-from sessiond.storage.engine import MOVED_AWAY, unavailable
 from sessiond.storage.engines.redis.address import Address
+from sessiond.storage.engines.redis.failures import Moving, is_moving, refused
 from sessiond.storage.engines.redis.link import ANSWER_SECONDS, Answer, Command, LinkLost
 from sessiond.storage.engines.redis.nodes import Lane, Node, Nodes, kind_of
 from sessiond.storage.engines.redis.scripts import scripts
@@ -29,20 +29,6 @@ PAUSE_SECONDS = 0.02
 _REPLICAS_ASKED_EVERY_SECONDS = 0.5
 _MOST_TRIES_OF_A_LOST_LINK = 2
 
-_MEANINGS = {
-    "CLUSTERDOWN": "the Redis Cluster is down or changing its master",
-    "LOADING": "the Redis server is loading its data",
-    "MASTERDOWN": "the Redis server has lost its master",
-    "READONLY": "the Redis server has become a replica",
-    "NOREPLICAS": "the Redis server has too few replicas to write",
-    "MISCONF": "the Redis server cannot save to its disk",
-    "OOM": "the Redis server has no memory left",
-    "BUSY": "the Redis server is busy with a script",
-    "NOAUTH": "the Redis server asks for credentials",
-    "NOPERM": "the Redis server forbids what is needed",
-    "FENCED": MOVED_AWAY,
-    "TRYAGAIN": "the Redis Cluster is moving this part of the data",
-}
 _MAP_CHANGED = frozenset({"CLUSTERDOWN", "MASTERDOWN", "READONLY"})
 
 
@@ -71,14 +57,6 @@ class _Begun(NamedTuple):
 
 
 Outcome = Answer | Unavailable
-
-
-class Moving(Unavailable):
-    """What is asked for is being moved to another server: it was not done, and may be asked again in a moment."""
-
-    def __init__(self) -> None:
-        told = unavailable(_MEANINGS["TRYAGAIN"])
-        super().__init__(told.code, told.detail)
 
 
 async def while_moving(attempt: Callable[[], Awaitable[object]]) -> object:
@@ -128,9 +106,9 @@ class Caller:
                     place = self._next(answer, where, calls[n], lane, lost[n])
                     if place is None or loop.time() > deadline:
                         outcomes[n] = refused(answer)
-                    elif patient or not _is_moving(answer):
+                    elif patient or not is_moving(answer):
                         places[n] = place
-                        pause = pause or _is_moving(answer)
+                        pause = pause or is_moving(answer)
                     else:
                         outcomes[n] = Moving()
             if pause:
@@ -284,23 +262,6 @@ async def _all(begun: Sequence[_Begun]) -> list[Sequence[Answer | LinkLost]]:
 
 async def _result(task: asyncio.Task[Sequence[Answer | LinkLost]]) -> Sequence[Answer | LinkLost]:
     return await task
-
-
-def _is_moving(answer: hiredis.ReplyError | LinkLost) -> bool:
-    return isinstance(answer, hiredis.ReplyError) and kind_of(answer) == "TRYAGAIN"
-
-
-def refused(error: hiredis.ReplyError | LinkLost) -> Unavailable:
-    """Log *error* and return the refusal that callers get for it; neither holds any data."""
-    if isinstance(error, LinkLost):
-        words = str(error)
-    else:
-        kind = kind_of(error)
-        words = _MEANINGS.get(kind, f"the Redis server refuses with {kind}")
-    _LOG.error("the store cannot answer: %s", words)
-    refusal = unavailable(words)
-    refusal.__cause__ = None
-    return refusal
 
 
 def answer_of(outcome: Outcome) -> Answer:

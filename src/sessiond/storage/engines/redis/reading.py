@@ -25,12 +25,12 @@ from sessiond.storage.engines.redis.address import Address
 from sessiond.storage.engines.redis.calls import (
     Call,
     Caller,
-    Moving,
     answer_of,
     script_call,
     values_of,
     while_moving,
 )
+from sessiond.storage.engines.redis.failures import Moving
 from sessiond.storage.engines.redis.layout import (
     Layout,
     field,
