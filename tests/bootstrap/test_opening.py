@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import stat
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from sessiond.bootstrap.opening import Opened, open_deployment, settle_server, w
 from sessiond.bootstrap.tools import tools
 from sessiond.config.loading import load
 from sessiond.config.secrets import encode_key
-from sessiond.domain.errors import Misconfigured
+from sessiond.domain.errors import Misconfigured, Refusal
 from sessiond.domain.initiators import Initiator
 from sessiond.domain.startup import Start
 from sessiond.storage.engine import Role
@@ -301,3 +303,22 @@ async def test_a_command_cannot_reach_memory(machine: Machine) -> None:
 )
 def test_a_database_is_shown_without_its_password(url: str, shown: str) -> None:
     assert without_password(url) == shown
+
+
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    """Let this thread, and those that it starts, run on one core alone."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    yield
+    os.sched_setaffinity(0, before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a process can be told its cores on Linux alone")
+@pytest.mark.usefixtures("one_core")
+async def test_no_more_pins_are_hashed_at_once_than_there_are_cores_to_hash_on(machine: Machine) -> None:
+    async with machine.served(PIN_HASHING_THREADS="2") as opened:
+        hashing = opened.services.pin_hashing
+        permits = [hashing.permit() for _ in range(17)]
+        with pytest.raises(Refusal, match="Too many PINs"):
+            permits.append(hashing.permit())

@@ -1,4 +1,4 @@
-"""What the machine gives: time that never goes back, randomness, a place to count, and who goes first on a core."""
+"""What the machine gives: time that never goes back, randomness, a place to count, cores, and who goes first on one."""
 
 from __future__ import annotations
 
@@ -95,6 +95,11 @@ class Counters:
     def count(self, what: str) -> None:
         """Count one *what*."""
         self.counts[what] += 1
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def step_back() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from sessiond.bootstrap.machine import Counters, SystemClock, SystemEntropy, step_back
+from sessiond.bootstrap.machine import Counters, SystemClock, SystemEntropy, step_back, usable_cores
 from sessiond.bootstrap.wrapping_keys import WrappingKeys, opens
 from sessiond.config.loading import Loaded
 from sessiond.config.secret_files import (
@@ -30,6 +30,7 @@ from sessiond.domain.errors import Misconfigured
 from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.domain.initiators import SESSIOND
 from sessiond.domain.projects import Deployment
+from sessiond.domain.rules import Rules
 from sessiond.domain.startup import Found, Start, Witness, decide, require_startable
 from sessiond.services.bundle import Services
 from sessiond.services.keys import Keys
@@ -175,7 +176,7 @@ async def _assemble(
         entropy=entropy,
         observer=counters,
         keeper=files,
-        rules=loaded.settings.rules,
+        rules=_for_this_machine(loaded.settings.rules),
         base_url=loaded.settings.base_url,
         begin_hashing_thread=step_back,
     )
@@ -194,6 +195,12 @@ async def _assemble(
     if start is Start.FIRST and witnessed:
         files.write_witness(await services.recovery.witness())
     return opened
+
+
+def _for_this_machine(rules: Rules) -> Rules:
+    """Return *rules* with no more hashes at once than there are cores for: two on one would only slow each other."""
+    threads = min(rules.pin.hashing_threads, usable_cores())
+    return msgspec.structs.replace(rules, pin=msgspec.structs.replace(rules.pin, hashing_threads=threads))
 
 
 def _prepare_birth(

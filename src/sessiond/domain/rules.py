@@ -113,7 +113,9 @@ class PinRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     hashing_threads: Annotated[
         int,
         Described(
-            text="How many PINs are hashed at once; each takes 19 MiB while it runs.", least=1, most=64
+            text="How many PINs are hashed at once, and never more than the server may use cores; each takes 19 MiB.",
+            least=1,
+            most=64,
         ),
     ] = 2
 
