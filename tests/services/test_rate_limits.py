@@ -70,7 +70,6 @@ class Nodes:
             self.store,
             services.keys,
             clock or self.deployment.clock,
-            self.deployment.observer,
             tokens=services.tokens,
             contention=Contention(),
             rules=LimitRules(by_address=most),
@@ -97,6 +96,15 @@ async def taken(limits: RateLimits, key: str = HOME, project: ProjectId = DEFAUL
 async def used_up(limits: RateLimits) -> None:
     allowed = [await taken(limits) for _ in range(LIMIT + 1)]
     assert allowed == [True] * LIMIT + [False]
+
+
+async def test_what_a_limit_decides_is_counted(nodes: Nodes) -> None:
+    limits = nodes.another().rate_limits
+
+    await used_up(limits)
+    await limits.take("no such limit", DEFAULT_PROJECT, HOME)
+
+    assert limits.decisions == {("address", True): LIMIT, ("address", False): 1}
 
 
 async def test_nodes_together_allow_no_more_than_the_limit(nodes: Nodes) -> None:

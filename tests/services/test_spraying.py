@@ -82,7 +82,6 @@ async def test_a_used_up_limit_stays_so_while_the_memory_of_it_is_flushed() -> N
         services.store,
         services.keys,
         deployment.clock,
-        deployment.observer,
         tokens=services.tokens,
         contention=Contention(),
         rules=LimitRules(by_address=BURST),

@@ -143,7 +143,12 @@ def test_both_formats_show_every_declared_family_and_no_other(http_client: httpx
     ours = {family.name for family in text if not family.name.startswith("process_")}
     assert ours == {family.name for family in openmetrics if not family.name.startswith("process_")}
     assert ours <= declared
-    optional = {"sessiond_feed_age_seconds", "sessiond_feed_bound_seconds", "sessiond_memory_sessions"}
+    optional = {
+        "sessiond_limited_requests",
+        "sessiond_feed_age_seconds",
+        "sessiond_feed_bound_seconds",
+        "sessiond_memory_sessions",
+    }
     optional |= {"sessiond_key_next_activation_timestamp_seconds", "sessiond_refused_attempts"}
     optional |= {"sessiond_events_sealed", "sessiond_audit_sealed_timestamp_seconds"}
     assert declared - ours <= optional

@@ -123,7 +123,7 @@ class Services:
         self.server_keys = ServerKeys(store, keys, clock, entropy, contention=contention)
         self.credentials = Credentials(keys, self.sessions, self.projects, self.server_keys)
         self.rate_limits = RateLimits(
-            store, keys, clock, observer, tokens=self.tokens, contention=contention, rules=rules.limits
+            store, keys, clock, tokens=self.tokens, contention=contention, rules=rules.limits
         )
 
     def _wire_own_sessions(self) -> None:

@@ -7,6 +7,7 @@ memory forgets a key, what it had not spent is lost: that makes the limit strict
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from weakref import WeakValueDictionary
 
 from sessiond.crypto.purposes import Purpose
@@ -24,7 +25,7 @@ from sessiond.domain.rate_limits import (
 from sessiond.domain.rules import LimitRules
 from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys
-from sessiond.services.ports import Change, Clock, Observer, Store
+from sessiond.services.ports import Change, Clock, Store
 from sessiond.services.tokens import Tokens
 
 _KEPT = 50_000
@@ -33,14 +34,16 @@ _Name = tuple[ProjectId, bytes]
 
 
 class RateLimits:
-    """Counts requests by name of limit, project and key; the shares of at most *kept* keys are in memory."""
+    """Counts requests by name of limit, project and key; the shares of at most *kept* keys are in memory.
+
+    *decisions* counts, by name of limit, the requests that were let through and those that were not.
+    """
 
     def __init__(
         self,
         store: Store,
         keys: Keys,
         clock: Clock,
-        observer: Observer,
         *,
         tokens: Tokens,
         contention: Contention,
@@ -50,11 +53,11 @@ class RateLimits:
         self._store = store
         self._keys = keys
         self._clock = clock
-        self._observer = observer
         self._tokens = tokens
         self._contention = contention
         self._kept = kept
         self._limits = limits_of(rules)
+        self.decisions: Counter[tuple[str, bool]] = Counter()
         self._shares: dict[_Name, Share] = {}
         self._locks: WeakValueDictionary[_Name, asyncio.Lock] = WeakValueDictionary()
 
@@ -78,8 +81,8 @@ class RateLimits:
         share = self._held(name, limit)
         if share is None or (not share.granted and share.left):
             share = await self._reserved(name, limit)
+        self.decisions[limit_name, share.granted > 0] += 1
         if not share.granted:
-            self._observer.count("throttled")
             raise RateLimited(share.quota(self._clock.now()))
         share = share.spent()
         self._keep(name, share)

@@ -55,7 +55,9 @@ REQUEST_DURATION = _histogram(
     "How long requests took, from the end of their head to their answer.",
     *_OPERATION,
 )
-IN_FLIGHT = _gauge("http_requests_in_flight", "Requests that are being worked on.")
+IN_FLIGHT = _gauge(
+    "http_requests_in_flight", "Requests that are being worked on; who asks for this is among them."
+)
 CONNECTIONS = _gauge("http_connections", "Connections that are open.")
 REFUSALS = _counter(
     "refusals", "Requests that were refused, by the code that docs/api/errors.md explains.", "code"
@@ -69,10 +71,14 @@ REFRESHES = _counter(
     "Refreshes that succeeded, by their token: the `current` one, or the `previous` one within its time.",
     "token",
 )
-THROTTLED = _counter(
-    "throttled",
-    "Requests that came too soon, by what they were counted by: a `rate_limit`, or attempts with a `pin`.",
-    "by",
+LIMITED = _counter(
+    "limited_requests",
+    "Requests that counted towards a rate limit, by the limit's name and whether it was `allowed` or `refused`.",
+    "limit",
+    "outcome",
+)
+PIN_THROTTLED = _counter(
+    "pin_attempts_throttled", "PINs that were not looked at: too many were wrong before."
 )
 ATTEMPTS = _counter(
     "refused_attempts",
@@ -143,7 +149,8 @@ FAMILIES = (
     REFUSALS,
     VERIFIES,
     REFRESHES,
-    THROTTLED,
+    LIMITED,
+    PIN_THROTTLED,
     ATTEMPTS,
     CLAIMS_LEFT_OUT,
     EVENTS,

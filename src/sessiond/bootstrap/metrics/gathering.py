@@ -28,8 +28,7 @@ _COUNTED = {
     "verify": (families.VERIFIES, ("store",)),
     "refresh": (families.REFRESHES, ("current",)),
     "refresh_twin": (families.REFRESHES, ("previous",)),
-    "throttled": (families.THROTTLED, ("rate_limit",)),
-    "pin_throttled": (families.THROTTLED, ("pin",)),
+    "pin_throttled": (families.PIN_THROTTLED, ()),
     "claim_left_out": (families.CLAIMS_LEFT_OUT, ()),
 }
 """What services count, and as what it is shown."""
@@ -68,6 +67,8 @@ def _note_services(readings: Readings, opened: Opened) -> None:
         readings.note(family, counts[what], *labels)
     for attempt, count in list(services.refused_attempts.totals.items()):
         readings.note(families.ATTEMPTS, count, attempt.value)
+    for (limit, allowed), count in list(services.rate_limits.decisions.items()):
+        readings.note(families.LIMITED, count, limit, "allowed" if allowed else "refused")
     for event, count in list(services.sealer.sealed.items()):
         readings.note(families.EVENTS, count, event.value)
 
