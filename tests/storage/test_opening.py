@@ -184,6 +184,24 @@ async def test_a_link_that_leads_elsewhere_meanwhile_is_a_database_that_was_repl
     await store.close()
 
 
+async def test_a_server_whose_lock_was_removed_answers_no_more(tmp_path: Path) -> None:
+    """A second server may have begun, whose writes the memory of the first would not notice."""
+    url, session = url_of(tmp_path / "x.db"), samples.session()
+    first = await open_store(url, role=Role.SERVER)
+    first.check()
+    (tmp_path / "x.db.lock").unlink()
+    second = await open_store(url, role=Role.SERVER)
+
+    with pytest.raises(Unavailable, match="replaced or removed"):
+        first.check()
+
+    with pytest.raises(Unavailable):
+        await first.find_session(session.project, session.id)
+    second.check()
+    await first.close()
+    await second.close()
+
+
 async def test_a_hard_link_to_the_database_is_refused(tmp_path: Path) -> None:
     store = await open_store(url_of(tmp_path / "x.db"), role=Role.SERVER)
     await store.close()

@@ -234,7 +234,7 @@ class SqliteStore:
         self._ready()
         try:
             self._file.check()
-            if self._memory is not None and not self._memory.is_current():
+            if self._lock.is_lost() or (self._memory is not None and not self._memory.is_current()):
                 raise unavailable("a file of the open database was replaced or removed; restart the server")
         except Unavailable as refusal:
             self._lose(refusal)

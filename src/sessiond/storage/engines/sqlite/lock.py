@@ -37,6 +37,16 @@ class ServerLock:
                 "of its own (--data-dir or --database)"
             )
 
+    def is_lost(self) -> bool:
+        """Tell whether the lock that is held is of no file any more, or of another: a second server may have begun."""
+        if self._descriptor is None:
+            return False
+        try:
+            found = os.stat(self._path)  # noqa: PTH116  compared with what fstat says
+        except OSError:
+            return True
+        return not os.path.samestat(found, os.fstat(self._descriptor))
+
     def release(self) -> None:
         """Let go; the file stays, so that nobody locks one that is about to vanish."""
         if self._descriptor is not None:
