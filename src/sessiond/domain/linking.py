@@ -46,7 +46,7 @@ def already_linked(
         found = None if ended else session
     else:
         found = None if subject is None else continued(subject, linked, now)
-    if found is None and (ended or session.linked_from is not None):
+    if found is None and ended:
         raise LINKED_SESSION_ENDED
     if found is not None and found.subject != user:
         raise LINKED_TO_ANOTHER
