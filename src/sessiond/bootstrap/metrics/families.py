@@ -96,7 +96,7 @@ EVENTS = _counter(
 
 BATCH_DURATION = _histogram(
     "store_batch_duration",
-    "How long the store took for batches: `write` until they were durable, `read` on PostgreSQL and Redis.",
+    "How long the store took for batches: `write` until they were durable, `read` on PostgreSQL, and of sessions on Redis.",
     "kind",
 )
 OPERATIONS = _counter(
@@ -109,8 +109,12 @@ SESSIONS_KNOWN = _gauge("memory_sessions", "Sessions that memory holds to answer
 STORE_UP = _gauge("store_up", "1 if the store answered when the metrics were read, else 0.")
 FEED_AGE = _gauge(
     "feed_age_seconds",
-    "How long ago the last heartbeat was sent that the change feed brought back; only with cache.max_staleness.",
+    "How long ago the last heartbeat was sent that the change feed brought back, while there was one.",
     join=Join.GREATEST,
+)
+FEEDS_SILENT = _gauge(
+    "feeds_silent",
+    "Processes whose change feed is silent, so that each verify reads the database; only with cache.max_staleness.",
 )
 FEED_BOUND = _gauge(
     "feed_bound_seconds", "From which age of the feed on memory does not answer.", join=Join.GREATEST
@@ -159,6 +163,7 @@ FAMILIES = (
     WAITING,
     SESSIONS_KNOWN,
     STORE_UP,
+    FEEDS_SILENT,
     FEED_AGE,
     FEED_BOUND,
     SEALED_UNTIL,

@@ -82,6 +82,7 @@ def _note_store(readings: Readings, opened: Opened) -> None:
     if measures.sessions_known is not None:
         readings.note(families.SESSIONS_KNOWN, measures.sessions_known)
     if staleness is not None:
+        readings.note(families.FEEDS_SILENT, 0 if staleness.heard else 1)
         readings.note(families.FEED_BOUND, staleness.bound_seconds)
         if staleness.measured_seconds is not None:
             readings.note(families.FEED_AGE, staleness.measured_seconds)
