@@ -6,7 +6,19 @@ import pytest
 
 from sessiond.domain.errors import StateConflict
 from sessiond.domain.ids import DEFAULT_PROJECT
-from sessiond.domain.keys import Audience, DataKey, KeyState, RootKey, SigningKey
+from sessiond.domain.instants import later
+from sessiond.domain.keys import (
+    KNOWN_BEFORE_USE,
+    PUBLISHED_BEFORE_USE,
+    Audience,
+    DataKey,
+    KeyKind,
+    KeyState,
+    Line,
+    RootKey,
+    SigningKey,
+    lines_of,
+)
 
 NOW = 1_770_000_000_000
 SECRET = b"canary-canary-canary-canary-1234"
@@ -92,3 +104,49 @@ def test_no_key_prints_its_secret() -> None:
         shown = repr(key) + str(key) + f"{key}" + repr(key.__rich_repr__())
         assert "canary" not in shown
         assert "active" in shown
+
+
+def test_each_step_notes_its_instant_in_a_member_of_its_own() -> None:
+    waiting = root(KeyState.PENDING).scheduled()
+
+    active, lost = waiting.activated(NOW + 1), waiting.compromised(NOW + 2)
+    gone = root(KeyState.RETIRED).destroyed(NOW + 3)
+
+    assert (active.activates_at, active.activated_at) == (None, NOW + 1)
+    assert (lost.activates_at, lost.compromised_at, lost.secret) == (None, NOW + 2, SECRET)
+    assert (gone.destroyed_at, gone.secret) == (NOW + 3, b"")
+
+
+def test_a_step_that_is_not_allowed_says_which() -> None:
+    with pytest.raises(StateConflict) as refused:
+        root(KeyState.ACTIVE).destroyed(NOW)
+    assert (refused.value.code, refused.value.detail) == (
+        "key_state",
+        "A key that is active cannot become destroyed.",
+    )
+    with pytest.raises(StateConflict, match="A key that is retired cannot take over") as refused:
+        root(KeyState.RETIRED).scheduled()
+    assert refused.value.code == "key_state"
+
+
+def test_a_key_knows_its_line_its_name_and_how_long_others_must_know_it() -> None:
+    common = {"project": DEFAULT_PROJECT, "state": KeyState.PENDING, "created_at": NOW, "secret": SECRET}
+    signing = SigningKey(kid="abcdefghijkl", audience=Audience.STACK, **common)  # type: ignore[arg-type]
+    data = DataKey(id="lkjihgfedcba", kid=7, **common)  # type: ignore[arg-type]
+    soon, published = later(NOW, KNOWN_BEFORE_USE), later(NOW, PUBLISHED_BEFORE_USE)
+
+    told = [(key.line, key.name, key.ready_at) for key in (root(KeyState.PENDING), signing, data)]
+
+    assert told == [
+        (Line(KeyKind.ROOT, DEFAULT_PROJECT), "7", soon),
+        (Line(KeyKind.SIGNING, DEFAULT_PROJECT, Audience.STACK), "abcdefghijkl", published),
+        (Line(KeyKind.VAULT, DEFAULT_PROJECT), "lkjihgfedcba", soon),
+    ]
+
+
+def test_a_project_has_a_line_of_signing_keys_for_each_audience_and_one_of_each_other_kind() -> None:
+    assert lines_of(DEFAULT_PROJECT, KeyKind.ROOT) == (Line(KeyKind.ROOT, DEFAULT_PROJECT),)
+    assert lines_of(DEFAULT_PROJECT, KeyKind.VAULT) == (Line(KeyKind.VAULT, DEFAULT_PROJECT),)
+    assert lines_of(DEFAULT_PROJECT, KeyKind.SIGNING) == tuple(
+        Line(KeyKind.SIGNING, DEFAULT_PROJECT, audience) for audience in Audience
+    )

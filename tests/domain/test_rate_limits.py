@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition
-from sessiond.domain.rate_limits import Allotment, RateLimit, limits_of, take_share, window_end
+from sessiond.domain.rate_limits import (
+    Allotment,
+    Quota,
+    RateLimit,
+    RateLimited,
+    limits_of,
+    take_share,
+    window_end,
+)
+from sessiond.domain.records import Kind
 from sessiond.domain.rules import LimitRules
 from tests.domain.samples import NOW
 
@@ -91,3 +100,47 @@ def test_a_client_is_told_the_seconds_until_the_window_ends_rounded_up() -> None
 def test_a_limit_that_is_none_is_no_limit() -> None:
     assert set(limits_of(LimitRules())) == {"address", "session", "sign_up"}
     assert limits_of(LimitRules(by_address=None, by_session=None, sign_ups_by_address=None)) == {}
+
+
+def test_the_limits_that_rules_set_have_their_names_and_windows() -> None:
+    minute, hour = timedelta(minutes=1), timedelta(hours=1)
+    rules = LimitRules(by_address=1, by_session=2, by_server_key=3, sign_ups_by_address=4)
+
+    assert list(limits_of(rules).items()) == [
+        ("address", RateLimit(name="address", most=1, window=minute)),
+        ("session", RateLimit(name="session", most=2, window=minute)),
+        ("server_key", RateLimit(name="server_key", most=3, window=minute)),
+        ("sign_up", RateLimit(name="sign_up", most=4, window=hour)),
+    ]
+
+
+def test_the_refusal_says_which_limit_and_when_to_come_back() -> None:
+    refusal = RateLimited(Quota(limit=limit(600), remaining=0, reset_seconds=7))
+
+    assert (refusal.code, refusal.retry_after_seconds) == ("too_many_requests", 7)
+    assert refusal.data == {"limit": "address"}
+    assert refusal.detail == "More than 600 requests in 60 seconds (limit address); try again in 7 seconds."
+    assert refusal.quota.remaining == 0
+
+
+def test_a_client_is_never_told_to_come_back_at_once() -> None:
+    _, share = take_share(untouched(), limit(8), NOW)
+
+    assert share.quota(share.until).reset_seconds == 1
+    assert share.quota(share.until - 1000).reset_seconds == 1
+
+
+def test_an_allotment_lies_under_its_keyed_hash_and_goes_with_its_window() -> None:
+    allotment, share = take_share(untouched(), limit(8), NOW)
+
+    assert allotment.key == (Kind.ALLOTMENT, 1, DEFAULT_PROJECT, NAME)
+    assert allotment.purge_at == allotment.until == share.until
+    assert (allotment.taken, allotment.version) == (2, 1)
+
+
+def test_a_limit_that_became_lower_than_what_was_taken_grants_nothing() -> None:
+    allotment, _ = take_share(untouched(), limit(600), NOW)
+
+    after, share = take_share(allotment, limit(10), NOW)
+
+    assert (share.granted, share.left, after.taken) == (0, 0, 150)

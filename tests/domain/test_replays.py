@@ -4,7 +4,17 @@ import pytest
 
 from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition
-from sessiond.domain.replays import IdempotencyKeyReused, Replay, check_idempotency_key
+from sessiond.domain.records import Kind
+from sessiond.domain.replays import (
+    REPLAY_SUPERSEDED,
+    IdempotencyKeyReused,
+    Replay,
+    check_idempotency_key,
+    check_replayable,
+    replay_key,
+)
+from sessiond.domain.sessions import Standing
+from tests.domain.samples import NOW, a_session, a_standing
 
 NOON = 1_800_000_000_000
 DAY = 24 * 3_600_000
@@ -39,3 +49,48 @@ def test_visible_ascii_is_a_key(key: str) -> None:
 def test_anything_else_is_no_key(key: str) -> None:
     with pytest.raises(InvalidRequest):
         check_idempotency_key(key)
+
+
+def test_the_refusals_have_their_codes() -> None:
+    with pytest.raises(IdempotencyKeyReused) as reused:
+        REPLAY.repeats(b"another")
+    assert reused.value.code == "idempotency_key_reused"
+    assert "choose a new one" in reused.value.detail
+    with pytest.raises(InvalidRequest, match="1 to 255 visible") as malformed:
+        check_idempotency_key("")
+    assert malformed.value.code == "invalid_idempotency_key"
+
+
+def test_a_replay_is_found_by_its_name_and_by_whom_it_is_about() -> None:
+    about = Replay(
+        project=DEFAULT_PROJECT,
+        partition=Partition(1),
+        name=b"name",
+        request=b"request",
+        created=None,
+        about="ab12",
+        created_at=NOON,
+    )
+
+    assert about.key == replay_key(DEFAULT_PROJECT, Partition(1), b"name")
+    assert about.key == (Kind.REPLAY, 1, DEFAULT_PROJECT, b"name")
+    assert (about.owner, REPLAY.owner, about.sorted_at) == ("ab12", None, NOON)
+
+
+def test_a_sign_in_is_repeated_while_its_first_tokens_are_the_sessions() -> None:
+    standing = a_standing()
+
+    assert check_replayable(standing, NOW) is standing.session
+
+
+@pytest.mark.parametrize(
+    "standing",
+    [None, a_standing(a_session(generation=1)), a_standing(a_session(expires_at=NOW))],
+    ids=["gone", "refreshed", "ended"],
+)
+def test_a_sign_in_whose_tokens_are_replaced_is_not_repeated(standing: Standing | None) -> None:
+    with pytest.raises(type(REPLAY_SUPERSEDED)) as refused:
+        check_replayable(standing, NOW)
+
+    assert refused.value is REPLAY_SUPERSEDED
+    assert refused.value.code == "replay_superseded"

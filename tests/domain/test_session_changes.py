@@ -69,3 +69,26 @@ def test_metadata_that_patches_make_too_large_or_too_deep_is_refused() -> None:
     ):
         with pytest.raises(InvalidMetadata):
             patched(session, metadata=patch)
+
+
+def test_an_extension_counts_from_now() -> None:
+    session = a_session(expires_at=NOW + 1)
+
+    assert extended(session, timedelta(hours=1), policy=DAY, now=NOW).expires_at == NOW + 3_600_000
+
+
+def test_a_client_is_called_anew_or_nothing() -> None:
+    named = patched(a_session(), name="phone")
+
+    assert named.client.name == "phone"
+    assert patched(named, name=None).client.name is None
+    assert patched(named, metadata={"a": 1}).client.name == "phone"
+
+
+def test_the_refusal_points_at_the_metadata_and_says_what_is_wrong() -> None:
+    with pytest.raises(InvalidMetadata) as refused:
+        patched(a_session(), metadata={"a": "x" * 5000})
+
+    assert refused.value.code == "invalid_metadata"
+    assert refused.value.detail == "The metadata, as patched, has more than 4096 bytes."
+    assert refused.value.data == {"errors": [{"pointer": "/metadata", "detail": "has more than 4096 bytes"}]}
