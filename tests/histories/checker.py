@@ -23,6 +23,7 @@ from tests.histories.operations import (
     Verify,
     by_subject,
 )
+from tests.histories.staleness import loosened
 
 _MOST_LINES = 60
 
@@ -44,11 +45,15 @@ class Unexplained:
         )
 
 
-def unexplained(history: History, model: Model | None = None) -> list[Unexplained]:
-    """Return every subject's part of *history* that no order of its operations explains."""
+def unexplained(history: History, model: Model | None = None, *, bound_ns: int = 0) -> list[Unexplained]:
+    """Return every subject's part of *history* that no order of its operations explains.
+
+    An accepted verify may have seen what was true *bound_ns* before it was asked, as far as `loosened` says.
+    """
     found = []
     for subject, part in by_subject(history).items():
-        claims = [each for each in part if each.answer is not None or not isinstance(each.action, Verify)]
+        loose = loosened(part, bound_ns=bound_ns)
+        claims = [each for each in loose if each.answer is not None or not isinstance(each.action, Verify)]
         stuck = _stuck(claims, model or Model())
         if stuck is not None:
             found.append(Unexplained(subject, claims, stuck))
@@ -79,13 +84,23 @@ def _stuck(part: History, model: Model) -> Operation | None:
         seen.add((done, state))
         if (done & must).bit_count() > (furthest & must).bit_count():
             furthest = done
+        possible = _next(part, done)
+        read = next((n for n in possible if _explains(model, state, part[n])), None)
+        if read is not None:
+            waiting.append((done | 1 << read, state))
+            continue
         waiting.extend(
             (done | 1 << n, later)
-            for n in reversed(_next(part, done))
+            for n in reversed(possible)
             for later in model.after(state, part[n])
             if part[n].answer is not None or later != state
         )
     return min((part[n] for n in _next(part, furthest) if must >> n & 1), key=lambda each: each.completed)
+
+
+def _explains(model: Model, state: State, operation: Operation) -> bool:
+    """Tell whether *operation* reads what *state* says: then it is put next at once, as it changes nothing."""
+    return isinstance(operation.action, Verify) and any(model.after(state, operation))
 
 
 def _next(part: History, done: int) -> list[int]:

@@ -168,10 +168,11 @@ class Crowd:
                 for node in range(len(self._urls)):
                     await self._carry_out(client, node, Verify(known.session, newest))
 
-    def faults(self, model: Model | None = None) -> str:
-        """Return what is wrong with what the clients were told; empty where nothing is."""
+    def faults(self, model: Model | None = None, *, bound_ns: int = 0) -> str:
+        """Return what is wrong with what the clients were told, if verifies may be so stale; empty where nothing is."""
         forked = [f"two tokens of one generation: {each}" for each in forks(self.history)]
-        return "\n".join(filter(None, [*self.defects, *forked, describe(unexplained(self.history, model))]))
+        found = unexplained(self.history, model, bound_ns=bound_ns)
+        return "\n".join(filter(None, [*self.defects, *forked, describe(found)]))
 
     async def note(self, action: Action, doing: Awaitable[object]) -> None:
         """Have *action* in the history, that was carried out when *doing* returned."""
@@ -218,7 +219,7 @@ class Crowd:
         if answer is None:
             self.history.append(Operation.unknown(told.invoked, action))
         else:
-            self.history.append(Operation(told.invoked, told.completed, action, answer))
+            self.history.append(Operation(told.invoked, told.completed, action, answer, node))
             self.written[node] += not isinstance(action, Verify) and not isinstance(answer, Refused)
         return answer
 

@@ -104,12 +104,16 @@ Answer = Done | Issued | Refreshed | Refused
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One request; *answer* None and *completed* infinite where it is not known what became of it."""
+    """One request; *answer* None and *completed* infinite where it is not known what became of it.
+
+    *node* is the one that was asked, None for a command.
+    """
 
     invoked: int
     completed: float
     action: Action
     answer: Answer | None
+    node: int | None = None
 
     @classmethod
     def unknown(cls, invoked: int, action: Action) -> Operation:

@@ -260,3 +260,57 @@ def test_much_that_is_unknown_is_searched_in_time() -> None:
     proofs = at(*((100 + 2 * n, 101 + 2 * n, Verify("s", 0), DONE) for n in range(50)))
 
     assert unexplained([*at(BORN), *doubts, *proofs]) == []
+
+
+# -- reads that may be stale
+
+BOUND = 10
+STALE: dict[str, tuple[list[Operation], bool]] = {
+    "what another node ended may be accepted for as long as the bound": (
+        [*at(BORN), Operation(2, 5, Revoke("s"), DONE, 0), Operation(14, 15, Verify("s", 0), DONE, 1)],
+        True,
+    ),
+    "but not for longer": (
+        [*at(BORN), Operation(2, 5, Revoke("s"), DONE, 0), Operation(16, 17, Verify("s", 0), DONE, 1)],
+        False,
+    ),
+    "a node has seen at once what it ended itself": (
+        [
+            *at(BORN),
+            Operation(2, 5, RevokeSubject("alice"), DONE, 1),
+            Operation(6, 7, Verify("s", 0), DONE, 1),
+        ],
+        False,
+    ),
+    "what a command ended is another's": (
+        [*at(BORN), Operation(2, 5, RevokeProject(), DONE), Operation(6, 7, Verify("s", 0), DONE, 1)],
+        True,
+    ),
+    "what a node did to another session says nothing of this one": (
+        [
+            *at(BORN, (0, 1, Create("alice"), Issued("t"))),
+            Operation(2, 5, Revoke("s"), DONE, 0),
+            Operation(6, 7, Revoke("t"), DONE, 1),
+            Operation(8, 9, Verify("s", 0), DONE, 1),
+        ],
+        True,
+    ),
+    "a refusal is never stale": (
+        [
+            *at(BORN),
+            Operation(2, 3, Refresh("s", 0), rotated(1), 0),
+            Operation(4, 5, Refresh("s", 1), rotated(2), 0),
+            Operation(6, 7, Verify("s", 0), DONE, 1),
+            Operation(8, 9, Verify("s", 1), SUPERSEDED, 1),
+        ],
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STALE)
+def test_a_verify_may_be_as_stale_as_is_allowed_and_no_staler(name: str) -> None:
+    history, is_explained = STALE[name]
+
+    assert (unexplained(history, bound_ns=BOUND) == []) == is_explained
+    assert unexplained(history) != []

@@ -95,7 +95,8 @@ async def test_a_master_that_stops_for_a_moment_answers_late_what_was_on_its_way
         await asyncio.sleep(tenths / 10)
         resumed = time.monotonic_ns()
         stopped.resume()
-        await asyncio.to_thread(stopped.ask, "PING")  # until it has its turn, it knows of nothing that happened
+        # Until it has its turn, it knows of nothing that happened.
+        await asyncio.to_thread(stopped.ask, "PING")
         gone_on = time.monotonic_ns()
         await crowd.acknowledged(WRITES)
 
