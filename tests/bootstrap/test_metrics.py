@@ -7,7 +7,9 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
+import msgspec
 import pytest
 from prometheus_client.registry import Collector
 
@@ -17,10 +19,12 @@ from sessiond.bootstrap.metrics.readings import Readings
 from sessiond.bootstrap.opening import Opened, open_deployment
 from sessiond.bootstrap.serving import build_app
 from sessiond.config.loading import load
+from sessiond.domain.freshness import Staleness
 from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.domain.keys import KeyKind
 from sessiond.domain.refused_attempts import Attempt
 from sessiond.services.measures import BOUNDS_NS, Durations
+from sessiond.services.ports import Store
 from sessiond.storage.engine import Role
 from tests.deployment import BY
 
@@ -135,6 +139,34 @@ async def test_while_the_store_does_not_answer_the_rest_is_shown(opened: Opened)
 
     assert shown(found, "sessiond_store_up") == 0
     assert shown(found, "sessiond_verifies_total", source="store") == 1
+
+
+class Following:
+    """A store that is another one, but for what it tells of a feed."""
+
+    def __init__(self, store: Store, staleness: Staleness) -> None:
+        self._store = store
+        self._staleness = staleness
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    def staleness(self) -> Staleness:
+        return self._staleness
+
+
+@pytest.mark.parametrize(("measured", "silent"), [(0.5, 0), (2.5, 1), (None, 1)])
+async def test_a_feed_that_is_silent_is_shown_so_also_once_its_age_is_not_known(
+    opened: Opened, measured: float | None, silent: int
+) -> None:
+    following = Following(opened.store, Staleness(bound_seconds=2.0, measured_seconds=measured))
+    metrics = watching(msgspec.structs.replace(opened, store=cast("Store", following)))
+
+    found = await metrics.gather()
+
+    assert shown(found, "sessiond_feeds_silent") == silent
+    assert shown(found, "sessiond_feed_age_seconds") == measured
+    assert shown(found, "sessiond_feed_bound_seconds") == 2.0
 
 
 async def test_whichever_worker_is_asked_the_sum_of_all_is_shown(opened: Opened) -> None:
