@@ -38,6 +38,7 @@ TESTS = (
     "tests/services",
     "tests/config",
     "tests/http",
+    "tests/docs/test_crypto_inventory.py",
     "tests/bootstrap/test_opening.py",
     "tests/bootstrap/test_rewrapping.py",
 )
