@@ -3,7 +3,7 @@
     .venv/bin/python scripts/measure_strict_verify.py [SESSIONS]
 
 Prints microseconds per verify, medians of interleaved rounds, for sessions at random. The figures belong to
-docs/decisions/0003-strict-verify.md.
+docs/decisions/0003-sqlite-memory-is-trusted-by-the-wal-index.md.
 """
 
 import asyncio

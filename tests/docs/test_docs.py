@@ -107,6 +107,14 @@ def test_every_source_file_that_is_named_exists(page: Path) -> None:
     assert [name for name in named if not any(path.match(name) for path in FILES)] == []
 
 
+def test_every_page_that_the_code_names_exists() -> None:
+    sources = [path for path in FILES if path.suffix in {".py", ".sql", ".lua", ".sh"}]
+    named = {name for path in sources for name in re.findall(r"docs/[\w/-]+\.md", path.read_text("utf-8"))}
+
+    assert len(named) > 5
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
 def test_every_decision_is_listed_once_under_a_number_of_its_own() -> None:
     pages = sorted(path.name for path in DECISIONS.glob("*.md") if path.name != "README.md")
     index = re.findall(r"^- (\d{4}) \[.+\]\((.+?)\)", (DECISIONS / "README.md").read_text(), re.MULTILINE)
