@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench import beside, costs, growth, growth_report, peers, skew
 from bench.contender import OPERATIONS, Contender, Running
-from bench.nginx import nginx
+from bench.nginx import nginx, nginx_file
 from bench.ours import on_postgresql, on_redis_cluster, on_sqlite
 from bench.report import table, write
 from bench.results import Results, Row, this_machine, today
@@ -33,10 +33,13 @@ def main() -> None:
         "share a process; costs: bytes and processor time on each engine, without HTTP; skew: a simulation",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="ours and the limit alone, short rounds, nothing written"
+        "--quick", action="store_true", help="ours, the limit and the anchors, short rounds, nothing written"
     )
     parser.add_argument(
-        "--only", action="append", default=[], help="part of a contender's name; the limit is always in"
+        "--only",
+        action="append",
+        default=[],
+        help="part of a contender's name; the limit and the anchors are always in",
     )
     parser.add_argument("--largest", type=int, default=1_000_000, help="live sessions, for growth")
     parser.add_argument("--sessions", type=int, default=100_000, help="sessions on each engine, for costs")
@@ -69,7 +72,7 @@ def main() -> None:
 
 
 def _length(asked: argparse.Namespace) -> tuple[int, int]:
-    rounds, seconds = (3, 2) if asked.quick or asked.what == "growth" else (5, 5)
+    rounds, seconds = (2, 2) if asked.quick else (3, 2) if asked.what == "growth" else (5, 5)
     return asked.rounds or rounds, asked.seconds or seconds
 
 
@@ -125,7 +128,8 @@ def _contenders(only: Sequence[str], *, quick: bool) -> list[Contender]:
             )
         ),
     ]
-    return [nginx(), *(each for each in everyone if not only or any(part in each.name for part in only))]
+    chosen = [each for each in everyone if not only or any(part in each.name for part in only)]
+    return [nginx(), nginx_file(), peers.plain_asgi(), *chosen]
 
 
 if __name__ == "__main__":

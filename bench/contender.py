@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from bench.processes import Process
-from bench.wrk import Call
+from bench.wrk import Call, revoking
 
 PEERS = Path(__file__).parent / "peers"
 
-OPERATIONS = ("verify", "create", "create, new subject", "refresh", "list", "sign in and out")
+OPERATIONS = ("verify", "create", "create, new subject", "refresh", "list", "revoke", "sign in and out")
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,10 +55,17 @@ def running(
     try:
         server.wait_for(base_url + ready)
         yield Running(
-            server=server, base_url=base_url, prepare=lambda number: calls(Client(base_url), number)
+            server=server,
+            base_url=base_url,
+            prepare=lambda number: _with_revokes(calls(Client(base_url), number)),
         )
     finally:
         server.stop()
+
+
+def _with_revokes(calls: Mapping[str, Call]) -> Mapping[str, Call]:
+    signing = calls.get("sign in and out")
+    return calls if signing is None else {**calls, "revoke": revoking(signing)}
 
 
 class Client:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import re
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -15,9 +17,36 @@ from bench.processes import Process, free_port
 from bench.wrk import Call
 
 _JSON = {"Content-Type": "application/json"}
+_BEARER = {"Authorization": f"Bearer {'a' * 91}"}
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _WAITING_TOKENS = 64
 _PASSWORD = "password-0123456789"
+
+
+def plain_asgi() -> Contender:
+    """Return the server software that sessiond stands on, with an application that does nothing."""
+
+    @contextlib.contextmanager
+    def start(folder: Path) -> Iterator[Running]:
+        port = free_port()
+        command = [sys.executable, "-m", "uvicorn", "plain_asgi:app", "--port", str(port), "--no-access-log"]
+        command += ["--loop", "uvloop", "--http", "httptools", "--lifespan", "off"]
+        with running(
+            command,
+            folder,
+            port,
+            environ={"PYTHONPATH": str(PEERS)},
+            ready="/",
+            calls=lambda _client, _number: {"verify": Call(path="/session", headers=_BEARER)},
+        ) as started:
+            yield started
+
+    return Contender(
+        name="uvicorn, plain ASGI callable",
+        version=importlib.metadata.version("uvicorn"),
+        notes="a fixed answer of a verify's size, on this interpreter, uvloop and httptools; no log",
+        start=start,
+    )
 
 
 def better_auth(workplace: Path) -> Contender:

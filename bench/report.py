@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 
 from bench.contender import OPERATIONS
-from bench.results import Machine, Results, Row, middle, ratio
+from bench.nginx import FILE
+from bench.results import Machine, Ratio, Results, Row, middle, ratio
 
 BEGIN, END = "<!-- made by `make bench`: begin -->", "<!-- made by `make bench`: end -->"
 PAGE = Path("docs/performance.md")
@@ -30,6 +31,7 @@ def table(results: Results) -> str:
     ]
     for operation in OPERATIONS:
         lines += [_line(results, row, operation) for row in results.rows[1:] if operation in row.rounds]
+    lines += ["", *_beside_the_file(results)]
     lines += ["", *(f"- **{row.name}** {row.version}: {row.notes}." for row in results.rows)]
     return "\n".join(lines) + "\n"
 
@@ -67,12 +69,28 @@ def _line(results: Results, row: Row, operation: str) -> str:
         raise ValueError(f"{row.name} has no {operation}")
     failed = sum(each.failed for each in rounds)
     shown = (
-        f"{part.median:.3f} ({part.least:.3f}–{part.most:.3f})",
+        _shown(part),
         f"{middle(rounds, 'rate'):,.0f}" + (f", {failed} failed" if failed else ""),
         *(f"{middle(rounds, member):.2f}" for member in ("p50_ms", "p99_ms")),
         *(f"{middle(rounds, member):.0f}" for member in ("cpu_us", "memory_mib")),
     )
     return f"| {operation} | {row.name} | {' | '.join(shown)} |"
+
+
+def _shown(part: Ratio) -> str:
+    return f"{part.median:.3f} ({part.least:.3f}–{part.most:.3f})"
+
+
+def _beside_the_file(results: Results) -> list[str]:
+    """Return a table of verifies ÷ nginx' that reads a file."""
+    file = next(row for row in results.rows if row.name == FILE)
+    lines = ["| verify | ÷ nginx, static file: median (range) | per second |", "|---|---|---|"]
+    for row in results.rows:
+        part = None if row is file else ratio(results, row, "verify", of=file)
+        if part is not None:
+            rate = f"{middle(row.rounds['verify'], 'rate'):,.0f}"
+            lines.append(f"| {row.name} | {_shown(part)} | {rate} |")
+    return lines
 
 
 _BAR, _GAP, _LEFT, _WIDTH = 16, 14, 230, 420

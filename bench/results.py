@@ -51,11 +51,11 @@ class Ratio(msgspec.Struct, frozen=True, kw_only=True):
     most: float
 
 
-def ratio(results: Results, row: Row, operation: str) -> Ratio | None:
-    """Return *row*'s rate ÷ the limit's in the same round, or None where it has no such operation."""
-    limit = results.rows[0].rounds[operation]
+def ratio(results: Results, row: Row, operation: str, *, of: Row | None = None) -> Ratio | None:
+    """Return *row*'s rate ÷ that *of* another (None: the limit's) in the same round, or None without the operation."""
+    other = (results.rows[0] if of is None else of).rounds[operation]
     rounds = row.rounds.get(operation, ())
-    each = [ours.rate / its.rate for ours, its in zip(rounds, limit, strict=False)]
+    each = [ours.rate / its.rate for ours, its in zip(rounds, other, strict=False)]
     if not each:
         return None
     return Ratio(median=statistics.median(each), least=min(each), most=max(each))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ import msgspec
 from bench.processes import LOAD_CORE, Process
 
 CONNECTIONS = 32
+_MOST_MADE = 100_000
 _UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 60e3}
 
 
@@ -22,6 +24,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     that waited longest in the place of `{token}` (in *body* and *headers*), and what the first group of *next_token* (a
     Lua pattern) finds in the answer waits next: each token is used once, as a client of its own would; with *again* it
     waits again after its use. With *undone_by* that call is made whenever a token waits: sign in, sign out, sign in.
+    With *made_by* that call is made first, unmeasured and for twice as long; what its *next_token* finds is *tokens*.
     """
 
     method: str = "GET"
@@ -34,6 +37,15 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     next_token: str | None = None
     next_in_header: str | None = None
     undone_by: Call | None = None
+    made_by: Call | None = None
+
+
+def revoking(signing: Call) -> Call:
+    """Return the ends alone of a sign-in that is undone: each of a session that was made before."""
+    if signing.undone_by is None:
+        raise ValueError("nothing undoes this call")
+    made_by = msgspec.structs.replace(signing, undone_by=None)
+    return msgspec.structs.replace(signing.undone_by, again=True, made_by=made_by)
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,20 +70,21 @@ def run(
     connections: int = CONNECTIONS,
 ) -> Measured:
     """Load *server* with *call* for *seconds*."""
-    script = folder / "call.lua"
-    tokens = folder / "tokens"
-    tokens.write_text("".join(f"{token}\n" for token in call.tokens), encoding="utf-8")
-    script.write_text(lua(call, tokens), encoding="utf-8")
+    if call.made_by is not None:
+        made = folder / "made"
+        _wrk(
+            call.made_by,
+            base_url,
+            seconds=2 * seconds,
+            folder=folder,
+            connections=connections,
+            made=made,
+        )
+        with made.open(encoding="utf-8") as lines:
+            tokens = [line.rstrip("\n") for line in itertools.islice(lines, _MOST_MADE)]
+        call = msgspec.structs.replace(call, tokens=tokens)
     before = server.cpu_seconds()
-    output = subprocess.run(
-        [
-            *("taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"),
-            *("--timeout", "30s", "-s", str(script), base_url),
-        ],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
+    output = _wrk(call, base_url, seconds=seconds, folder=folder, connections=connections)
     spent = server.cpu_seconds() - before
     requests = int(_found(r"(\d+) requests in", output))
     failed = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", output)))
@@ -86,8 +99,29 @@ def run(
     )
 
 
-def lua(call: Call, tokens: Path) -> str:
-    """Return the script with which wrk makes *call*; in the file *tokens* is a token per line."""
+def _wrk(
+    call: Call, base_url: str, *, seconds: int, folder: Path, connections: int, made: Path | None = None
+) -> str:
+    """Return what wrk said after it made *call* for *seconds*; the tokens that it found are written to *made*."""
+    script, tokens = folder / "call.lua", folder / "tokens"
+    tokens.write_text("".join(f"{token}\n" for token in call.tokens), encoding="utf-8")
+    script.write_text(lua(call, tokens, made), encoding="utf-8")
+    return subprocess.run(
+        [
+            *("taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"),
+            *("--timeout", "30s", "-s", str(script), base_url),
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+def lua(call: Call, tokens: Path, made: Path | None = None) -> str:
+    """Return the script with which wrk makes *call*; in the file *tokens* is a token per line.
+
+    With *made* the tokens that are found are written there, a line each, instead of being used.
+    """
     lines = ["local n, waiting, first, last = 0, {}, 1, 0", *_request("call", call)]
     lines += [f"for token in io.lines({_quoted(str(tokens))}) do last = last + 1; waiting[last] = token end"]
     lines += ["local function taken()", "  local token = waiting[first]", "  waiting[first] = nil; first = first + 1",
@@ -106,12 +140,16 @@ def lua(call: Call, tokens: Path) -> str:
         # Nothing changes from request to request: one text, made once.
         lines += ["local text", "function init() text = call() end", "function request() return text end"]
     if call.next_token is not None:
+        found = "last = last + 1; waiting[last] = token"
+        if made is not None:
+            lines.append(f"local made = io.open({_quoted(str(made))}, 'w')")
+            found = "made:write(token, '\\n')"
         lines += [
             "function response(status, headers, answer)",
             "  local text = answer",
             *_chosen_header(call.next_in_header),
             f"  local token = string.match(text or '', {_quoted(call.next_token)})",
-            "  if token then last = last + 1; waiting[last] = token end",
+            f"  if token then {found} end",
             "end",
         ]
     return "\n".join(lines) + "\n"
