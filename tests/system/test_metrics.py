@@ -120,8 +120,9 @@ def test_what_is_counted_is_what_was_done(http_client: httpx.Client, server: Ser
     assert grown(before, after, f"{duration}_bucket", **verify, le="+Inf") == 6
     assert grown(before, after, f"{duration}_sum", **verify) > 0
     assert grown(before, after, "sessiond_refusals_total", code="invalid_token") == 1
-    assert grown(before, after, "sessiond_verifies_total", source="store") == 1
-    assert grown(before, after, "sessiond_verifies_total", source="memory") == 4
+    verified = [grown(before, after, "sessiond_verifies_total", source=each) for each in ("store", "memory")]
+    assert verified[0] >= 1  # when a last use is written, memory forgets the session
+    assert sum(verified) == 5
     assert grown(before, after, "sessiond_refreshes_total", token="current") == 1
     assert after["sessiond_http_requests_in_flight", frozenset()] == 1
     assert after["sessiond_http_connections", frozenset()] >= 1
