@@ -188,6 +188,29 @@ def test_a_database_file_that_was_replaced_is_not_served_until_a_restart(bench: 
     assert bench.create().status_code == 201
 
 
+def test_an_older_copy_that_is_written_over_the_open_database_brings_no_session_back(bench: Bench) -> None:
+    """`cp` keeps the file's number: what shows it is that events are gone which were there."""
+    path, older = bench.server.data_dir / "sessiond.db", bench.server.data_dir.with_name("older.db")
+    session = bench.create().json()
+    with contextlib.closing(sqlite3.connect(path)) as opened:
+        with contextlib.closing(sqlite3.connect(older)) as copy:
+            opened.backup(copy)
+        assert bench.revoke(session).status_code == 204
+        (newest,) = opened.execute("SELECT max(sequence) FROM events").fetchone()
+        witness = bench.server.data_dir / "secrets" / "witness"
+        eventually(lambda: json.loads(witness.read_bytes())["newest_event"] >= newest)
+        opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    path.write_bytes(older.read_bytes())
+
+    eventually(lambda: bench.status_of(session) == 503)
+    assert bench.create().status_code == 503
+    bench.server.stop()
+    bench.server.restart()
+
+    assert "every session has been ended" in bench.server.log()
+    assert bench.status_of(session) == 401
+
+
 def test_a_database_file_that_was_removed_is_not_served(bench: Bench) -> None:
     known = bench.create().json()
     shutil.move(bench.server.data_dir / "sessiond.db", bench.server.data_dir.with_name("elsewhere.db"))

@@ -68,6 +68,7 @@ class SqliteStore:
         self._memory = memory
         self._lock = lock
         self._lost: str | None = None
+        self._newest_seen = 0
         self._closing: asyncio.Future[None] | None = None
         self._being_written: frozenset[Key] = frozenset()
         self._writer = Writer(connections.writing, file.check)
@@ -236,9 +237,23 @@ class SqliteStore:
             self._file.check()
             if self._lock.is_lost() or (self._memory is not None and not self._memory.is_current()):
                 raise unavailable("a file of the open database was replaced or removed; restart the server")
+            self._check_newest()
         except Unavailable as refusal:
             self._lose(refusal)
             raise
+
+    def _check_newest(self) -> None:
+        """Raise `Unavailable` if events are gone that were there: an older copy was written over the open file.
+
+        One that lacks no more than is written between two looks is not noticed.
+        """
+        with contextlib.suppress(sqlite3.Error):
+            newest = self._reads.newest_event()
+            if newest < self._newest_seen:
+                raise unavailable(
+                    "the database lacks what this server saw (a restored backup?); restart the server"
+                )
+            self._newest_seen = newest
 
     def durability(self) -> str | None:
         return None
