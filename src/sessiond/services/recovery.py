@@ -78,7 +78,29 @@ async def make_deployment(store: Store, clock: Clock, entropy: Entropy, birth: B
 
     When another process made it meanwhile, that one is returned and nothing of *birth* is written.
     """
-    now, install_id = clock.now(), str(uuid.UUID(bytes=entropy.bytes(16), version=4))
+    now = clock.now()
+    deployment, project, key = born = _newborn(entropy, birth, now)
+    change = Change(
+        partition=CONTROL_PARTITION,
+        expects={record.key: 0 for record in born},
+        puts=born,
+        events=[
+            _event(EventType.PROJECT_CREATED, now, {"name": project.name}),
+            _event(EventType.SERVER_KEY_ADDED, now, {"name": key.name, "id": key.id}),
+        ],
+    )
+    try:
+        await store.apply(change)
+    except Conflict:
+        found = await find_deployment(store)
+        if found is None:
+            raise Misconfigured("The database has records but no deployment record: restore it") from None
+        return found
+    return deployment
+
+
+def _newborn(entropy: Entropy, birth: Birth, now: Instant) -> tuple[Deployment, Project, ServerKey]:
+    install_id = str(uuid.UUID(bytes=entropy.bytes(16), version=4))
     ring = KeyRing.initial(entropy, now)
     deployment = Deployment(
         install_id=install_id,
@@ -104,24 +126,7 @@ async def make_deployment(store: Store, clock: Clock, entropy: Entropy, birth: B
         created_at=now,
         seeded=birth.seeded,
     )
-    born = (deployment, project, key)
-    change = Change(
-        partition=CONTROL_PARTITION,
-        expects={record.key: 0 for record in born},
-        puts=born,
-        events=[
-            _event(EventType.PROJECT_CREATED, now, {"name": project.name}),
-            _event(EventType.SERVER_KEY_ADDED, now, {"name": key.name, "id": key.id}),
-        ],
-    )
-    try:
-        await store.apply(change)
-    except Conflict:
-        found = await find_deployment(store)
-        if found is None:
-            raise Misconfigured("The database has records but no deployment record: restore it") from None
-        return found
-    return deployment
+    return deployment, project, key
 
 
 class Recovery:
