@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -86,7 +86,7 @@ async def test_a_master_that_is_cut_off_until_another_took_its_place_serves_noth
 @pytest.mark.soak
 @pytest.mark.parametrize("tenths", range(6, 34, 2))
 async def test_a_master_that_stops_for_a_moment_answers_late_what_was_on_its_way_and_nothing_else(
-    nodes: Nodes, cluster: RedisCluster, tenths: int
+    nodes: Nodes, cluster: RedisCluster, tenths: int, record_property: Callable[[str, object], None]
 ) -> None:
     """Stopped for less or longer than its replacement takes; `docs/operations/redis.md` tells of what is late."""
     async with Crowd.at(*urls(nodes), seed=tenths) as crowd:
@@ -105,6 +105,8 @@ async def test_a_master_that_stops_for_a_moment_answers_late_what_was_on_its_way
         for each in crowd.history
         if not (isinstance(each.action, Verify) and each.invoked < gone_on and each.completed > resumed)
     ]
+    record_property("answers", len(crowd.history))
+    record_property("verifies in the moment in which it went on", len(crowd.history) - len(in_time))
     assert describe(unexplained(in_time, MODEL)) == ""
     assert crowd.defects == []
 
