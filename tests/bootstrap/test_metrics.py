@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import cast
@@ -14,7 +16,7 @@ import pytest
 from prometheus_client.registry import Collector
 
 from sessiond.bootstrap.metrics import Metrics, families
-from sessiond.bootstrap.metrics.pages import Page, Pages
+from sessiond.bootstrap.metrics.pages import Page, Pages, Written
 from sessiond.bootstrap.metrics.readings import Readings
 from sessiond.bootstrap.opening import Opened, open_deployment
 from sessiond.bootstrap.serving import build_app
@@ -198,7 +200,7 @@ def test_what_a_worker_counted_stays_when_it_ends_and_what_it_held_goes() -> Non
     pages, ended = Pages(2), Readings()
     ended.join(verified(10))
     ended.note(families.IN_FLIGHT, 7)
-    pages.write(0, ended, process=an_ended_process())
+    pages.write(0, Written(an_ended_process(), time.monotonic(), ended))
 
     ((place, process, left),) = pages.page(1).others()
     together = Readings()
@@ -209,9 +211,21 @@ def test_what_a_worker_counted_stays_when_it_ends_and_what_it_held_goes() -> Non
     assert list(together.of(families.IN_FLIGHT)) == []
 
 
+def test_a_worker_that_shows_nothing_any_more_does_not_serve() -> None:
+    pages = Pages(2)
+    asked = Page(pages, 1, now=lambda: 1000.0)
+
+    pages.write(0, Written(os.getpid(), 995.0, verified(10)))
+    ((_, process, _),) = asked.others()
+    pages.write(0, Written(os.getpid(), 985.0, verified(10)))
+    ((_, silent, _),) = asked.others()
+
+    assert (process, silent) == (os.getpid(), None)
+
+
 def test_a_worker_counts_on_from_the_one_that_it_replaces() -> None:
     pages = Pages(2)
-    pages.write(0, verified(10), process=an_ended_process())
+    pages.write(0, Written(an_ended_process(), time.monotonic(), verified(10)))
 
     successor = pages.page(0)
     successor.publish(verified(1))

@@ -64,7 +64,7 @@ REFUSALS = _counter(
 )
 
 VERIFIES = _counter(
-    "verifies", "Sessions that were verified, by what answered: `memory` or `store`.", "source"
+    "verifies", "Sessions that were verified: by `memory` alone, or by asking the `store`.", "source"
 )
 REFRESHES = _counter(
     "refreshes",
@@ -142,7 +142,9 @@ BUILD = _gauge(
     "python",
     "engine",
 )
-WORKERS = _gauge("workers", "Processes that serve.")
+WORKERS = _gauge(
+    "workers", "Processes that serve: that live, and showed what they counted within the last ten seconds."
+)
 WORKERS_WANTED = _gauge("workers_wanted", "Processes that should serve.")
 
 FAMILIES = (
