@@ -71,6 +71,7 @@ def _is_oauth_error(answer: httpx.Response) -> bool:
 
 SHAPES: Mapping[str, Callable[[httpx.Response], bool]] = {
     "native": _is_problem,
+    "metrics": _is_problem,
     "server": _is_problem,
     "device": _says("error"),
     "oauth": _is_oauth_error,
