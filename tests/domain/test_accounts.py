@@ -122,6 +122,14 @@ def test_a_switch_makes_a_new_session_of_the_same_sign_in_and_limits() -> None:
     assert new.browser == Browser(remember=False, accounts=(an_id(2),))
 
 
+@pytest.mark.parametrize("remember", [True, False])
+def test_a_cookie_that_outlives_its_browser_goes_on_to(remember: bool) -> None:
+    browser = successor(an_account(1, browser=Browser(remember=remember))).browser
+
+    assert browser is not None
+    assert browser.remember is remember
+
+
 def test_a_switch_ends_the_former_session_and_says_what_took_its_place() -> None:
     former = an_account(1)
 

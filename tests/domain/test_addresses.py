@@ -15,7 +15,7 @@ from sessiond.domain.addresses import canonical_address, network_of
         ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
         ("2001:db8:1:3::9", "2001:db8:1:3::/64"),
         ("fe80::1%eth0", "fe80::/64"),
-        ("%eth0", "%eth0"),
+        ("192.0.2.7%eth0", "192.0.2.7"),
         ("::ffff:192.0.2.7", "192.0.2.7"),
         ("", ""),
         ("testclient", "testclient"),

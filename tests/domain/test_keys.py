@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from sessiond.domain.errors import StateConflict
@@ -88,6 +89,7 @@ def test_only_a_pending_key_can_be_scheduled_and_the_first_schedule_stays() -> N
 
     assert waiting.activates_at == waiting.ready_at > NOW
     assert waiting.scheduled() == waiting
+    assert msgspec.structs.replace(waiting, activates_at=NOW + 7).scheduled().activates_at == NOW + 7
     with pytest.raises(StateConflict, match="key_state"):
         root(KeyState.ACTIVE).scheduled()
 

@@ -65,6 +65,7 @@ def test_however_many_attack_few_events_are_written_and_nothing_is_left_uncounte
         ("::ffff:192.0.2.77", "192.0.2.0/24"),
         ("2001:db8:1:2::3", "2001:db8:1::/48"),
         ("fe80::1%eth0", "fe80::/48"),
+        ("192.0.2.77%eth0", "192.0.2.0/24"),
         ("not an address", None),
         ("", None),
     ],

@@ -54,11 +54,13 @@ def overdue(key: HeldKey, now: Instant) -> bool:
         return False
     if key.compromised_at is not None:
         return now >= later(key.compromised_at, SETTLED_AFTER)
-    signs = key.line.kind is KeyKind.SIGNING and key.retired_at is not None
-    return signs and now >= later(later(key.retired_at or now, LONGEST_JWT), SETTLED_AFTER)
+    if key.line.kind is not KeyKind.SIGNING or key.retired_at is None:
+        return False
+    return now >= later(later(key.retired_at, LONGEST_JWT), SETTLED_AFTER)
 
 
 def settled(key: HeldKey, now: Instant) -> bool:
     """Tell whether the key is retired for so long that no row can begin to name it."""
-    retired = key.state is KeyState.RETIRED and key.retired_at is not None
-    return retired and now >= later(key.retired_at or now, SETTLED_AFTER)
+    if key.state is not KeyState.RETIRED or key.retired_at is None:
+        return False
+    return now >= later(key.retired_at, SETTLED_AFTER)
