@@ -187,7 +187,11 @@ class Mutator:
         self._name = str(path.relative_to(ROOT))
         self._path = str(path)
         self._tree = ast.parse(path.read_text())
-        self._functions: list[ast.AST] = []
+        for outer in self._outermost(self._tree):
+            if any(isinstance(node, ast.Name) and node.id == "super" for node in ast.walk(outer)):
+                # So that it still has the cell of its class where a mutant calls no `super` any more.
+                outer.body += ast.parse("__class__").body
+                ast.fix_missing_locations(outer)
 
     def mutants(self) -> Iterator[Mutant]:
         """Yield each mutant of each function; those within another one count as a part of it."""
