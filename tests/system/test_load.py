@@ -30,9 +30,9 @@ Say = Callable[[str, object], None]
 HEAD = b"Host: a\r\nContent-Type: application/json\r\n"
 LITTLE = 32 * 1024
 """Bytes of the server's memory that a connection may take which has sent less than a request."""
-MUCH = 256 * 1024
-"""And one that sends or asks for much; what it sends is read 64 KiB at a time."""
-SLACK = 48 * 1024 * 1024
+MUCH = 128 * 1024
+"""And one that sends or asks for much; what it sends is read 64 KiB at a time. It sends three times as much in all."""
+SLACK = 24 * 1024 * 1024
 """Bytes that the server's memory may grow by anyhow, e.g. for caches."""
 PIN_MEMORY = 256 * 1024 * 1024
 """Bytes that the hashing of PINs takes while it goes on."""
@@ -50,15 +50,15 @@ class Kind(NamedTuple):
 
 
 GET = b"GET %s HTTP/1.1\r\nHost: a\r\n"
-POST = b"POST /v1/sessions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+POST = b"POST /v1/session/refresh HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 KINDS = [
     Kind("silent", b""),
     Kind("idle after a request", GET % b"/healthz" + b"\r\n"),
     Kind("a slow head", GET % b"/v1/session" + b"X-A: ", b"a"),
     Kind("a slow body", POST + b"Content-Length: 5000\r\n\r\n{", b" "),
     Kind("chunks without end", POST + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
-    Kind("a head that is too large", GET % b"/" + b"X-A: " + 40_000 * b"a", b"a", MUCH),
-    Kind("a body that is too large", POST + b"Content-Length: 9999999\r\n\r\n" + 60_000 * b" ", b" ", MUCH),
+    Kind("a head that is too large", GET % b"/" + b"X-A: " + 40_000 * b"a", 100_000 * b"a", MUCH),
+    Kind("a body that is too large", POST + b"Content-Length: 9999999\r\n\r\n" + 60_000 * b" ", 100_000 * b" ", MUCH),
     Kind("does not read its answers", 40 * (GET % b"/openapi.json" + b"\r\n")),
 ]
 
