@@ -27,7 +27,6 @@ pytestmark = pytest.mark.slow
 
 Say = Callable[[str, object], None]
 
-HEAD = b"Host: a\r\nContent-Type: application/json\r\n"
 LITTLE = 32 * 1024
 """Bytes of the server's memory that a connection may take which has sent less than a request."""
 MUCH = 128 * 1024
@@ -58,7 +57,12 @@ KINDS = [
     Kind("a slow body", POST + b"Content-Length: 5000\r\n\r\n{", b" "),
     Kind("chunks without end", POST + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
     Kind("a head that is too large", GET % b"/" + b"X-A: " + 40_000 * b"a", 100_000 * b"a", MUCH),
-    Kind("a body that is too large", POST + b"Content-Length: 9999999\r\n\r\n" + 60_000 * b" ", 100_000 * b" ", MUCH),
+    Kind(
+        "a body that is too large",
+        POST + b"Content-Length: 9999999\r\n\r\n" + 60_000 * b" ",
+        100_000 * b" ",
+        MUCH,
+    ),
     Kind("does not read its answers", 40 * (GET % b"/openapi.json" + b"\r\n")),
 ]
 
@@ -125,7 +129,7 @@ class Server:
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
-    outlives = {"SESSIOND_POLICY_ACCESS_TOKEN_LIFETIME": "24h"}  # the token that is verified, however long it all takes
+    outlives = {"SESSIOND_POLICY_ACCESS_TOKEN_LIFETIME": "24h"}  # what is verified, however long it takes
     with ServerProcess.started(tmp_path_factory.mktemp("loaded"), settings=outlives) as process:
         yield Server(with_user(process))
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
