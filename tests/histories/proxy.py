@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -15,17 +16,18 @@ _CHUNK = 65536
 class Proxy:
     """Passes on what comes to its port, on a thread of its own."""
 
-    def __init__(self, target: int) -> None:
-        self.port = free_port()
+    def __init__(self, target: int, listener: socket.socket | None = None) -> None:
+        self._listener = listener or socket.create_server(("127.0.0.1", free_port()))
+        self.host, self.port = self._listener.getsockname()
         self._target = target
         self._loop = asyncio.new_event_loop()
         self._pairs: set[asyncio.StreamWriter] = set()
 
     @classmethod
     @contextlib.contextmanager
-    def before(cls, port: int) -> Iterator[Proxy]:
-        """Pass connections on to *port* of loopback while the body runs."""
-        proxy = cls(port)
+    def before(cls, port: int, listener: socket.socket | None = None) -> Iterator[Proxy]:
+        """Pass connections to *listener*, else to a free port of loopback, on to *port* of loopback."""
+        proxy = cls(port, listener)
         thread = threading.Thread(target=proxy._loop.run_forever)
         thread.start()
         try:
@@ -42,7 +44,7 @@ class Proxy:
         asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result()
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._pass_on, sock=self._listener)
 
     async def _close(self) -> None:
         self._server.close()
