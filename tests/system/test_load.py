@@ -125,26 +125,37 @@ class Server:
         say("their p99", f"{statistics.quantiles(self.seconds, n=100)[98] * 1000:.1f} ms")
 
 
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[Server]:
+    """Start a server that as many may connect to as this process may have files open."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
     outlives = {"SESSIOND_POLICY_ACCESS_TOKEN_LIFETIME": "24h"}  # what is verified, however long it takes
-    with ServerProcess.started(tmp_path_factory.mktemp("loaded"), settings=outlives) as process:
+    with ServerProcess.started(folder, settings=outlives) as process:
         yield Server(with_user(process))
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("loaded")) as server:
+        yield server
+
+
 @pytest.fixture
-def apart(loaded: Server) -> Iterator[None]:
-    """Keep the server and its clients on cores of their own: else how long a verify takes tells of the clients."""
+def apart(tmp_path: Path) -> Iterator[Server]:
+    """A server whose memory holds nothing of other tests, and which shares no core with its clients if there are two.
+
+    On one core, how long a verify takes would tell of the clients.
+    """
     cores = os.sched_getaffinity(0)
     mine = set(sorted(cores)[1:]) or cores
-    os.sched_setaffinity(0, mine)
-    for thread in Path(f"/proc/{loaded.process.process.pid}/task").iterdir():
-        os.sched_setaffinity(int(thread.name), cores - mine or cores)
-    yield
-    os.sched_setaffinity(0, cores)
+    with serving(tmp_path) as server:
+        for thread in Path(f"/proc/{server.process.process.pid}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), cores - mine or cores)
+        os.sched_setaffinity(0, mine)
+        yield server
+        os.sched_setaffinity(0, cores)
 
 
 async def connect(server: Server, kind: Kind) -> asyncio.StreamWriter:
@@ -235,43 +246,35 @@ async def test_guessing_from_many_addresses_finds_nothing_and_keeps_nobody_out(l
 
 
 @pytest.mark.soak
-@pytest.mark.usefixtures("apart")
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-async def test_ten_thousand_bad_clients_take_little(loaded: Server, kind: Kind, record_property: Say) -> None:
-    loaded.seconds.clear()
-
-    grown = await burden(loaded, kind, LARGE)
+async def test_ten_thousand_bad_clients_take_little(apart: Server, kind: Kind, record_property: Say) -> None:
+    grown = await burden(apart, kind, LARGE)
 
     record_property("connections", LARGE)
     record_property("bytes of memory each", grown // LARGE)
-    loaded.report(record_property)
+    apart.report(record_property)
     assert grown < SLACK + LARGE * kind.most
 
 
 @pytest.mark.soak
-@pytest.mark.usefixtures("apart")
-async def test_a_hundred_thousand_connections_come_and_go(loaded: Server, record_property: Say) -> None:
-    loaded.seconds.clear()
-
-    grown = await flood(loaded, 10 * LARGE)
+async def test_a_hundred_thousand_connections_come_and_go(apart: Server, record_property: Say) -> None:
+    grown = await flood(apart, 10 * LARGE)
 
     record_property("connections", 10 * LARGE)
     record_property("bytes of memory in all", grown)
-    loaded.report(record_property)
+    apart.report(record_property)
     assert grown < SLACK
 
 
 @pytest.mark.soak
-@pytest.mark.usefixtures("apart")
-async def test_thousands_of_addresses_guess_one_pin(loaded: Server, record_property: Say) -> None:
-    loaded.seconds.clear()
-    before = loaded.memory
+async def test_thousands_of_addresses_guess_one_pin(apart: Server, record_property: Say) -> None:
+    before = apart.memory
 
-    answers = await guess(loaded, LARGE)
+    answers = await guess(apart, LARGE)
 
     for status, count in sorted(answers.items()):
         record_property(f"answers {status}", count)
-    record_property("bytes of memory in all", loaded.memory - before)
-    loaded.report(record_property)
+    record_property("bytes of memory in all", apart.memory - before)
+    apart.report(record_property)
     assert set(answers) <= {401, 429, 503}
-    assert loaded.memory - before < SLACK + PIN_MEMORY
+    assert apart.memory - before < SLACK + PIN_MEMORY
