@@ -180,3 +180,23 @@ def test_an_application_that_names_another_client_is_told_beside_it(audit: Audit
     query = {"subject": subject, "type": "session.issued"}
     [issued] = audit.http.get("/v1/events", headers=audit.house.operator, params=query).json()["items"]
     assert (issued["data"]["address"], issued["data"]["by_address"]) == ("203.0.113.4", "203.0.113.5")
+
+
+@pytest.mark.parametrize("door", ["/v1/session/refresh", "/oauth/token"])
+def test_from_where_a_replaced_refresh_token_came_is_told(audit: Audit, door: str) -> None:
+    holder, thief = audit.house.holder(), "203.0.113.6"
+
+    def refreshed(token: str, place: str = "127.0.0.1") -> httpx.Response:
+        form = {"grant_type": "refresh_token", "refresh_token": token}
+        sent: dict[str, Any] = (
+            {"json": {"refresh_token": token}} if door.startswith("/v1") else {"data": form}
+        )
+        return audit.http.post(door, headers=seen_from(place, {}), **sent)
+
+    second = refreshed(holder.refresh_token).json()["refresh_token"]
+    assert refreshed(second).is_success
+    assert not refreshed(holder.refresh_token, thief).is_success
+
+    query = {"subject": holder.subject, "type": "session.refresh_reused"}
+    [reused] = audit.http.get("/v1/events", headers=audit.house.operator, params=query).json()["items"]
+    assert (reused["by"], whence(reused)) == ("sessiond", thief)

@@ -82,6 +82,18 @@ def test_a_whole_chain_is_counted_and_nothing_is_found() -> None:
     assert (check.findings, check.counts.links, check.counts.findings) == ([], 3, 0)
 
 
+@pytest.mark.parametrize(("after", "late"), [(UNSEALED_AFTER_MS, 1), (UNSEALED_AFTER_MS + 1, 2)])
+def test_an_event_that_was_sealed_long_after_it_says_that_it_happened_is_late(after: int, late: int) -> None:
+    old = (1, msgspec.structs.replace(TOLD, at=NOW - 1))
+    entries = [entry_of(*each, tag) for each in (old, (2, msgspec.structs.replace(TOLD, at=NOW)))]
+    sealed_at = NOW + after
+    link, head = appended(None, entries, project=TOLD.project, partition=HOME, now=sealed_at, turn=1, fence=1)
+
+    check = walked([link], head.signed(tag))
+
+    assert (check.findings, check.counts.late) == ([], late)
+
+
 def test_a_head_that_is_not_signed_is_forged_and_none_is_not() -> None:
     links, head = chain(1, 2)
 

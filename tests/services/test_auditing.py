@@ -241,6 +241,24 @@ async def test_without_its_chain_a_sealed_audit_is_not_taken_for_a_new_one(tmp_p
     assert [each.fault for each in report.findings] == [Fault.EVENT_UNSEALED] * 26
 
 
+async def test_a_whole_chain_that_was_removed_and_made_anew_shows_in_how_late_it_is(tmp_path: Path) -> None:
+    clock = SetClock()
+    async with deployed(tmp_path, clock) as node:
+        await note(node)
+        await live(node)
+        await note(node)
+        assert (await verified(node)).counts.late == 0
+        clock.advance(hours=1)
+    with contextlib.closing(sqlite3.connect(tmp_path / "sessiond.db")) as database, database:
+        database.execute("DELETE FROM records WHERE kind IN ('audit_head', 'audit_link', 'audit_lease')")
+        database.execute("UPDATE events SET by = 'cli' WHERE sequence = 9")
+    async with deployed(tmp_path, clock) as node:
+        await note(node)
+        report = await verified(node)
+
+    assert (report.findings, report.counts.late, report.counts.sealed) == ([], 26, 26)
+
+
 async def test_an_end_that_was_cut_off_is_found_by_the_head_that_was_kept(tmp_path: Path) -> None:
     clock = SetClock()
     async with deployed(tmp_path, clock) as node:

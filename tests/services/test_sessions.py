@@ -14,6 +14,7 @@ from sessiond.domain.policies import OnLimit, Policy
 from sessiond.domain.rules import Rules
 from sessiond.domain.sessions import Client, Session
 from sessiond.services.token_forms import Form
+from sessiond.services.verifying import ALARMS_AT_ONCE
 from tests.deployment import ALICE, BY, TestDeployment
 
 
@@ -208,6 +209,22 @@ async def test_a_clock_that_jumped_forward_ends_no_session_whose_answer_was_lost
 
     assert refusal.value.code == "clock_unsound"
     assert (await refresh(deployment, deployment.refresh_token(successor))).generation == 2
+
+
+async def test_however_often_a_token_newer_than_its_row_comes_few_events_are_written(
+    deployment: TestDeployment,
+) -> None:
+    session = await deployment.issue()
+    token = deployment.access_token(session.rotated(now=deployment.clock.now(), kid=session.kid))
+
+    for _ in range(ALARMS_AT_ONCE + 20):
+        assert await refused(deployment, token) == "store_rollback"
+    at_once = await happened(deployment, EventType.STORE_ROLLBACK)
+    deployment.clock.advance(seconds=2)
+    assert await refused(deployment, token) == "store_rollback"
+
+    assert at_once == ALARMS_AT_ONCE
+    assert await happened(deployment, EventType.STORE_ROLLBACK) == at_once + 1
 
 
 async def test_a_token_newer_than_its_row_raises_the_alarm_and_ends_nothing(

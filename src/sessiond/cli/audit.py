@@ -153,6 +153,7 @@ def _told(report: Report) -> dict[str, Any]:
         "sealed": counts.sealed,
         "rewritten": counts.rewritten,
         "purged": counts.purged,
+        "late": counts.late,
         "unsealed": counts.unsealed,
         "unsealed_since": when(report.unsealed_since),
         "findings": counts.findings,

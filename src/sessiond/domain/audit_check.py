@@ -54,6 +54,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Counts(msgspec.Struct, kw_only=True):
     """What a check saw. *rewritten* were changed by erasing, *purged* removed by retention, *unsealed* are too new.
 
+    *late* say that they happened long before they were sealed: no server ran, or they were slipped in.
     *findings* counts those too that are not listed.
     """
 
@@ -61,6 +62,7 @@ class Counts(msgspec.Struct, kw_only=True):
     sealed: int = 0
     rewritten: int = 0
     purged: int = 0
+    late: int = 0
     unsealed: int = 0
     findings: int = 0
 
@@ -131,6 +133,7 @@ class Check:
         if (self._previous is not None and link.previous != self._previous) or not entries:
             self.find(Fault.LINK_CHANGED, link=number)
         self._previous = link.digest()
+        self.counts.late += sum(entry.at < link.sealed_at - UNSEALED_AFTER_MS for entry in entries)
         return entries
 
     def end_links(self, head: Head) -> None:

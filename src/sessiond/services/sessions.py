@@ -13,7 +13,7 @@ from sessiond.domain.endings import Ending, ending, refuse_ended
 from sessiond.domain.errors import Conflict, NotFound, Unauthenticated, Unavailable
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import ProjectId, SessionId, SubjectId
-from sessiond.domain.initiators import SESSIOND, Initiator
+from sessiond.domain.initiators import SESSIOND, Facts, Initiator
 from sessiond.domain.instants import Instant
 from sessiond.domain.projects import Deployment, Project, deployment_key, project_key
 from sessiond.domain.refresh import Verdict, decide
@@ -52,16 +52,17 @@ class Sessions(Verifying):
 
     # -- refresh ------------------------------------------------------------------------------------------------
 
-    async def refresh(self, text: str, form: Form) -> Standing:
+    async def refresh(self, text: str, form: Form, *, address: str | None = None) -> Standing:
         """Return the session after a refresh token of *form* was presented: rotated, repeated or just renewed.
 
         The caller mints the tokens of the session's current generation: minting is a pure function of the row, so a
-        repeated answer is the same text. Raises `Unauthenticated` and `Unavailable` (`clock_unsound`).
+        repeated answer is the same text. Where the token ends the session, *address* is told: it came from there.
+        Raises `Unauthenticated` and `Unavailable` (`clock_unsound`).
         """
         for _ in range(_SWAPS):
             judged = await self.judge_refresh(text, frozenset({form}))
             try:
-                return await self._carry_out(judged)
+                return await self._carry_out(judged, address)
             except Conflict:
                 continue
         raise CONTENDED
@@ -93,7 +94,7 @@ class Sessions(Verifying):
         )
         return JudgedRefresh(presented, standing, verdict, why, now)
 
-    async def _carry_out(self, judged: JudgedRefresh) -> Standing:
+    async def _carry_out(self, judged: JudgedRefresh, address: str | None) -> Standing:
         standing, now = judged.standing, judged.now
         session = standing.session
         match judged.verdict:
@@ -105,10 +106,10 @@ class Sessions(Verifying):
                 await self._confirm_rollback(judged.presented, now)
                 raise Conflict("the row caught up")
             case Verdict.REUSED:
-                await self._end_reused(session, EventType.REFRESH_REUSED, "reuse_detected", now)
+                await self._end_reused(session, EventType.REFRESH_REUSED, "reuse_detected", now, address)
                 raise SUPERSEDED_REFRESH
             case Verdict.LOST:
-                await self._end_reused(session, EventType.ROTATION_LOST, "rotation_lost", now)
+                await self._end_reused(session, EventType.ROTATION_LOST, "rotation_lost", now, address)
                 raise SUPERSEDED_REFRESH
             case Verdict.REPEATED:
                 self._observer.count("refresh_twin")
@@ -129,8 +130,11 @@ class Sessions(Verifying):
         self._observer.count("refresh")
         return msgspec.structs.replace(standing, session=successor)
 
-    async def _end_reused(self, session: Session, what: EventType, reason: str, now: Instant) -> None:
-        await self._store.revoke([_revocation(session, what, reason, by=SESSIOND, now=now)])
+    async def _end_reused(
+        self, session: Session, what: EventType, reason: str, now: Instant, address: str | None
+    ) -> None:
+        place: Facts | None = None if address is None else {"address": address}
+        await self._store.revoke([_revocation(session, what, reason, by=SESSIOND, now=now, data=place)])
 
     async def _confirm_rollback(self, presented: Presented, now: Instant) -> None:
         standing = await self._find(presented)
@@ -249,11 +253,19 @@ class Sessions(Verifying):
         return standing.session if genuine and ending(standing, now) is None else None
 
 
-def _revocation(session: Session, what: EventType, reason: str, *, by: Initiator, now: Instant) -> Revocation:
+def _revocation(
+    session: Session,
+    what: EventType,
+    reason: str,
+    *,
+    by: Initiator,
+    now: Instant,
+    data: Facts | None = None,
+) -> Revocation:
     return Revocation(
         project=session.project,
         session=session.id,
         reason=reason,
         at=now,
-        event=session_event(session, what, by=by, now=now, reason=reason),
+        event=session_event(session, what, by=by, now=now, reason=reason, data=data),
     )

@@ -21,6 +21,7 @@ from sessiond.domain.sessions import Session, Standing, departed
 from sessiond.domain.steps import KEY_UNKNOWN, NOT_THE_SESSIONS, ROW_ABSENT
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Change, Clock, Observer, Store
+from sessiond.services.throttle import Allowance
 from sessiond.services.token_forms import ACCESS_FORMS, Form
 from sessiond.services.tokens import WRONG_KIND, Presented, Tokens, UnknownKey
 from sessiond.services.touches import Touches
@@ -60,6 +61,11 @@ class _Admitted(msgspec.Struct, frozen=True, gc=False):
     until: Instant
 
 
+ALARMS_AT_ONCE = 100
+ALARMS_PER_SECOND = 0.5
+"""How many tokens that are newer than their rows are events, for a project: after a restore every client shows one."""
+
+
 class Verifying:
     """Answers whether a token proves a live session."""
 
@@ -82,6 +88,7 @@ class Verifying:
         self._observer = observer
         self._policy = policy
         self._admitted: dict[str, _Admitted] = {}
+        self._alarms = Allowance(clock, burst=ALARMS_AT_ONCE, per_second=ALARMS_PER_SECOND)
 
     def peek(self, text: str) -> Verified | None:
         """Return what `verify` would, without waiting, or None when only `verify` can tell (also: to refuse)."""
@@ -229,5 +236,7 @@ class Verifying:
     async def _alarm(self, presented: Presented, now: Instant) -> None:
         standing = await self._find(presented)
         session = standing.session
+        if not self._alarms.allows(session.project):
+            return
         event = session_event(session, EventType.STORE_ROLLBACK, by=SESSIOND, now=now)
         await self._store.apply(Change(partition=session.key.partition, expects={}, events=[event]))

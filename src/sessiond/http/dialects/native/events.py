@@ -88,6 +88,7 @@ class VerifyAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What a check came to: `sound` where nothing was found.
 
     Of the `sealed` events `rewritten` were changed by erasing; `purged` are gone by retention; `unsealed` are too new.
+    `late` ones were sealed over five minutes after they say that they happened: no server ran, or they were slipped in.
     `head` is null where nothing was ever sealed. At most 1,000 of the `findings` are listed.
     """
 
@@ -99,6 +100,7 @@ class VerifyAnswer(msgspec.Struct, frozen=True, kw_only=True):
     sealed: int
     rewritten: int
     purged: int
+    late: int
     unsealed: int
     unsealed_since: str | None
     findings: int

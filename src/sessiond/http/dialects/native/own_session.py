@@ -113,7 +113,7 @@ class OwnSession:
     async def refresh(self, request: Request) -> Answer:
         """Rotate, or repeat the last rotation's answer within the grace."""
         text = request.body_as(RefreshSession).refresh_token
-        standing = await self._services.sessions.refresh(text, Form.REFRESH)
+        standing = await self._services.sessions.refresh(text, Form.REFRESH, address=request.client_address)
         policy = self._services.sessions.policy_of(standing)
         return Answer(200, await tokens_of(self._services, standing.session, policy, now=request.now))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from sessiond.domain.callers import OperatorCaller, ServerCaller
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import ProjectId
-from sessiond.domain.instants import Instant
 from sessiond.domain.sessions import INVALID, Standing
 from sessiond.http.answer import Answer
 from sessiond.http.counting import by_address
@@ -87,25 +86,25 @@ class TokenEndpoint:
         if asked.grant_type == EXCHANGE_GRANT:
             answer = await self._exchange.answer(asked, client)
         else:
-            answer = await self._next_tokens(asked, client, now=request.now)
+            answer = await self._next_tokens(asked, client, request)
         return Answer(200, answer, headers=(_NO_CACHE,))
 
     async def _next_tokens(
-        self, asked: TokenRequest, client: ServerCaller | OperatorCaller | None, *, now: Instant
+        self, asked: TokenRequest, client: ServerCaller | OperatorCaller | None, request: Request
     ) -> TokenAnswer:
         """Rotate, or repeat the last rotation's answer within the grace."""
         if not asked.refresh_token:
             raise _NO_TOKEN
         projects = {ProjectId(asked.client_id)} if asked.client_id else set()
         projects |= {client.project} if client is not None else set()
-        standing = await self._refreshed(asked.refresh_token, projects)
+        standing = await self._refreshed(asked.refresh_token, projects, request.client_address)
         policy = self._services.sessions.policy_of(standing)
         minted = mint_native(
             self._services.tokens,
             standing.session,
             policy,
             claims=await self._services.claims.of(standing.session),
-            now=now,
+            now=request.now,
             entropy=self._services.entropy,
         )
         return TokenAnswer(
@@ -116,7 +115,7 @@ class TokenEndpoint:
             refresh_after=minted.refresh_after,
         )
 
-    async def _refreshed(self, text: str, projects: set[ProjectId]) -> Standing:
+    async def _refreshed(self, text: str, projects: set[ProjectId], address: str) -> Standing:
         """Return the session after its refresh; *projects* are those that the token must be of, each of them."""
         sessions = self._services.sessions
         try:
@@ -124,7 +123,7 @@ class TokenEndpoint:
                 presented = await sessions.recognise(text)
                 if projects != {presented.project}:
                     raise INVALID
-            return await sessions.refresh(text, Form.REFRESH)
+            return await sessions.refresh(text, Form.REFRESH, address=address)
         except Unauthenticated as refusal:
             refusal.forget_where()
             raise invalid_grant(refusal) from None
