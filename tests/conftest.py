@@ -69,9 +69,9 @@ _LONG_MACHINES = "invariants", "test_engines_agree.py"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let `pytest --engine=postgresql tests/dialects` run servers on another engine than SQLite."""
-    choices = ("sqlite", "postgresql", "redis_server", "redis_cluster")
-    parser.addoption("--engine", choices=choices, default="sqlite", help=pytest_addoption.__doc__)
+    """Let `--engine=postgresql` run servers on another engine than SQLite, and machines on one, not in memory."""
+    choices = ("sqlite", *sorted(_ON_A_SERVER))
+    parser.addoption("--engine", choices=choices, help=pytest_addoption.__doc__)
     parser.addoption("--keep-results", metavar="PAGE", type=Path, help="Write what soak tests did into PAGE.")
 
 
@@ -88,7 +88,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def engine(request: pytest.FixtureRequest) -> Iterator[None]:
     """Give every server of this run a database of its own on the engine that `--engine` names."""
     name = request.config.getoption("--engine")
-    if name != "sqlite":
+    if name in _ON_A_SERVER:
         databases.append(request.getfixturevalue(name).url)
     yield
     databases.clear()
@@ -96,7 +96,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave to `make test` engines that need a server, and what is long: over TCP, fuzzing, state machines."""
-    if config.getoption("--engine") != "sqlite":
+    if config.getoption("--engine") in _ON_A_SERVER:
         in_files = [item for item in items if item.get_closest_marker("in_files")]
         config.hook.pytest_deselected(items=in_files)
         items[:] = [item for item in items if item not in in_files]
