@@ -143,7 +143,7 @@ class Background:
                 project=DEFAULT_PROJECT,
                 data={"step_ms": step},
             )
-            await opened.store.apply(Change(partition=CONTROL_PARTITION, expects={}, events=[event]))
+            await opened.store.apply(Change.telling(event))
 
     async def _forever(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:

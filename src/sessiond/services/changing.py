@@ -50,11 +50,7 @@ class Changing:
                 return standing
             new = msgspec.structs.replace(new, version=old.version + 1)
             event = session_event(old, EventType.SESSION_CHANGED, by=by, now=now)
-            await self._store.apply(
-                Change(
-                    partition=old.key.partition, expects={old.key: old.version}, puts=[new], events=[event]
-                )
-            )
+            await self._store.apply(Change.replacing(old, new, event))
             return msgspec.structs.replace(standing, session=new)
 
         return await self._contention.settle((session.project, session.subject), attempt)

@@ -68,11 +68,8 @@ class Claims:
                 data={"claims": ", ".join(template)},
             )
             await self._store.apply(
-                Change(
-                    partition=CONTROL_PARTITION,
-                    expects={old.key: old.version},
-                    puts=[msgspec.structs.replace(old, claims=template, version=old.version + 1)],
-                    events=[event],
+                Change.replacing(
+                    old, msgspec.structs.replace(old, claims=template, version=old.version + 1), event
                 )
             )
             return template

@@ -110,13 +110,7 @@ class Devices:
         if not isinstance(tally, Tally) or device not in tally.members:
             return
         rest = {name: until for name, until in tally.members.items() if name != device}
-        await self._store.apply(
-            Change(
-                partition=tally.partition,
-                expects={tally.key: tally.version},
-                puts=[_renewed(tally, rest)],
-            )
-        )
+        await self._store.apply(Change.replacing(tally, _renewed(tally, rest)))
 
     def _order(
         self, project: ProjectId, device: SubjectId, identifier: str, client: Client, by: Initiator

@@ -99,7 +99,7 @@ class Exports:
             project=project,
             subject=subject,
         )
-        await self._store.apply(Change(partition=partition, expects={}, events=[event]))
+        await self._store.apply(Change.telling(event))
 
 
 def _own_link(linked: Subject, user: Subject | None) -> bool:

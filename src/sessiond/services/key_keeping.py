@@ -185,9 +185,7 @@ class KeyKeeping:
             token = self._boxes.token(entry)
             boxes = self._boxes.sealed(entry.project, entry.id, entry.user, version, token)
             renewed = msgspec.structs.replace(entry, boxes=boxes, version=version)
-            await self._store.apply(
-                Change(partition=entry.key.partition, expects={entry.key: entry.version}, puts=[renewed])
-            )
+            await self._store.apply(Change.replacing(entry, renewed))
         except (Conflict, Unavailable):
             found = await self._store.get(entry.key)
             return not isinstance(found, VaultEntry) or found.boxes.key_id != entry.boxes.key_id

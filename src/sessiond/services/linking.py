@@ -137,14 +137,7 @@ class Linking:
             subject=device.id,
             data=link_facts(opened.subject, opened),
         )
-        await self._store.apply(
-            Change(
-                partition=device.partition,
-                expects={device.key: device.version},
-                puts=[device.linked(opened.subject, opened.id)],
-                events=[event],
-            )
-        )
+        await self._store.apply(Change.replacing(device, device.linked(opened.subject, opened.id), event))
 
     async def _end_former(self, project: ProjectId, device: SubjectId, by: Initiator) -> None:
         """End what lives of the former subject, until nothing does: a step-up may have put another in a place."""

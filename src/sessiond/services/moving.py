@@ -234,9 +234,7 @@ class Mover:
                 break
             marked = msgspec.structs.replace(here, departed=departed, version=here.version + 1)
             try:
-                await self._source.apply(
-                    Change(partition=CONTROL_PARTITION, expects={here.key: here.version}, puts=[marked])
-                )
+                await self._source.apply(Change.replacing(here, marked))
             except Conflict:
                 continue
             return

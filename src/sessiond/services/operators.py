@@ -12,7 +12,7 @@ from sessiond.domain.callers import OperatorCaller
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.domain.initiators import Initiator
-from sessiond.domain.projects import CONTROL_PARTITION, deployment_key
+from sessiond.domain.projects import CONTROL_PARTITION
 from sessiond.domain.rules import OperatorRules
 from sessiond.domain.sessions import Client, Session, SessionKind
 from sessiond.domain.subjects import OPERATOR, SubjectKind
@@ -98,14 +98,7 @@ class Operators:
                 project=DEFAULT_PROJECT,
                 data={"generation": renewed.master_generation},
             )
-            await self._store.apply(
-                Change(
-                    partition=CONTROL_PARTITION,
-                    expects={deployment_key(): old.version},
-                    puts=[renewed],
-                    events=[event],
-                )
-            )
+            await self._store.apply(Change.replacing(old, renewed, event))
             self._keys.adopt(renewed)
 
         async with self._rotating:

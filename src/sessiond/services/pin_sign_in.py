@@ -209,7 +209,7 @@ class PinSignIn:
             subject=None if user is None else user.subject.id,
             data={"address": client.address},
         )
-        await self._store.apply(Change(partition=partition, expects={}, events=[event]))
+        await self._store.apply(Change.telling(event))
 
     async def _issued(self, user: PinUser, client: Client) -> Session:
         subject = user.subject

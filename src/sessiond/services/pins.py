@@ -158,7 +158,7 @@ class Pins:
         user = await self.get_user(project, name)
         await self._attempts.unlock(project, user.subject.id)
         event = self._event(user.subject, EventType.PIN_UNLOCKED, by)
-        await self._store.apply(Change(partition=user.subject.partition, expects={}, events=[event]))
+        await self._store.apply(Change.telling(event))
 
     async def delete_user(self, project: ProjectId, name: str, *, by: Initiator) -> None:
         """Delete the user with its PIN, counters and vault entries; its sessions are dead at once."""

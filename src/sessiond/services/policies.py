@@ -68,12 +68,7 @@ class Policies:
                 return self._effective(old)
             renewed = msgspec.structs.replace(old, policy=policy, version=old.version + 1)
             await self._store.apply(
-                Change(
-                    partition=CONTROL_PARTITION,
-                    expects={old.key: old.version},
-                    puts=[renewed],
-                    events=[self._event(project, old.policy, policy, by)],
-                )
+                Change.replacing(old, renewed, self._event(project, old.policy, policy, by))
             )
             return self._effective(renewed)
 

@@ -31,6 +31,16 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     deletes: Sequence[Key] = ()
     events: Sequence[Event] = ()
 
+    @classmethod
+    def replacing(cls, old: Record, new: Record, *events: Event) -> Change:
+        """Return the change that puts *new* in the place of *old*, unless somebody wrote first, and tells *events*."""
+        return cls(partition=old.key.partition, expects={old.key: old.version}, puts=[new], events=events)
+
+    @classmethod
+    def telling(cls, event: Event) -> Change:
+        """Return the change that writes *event* and nothing else, whatever is there."""
+        return cls(partition=event.partition, expects={}, events=[event])
+
 
 class Revocation(msgspec.Struct, frozen=True, kw_only=True):
     """One session to be ended, with the event to be written if this is what ends it."""

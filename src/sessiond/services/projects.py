@@ -121,12 +121,7 @@ class Projects:
             now, old = self._clock.now(), await self.require(project)
             event = _control_event(EventType.PROJECT_SESSIONS_REVOKED, now, by, {"reason": reason}, project)
             await self._store.apply(
-                Change(
-                    partition=CONTROL_PARTITION,
-                    expects={old.key: old.version},
-                    puts=[old.with_epoch(epoch, now=now, reason=reason, by=by.label)],
-                    events=[event],
-                )
+                Change.replacing(old, old.with_epoch(epoch, now=now, reason=reason, by=by.label), event)
             )
 
         await self._contention.settle((project, "control"), attempt)
@@ -228,14 +223,7 @@ class ServerKeys:
         ended = msgspec.structs.replace(record, revoked_at=now, version=record.version + 1)
         facts = {"name": record.name, "id": record.id}
         event = _control_event(EventType.SERVER_KEY_REVOKED, now, by, facts, record.project)
-        await self._store.apply(
-            Change(
-                partition=CONTROL_PARTITION,
-                expects={record.key: record.version},
-                puts=[ended],
-                events=[event],
-            )
-        )
+        await self._store.apply(Change.replacing(record, ended, event))
         return ended
 
 

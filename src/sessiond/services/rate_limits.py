@@ -119,9 +119,7 @@ class RateLimits:
         held = found if isinstance(found, Allotment) else empty
         after, share = take_share(held, limit, self._clock.now())
         if share.granted:
-            await self._store.apply(
-                Change(partition=partition, expects={held.key: held.version}, puts=[after])
-            )
+            await self._store.apply(Change.replacing(held, after))
         return share
 
     def _held(self, name: _Name, limit: RateLimit) -> Share | None:

@@ -158,11 +158,8 @@ class Recovery:
             old, now = self._keys.deployment, self._clock.now()
             renewed = msgspec.structs.replace(old, epoch=epoch, version=old.version + 1)
             await self._store.apply(
-                Change(
-                    partition=CONTROL_PARTITION,
-                    expects={old.key: old.version},
-                    puts=[renewed],
-                    events=[_event(EventType.DEPLOYMENT_RECOVERED, now, {"reason": reason}, by)],
+                Change.replacing(
+                    old, renewed, _event(EventType.DEPLOYMENT_RECOVERED, now, {"reason": reason}, by)
                 )
             )
             self._keys.adopt(renewed)
@@ -210,14 +207,7 @@ class Recovery:
             event = _event(
                 EventType.KEYS_CHANGED, self._clock.now(), {"publishable_key": "set" if digest else "none"}
             )
-            await self._store.apply(
-                Change(
-                    partition=CONTROL_PARTITION,
-                    expects={old.key: old.version},
-                    puts=[renewed],
-                    events=[event],
-                )
-            )
+            await self._store.apply(Change.replacing(old, renewed, event))
             return True
 
         return await self._contention.settle((DEFAULT_PROJECT, "control"), attempt)

@@ -93,14 +93,7 @@ class RingWriting:
                 project=project,
                 data=facts,
             )
-            await self._store.apply(
-                Change(
-                    partition=CONTROL_PARTITION,
-                    expects={old.key: old.version},
-                    puts=[renewed],
-                    events=[event],
-                )
-            )
+            await self._store.apply(Change.replacing(old, renewed, event))
             self._keys.adopt(renewed, key)
             return former, self._keys.ring
 

@@ -124,9 +124,7 @@ class Sessions(Verifying):
     async def _rotate(self, standing: Standing, now: Instant) -> Standing:
         session = standing.session
         successor = session.rotated(now=now, kid=self._keys.ring.active_root(session.project).kid)
-        await self._store.apply(
-            Change(partition=session.key.partition, expects={session.key: session.version}, puts=[successor])
-        )
+        await self._store.apply(Change.replacing(session, successor))
         self._observer.count("refresh")
         return msgspec.structs.replace(standing, session=successor)
 

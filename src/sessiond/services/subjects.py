@@ -136,11 +136,10 @@ class Subjects:
             old = await self.require(project, subject)
             new = transition(old)
             await self._store.apply(
-                Change(
-                    partition=old.partition,
-                    expects={old.key: old.version},
-                    puts=[msgspec.structs.replace(new, version=old.version + 1)],
-                    events=[_event(old, what, by, now, reason)],
+                Change.replacing(
+                    old,
+                    msgspec.structs.replace(new, version=old.version + 1),
+                    _event(old, what, by, now, reason),
                 )
             )
             return new

@@ -239,4 +239,4 @@ class Verifying:
         if not self._alarms.allows(session.project):
             return
         event = session_event(session, EventType.STORE_ROLLBACK, by=SESSIOND, now=now)
-        await self._store.apply(Change(partition=session.key.partition, expects={}, events=[event]))
+        await self._store.apply(Change.telling(event))

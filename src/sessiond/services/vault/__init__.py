@@ -170,7 +170,7 @@ class Vault:
         user = caller.subject if isinstance(caller, SubjectCaller) else None
         now = self._clock.now()
         event = told(EventType.VAULT_REFUSED, caller, partition, now, user=user, data=data)
-        await self._store.apply(Change(partition=partition, expects={}, events=[event]))
+        await self._store.apply(Change.telling(event))
 
     async def _hand_out(self, caller: Caller, entry: VaultEntry, now: Instant) -> Opened:
         token = await self._opened(caller, entry, self._boxes.token)
@@ -195,7 +195,7 @@ class Vault:
             return opening(entry)
         except Unavailable as refusal:
             event = told_of(EventType.VAULT_UNREADABLE, caller, entry, self._clock.now(), reason=refusal.code)
-            await self._store.apply(Change(partition=event.partition, expects={}, events=[event]))
+            await self._store.apply(Change.telling(event))
             raise
 
     # -- writing ------------------------------------------------------------------------------------------------
