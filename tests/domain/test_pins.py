@@ -6,17 +6,19 @@ import sys
 import unicodedata
 from datetime import timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sessiond.domain.errors import InvalidRequest
-from sessiond.domain.ids import DEFAULT_PROJECT, Partition
+from sessiond.domain.ids import DEFAULT_PROJECT, Partition, SubjectId
 from sessiond.domain.instants import Instant, later
 from sessiond.domain.pins import (
     Attempts,
     Counted,
     Limit,
+    Pin,
     check_name,
     check_pin,
     cleared,
@@ -25,6 +27,7 @@ from sessiond.domain.pins import (
     growing_wait,
     known_since,
     limit_of,
+    pin_key,
     released,
     reopened,
     reserved,
@@ -32,7 +35,9 @@ from sessiond.domain.pins import (
     throttled,
     wait_of,
 )
+from sessiond.domain.records import Kind
 from sessiond.domain.rules import PinRules
+from tests.domain.samples import a_subject
 
 NOON = 1_800_000_000_000
 RULES = PinRules()
@@ -100,6 +105,7 @@ def test_different_names_stay_different() -> None:
         "a" * 257,
         "\u00e9" * 129,
         "\ufdfa" * 40,
+        "e\u0301" * 100,
     ],
 )
 def test_a_name_that_nobody_can_read_or_store_is_refused(name: str) -> None:
@@ -279,3 +285,108 @@ def test_every_transition_is_one_version_on() -> None:
 
 def test_the_wait_is_told_in_whole_seconds_never_too_few() -> None:
     assert [throttled(ms).retry_after_seconds for ms in (1, 999, 1000, 1001, 30_000)] == [1, 1, 1, 2, 30]
+
+
+def test_a_window_that_is_over_ends_a_wait_that_would_go_on() -> None:
+    attempts = reserved(after(19, HERE), HERE, later(NOON, timedelta(hours=23, minutes=59)))
+
+    assert wait_of(attempts, HERE, later(NOON, timedelta(hours=24)) - 1) > 0
+    assert wait_of(attempts, HERE, later(NOON, timedelta(hours=24))) == 0
+
+
+def test_an_account_below_its_limit_waits_for_nothing() -> None:
+    assert wait_of(after(99, ACCOUNT), ACCOUNT, NOON) == 0
+    assert wait_of(reopened(after(100, ACCOUNT)), ACCOUNT, NOON - 10**9) == 3_600_000
+
+
+def test_a_success_leaves_no_consecutive_failure_and_each_change_is_a_version() -> None:
+    failed = after(3, HERE)
+
+    changed = [reopened(failed), released(failed), cleared(failed), succeeded(failed, RULES, NOON)]
+
+    assert [each.consecutive for each in changed] == [0, 0, 0, 0]
+    assert [each.failures for each in changed] == [3, 2, 0, 0]
+    assert [each.version for each in changed] == [4, 4, 4, 4]
+    assert (failed.failures, failed.consecutive, failed.version, failed.since) == (3, 3, 3, NOON)
+    assert released(NONE_YET).failures == 0
+
+
+@pytest.mark.parametrize(
+    ("counted", "free", "hours", "keeps", "grows", "closes_after"),
+    [
+        (Counted.ACCOUNT_AT_ADDRESS, 3, 24, timedelta(days=1), True, None),
+        (Counted.KNOWN_COOKIE, 3, 24, timedelta(days=1), True, None),
+        (Counted.ADDRESS, 7, 24, timedelta(days=1), True, None),
+        (Counted.ACCOUNT, 9, 1, None, False, 11),
+    ],
+)
+def test_each_counter_has_the_limit_that_the_rules_set(  # noqa: PLR0917  one member each
+    counted: Counted,
+    free: int,
+    hours: int,
+    keeps: timedelta | None,
+    grows: bool,
+    closes_after: int | None,
+) -> None:
+    rules = PinRules(
+        free_attempts=3,
+        address_free_attempts=7,
+        account_attempts_per_hour=9,
+        account_closes_after=11,
+        longest_wait=timedelta(minutes=5),
+    )
+
+    assert limit_of(counted, rules) == Limit(
+        window=timedelta(hours=hours),
+        free=free,
+        longest_wait=timedelta(minutes=5),
+        grows=grows,
+        closes_after=closes_after,
+        keeps=keeps,
+    )
+
+
+def test_a_counter_is_kept_a_day_after_its_last_failure_unless_it_is_kept_for_longer() -> None:
+    day = timedelta(days=1)
+    known = succeeded(after(1, HERE), RULES, NOON)
+
+    assert after(2, HERE).forgotten_at == later(NOON, day)
+    assert after(2, ACCOUNT).forgotten_at is None
+    assert reserved(known, HERE, NOON).forgotten_at == known.forgotten_at == later(NOON, timedelta(days=30))
+
+
+def test_a_counter_lies_under_its_keyed_hash_and_is_its_accounts() -> None:
+    counter = msgspec.structs.replace(NONE_YET, account=SubjectId("alice"), failed_at=5, forgotten_at=9)
+
+    assert counter.key == (Kind.ATTEMPTS, 7, DEFAULT_PROJECT, b"counter")
+    assert (counter.owner, counter.sorted_at, counter.purge_at) == ("alice", 5, 9)
+    assert msgspec.structs.replace(counter, succeeded_at=7).sorted_at == 7
+    assert msgspec.structs.replace(counter, succeeded_at=3).sorted_at == 5
+    assert NONE_YET.sorted_at == 0
+
+
+def test_a_pin_lies_beside_its_subject_and_is_no_later_ones_of_that_name() -> None:
+    subject = a_subject()
+    pin = Pin(
+        project=DEFAULT_PROJECT,
+        subject=subject.id,
+        partition=Partition(77),
+        subject_born_at=subject.created_at,
+        hash="$argon2id$",
+        kid=7,
+        set_at=NOON,
+    )
+
+    assert pin.key == pin_key(DEFAULT_PROJECT, subject.id, Partition(77))
+    assert pin.key == (Kind.PIN, 77, DEFAULT_PROJECT, b"alice")
+    assert (pin.owner, pin.sorted_at) == ("alice", subject.created_at)
+    assert pin.belongs_to(subject)
+    assert not pin.belongs_to(None)
+    assert not pin.belongs_to(a_subject(created_at=subject.created_at + 1))
+
+
+def test_the_refusal_is_the_same_for_everybody_and_rounds_the_wait_up() -> None:
+    refusal = throttled(29_001)
+
+    assert (refusal.code, refusal.retry_after_seconds) == ("too_many_attempts", 30)
+    assert refusal.detail == "Too many failed attempts; try again in 30 s."

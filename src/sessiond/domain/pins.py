@@ -213,7 +213,7 @@ def wait_of(attempts: Attempts, limit: Limit, now: Instant) -> int:
     if _window_over(attempts, limit, now) or attempts.failures < limit.free:
         return 0
     if not limit.grows:
-        return max(0, min(later(attempts.since, limit.window) - now, millis(limit.window)))
+        return min(later(attempts.since, limit.window) - now, millis(limit.window))
     wait = growing_wait(attempts.failures, limit)
     return max(0, min(later(attempts.failed_at, wait) - now, millis(wait)))
 
