@@ -39,7 +39,8 @@ class Examination(NamedTuple):
     """One run: with which credential, over which operations, and what is looked at.
 
     What would end the credential itself is left out here; `test_lifecycles.py` makes a new one for each example, and
-    asks as nobody, too, as `test_bad_input.py` does.
+    asks as nobody, too, as `test_bad_input.py` does. It asks as everybody everywhere; where *paths* says so, only what
+    no other credential may do is examined.
     """
 
     credential: str
@@ -48,15 +49,23 @@ class Examination(NamedTuple):
     options: tuple[str, ...] = ()
     more_checks: tuple[str, ...] = ()
     max_examples: int = 5
+    paths: str = ""
 
+
+TWINS = r"^/api/v1/session-storage/api/|^/auth/(sessions|anonymous|oauth)|^/api/(auth|token)/"
+"""Second paths of operations that are examined at their first."""
+A_SESSIONS_OWN = r"^/v1/(session|me|verify)\b|^/api/v1/session-storage"
+AN_OPERATORS_OWN = r"^/v1/(keys|policy|claims|events|project)\b|^/api/v1/auth/session|^/metrics"
+
+SHORT = ("--seed", SEED, "--generation-deterministic", "--exclude-path-regex", TWINS)
 
 EXAMINATIONS = (
     Examination(
         "server key", "coverage,stateful", 1000, ("--exclude-tag", "stack_auth"), ("negative_data_rejection",)
     ),
     Examination("server key", "coverage", 300, ("--include-tag", "stack_auth")),
-    Examination("session", "coverage", 1000, ("--exclude-name", "DELETE /v1/session")),
-    Examination("operator", "coverage", 1000, ("--exclude-path-regex", "/token/regenerate$")),
+    Examination("session", "coverage", 300, ("--exclude-name", "DELETE /v1/session"), paths=A_SESSIONS_OWN),
+    Examination("operator", "coverage", 300, paths=AN_OPERATORS_OWN),
 )
 MANY = 50
 """Examples of each operation: some two minutes of processor time for each credential."""
@@ -101,7 +110,8 @@ def examine(
             *("--phases", examination.phases),
             *("--max-examples", str(examination.max_examples)),
             *("--request-timeout", "120"),
-            *(("--seed", SEED, "--generation-deterministic") if examination.max_examples == 5 else ()),
+            *(("--include-path-regex", examination.paths) if examination.paths else ()),
+            *(SHORT if examination.max_examples < MANY else ()),
             *("--warnings", "off", "--continue-on-failure"),
             *examination.options,
         ],
