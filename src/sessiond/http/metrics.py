@@ -7,10 +7,12 @@ nothing else, or the master token.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterator
 
+from prometheus_client import exposition as text_format
 from prometheus_client.core import Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from sessiond.crypto.secrets import Secret
@@ -30,6 +32,8 @@ _SAMPLES_AT_ONCE = 100
 """About a millisecond's work; requests are answered in between."""
 
 _END = b"# EOF\n"
+_OPENMETRICS, _OPENMETRICS_VERSION = "application/openmetrics-text", "1.0.0"
+_NOT_AT_ALL = re.compile(r"0(\.0*)?")
 
 _METRICS_TOKEN = SecurityScheme(
     "metricsToken",
@@ -45,8 +49,12 @@ def metrics_dialect(gather: Gather, *, token: Secret | None, master: Credential)
     """Return the dialect that shows what *gather* brings to whoever has *token*, or the master token."""
 
     async def show(request: Request) -> Answer:
-        encode, content_type = choose_encoder(request.header("accept") or "")
-        return Answer(200, await _encoded(await gather(), encode), content_type=content_type)
+        gathered = await gather()
+        if _asks_for_openmetrics(request.header("accept") or ""):
+            body = await _encoded(gathered, openmetrics.generate_latest)
+            return Answer(200, body, content_type=openmetrics.CONTENT_TYPE_LATEST)
+        body = await _encoded(gathered, text_format.generate_latest)
+        return Answer(200, body, content_type=text_format.CONTENT_TYPE_PLAIN_0_0_4)
 
     return Dialect(
         name="metrics",
@@ -64,11 +72,25 @@ def metrics_dialect(gather: Gather, *, token: Secret | None, master: Credential)
                 credential=_reader(token, master),
                 headers={"Accept": "`application/openmetrics-text` asks for OpenMetrics."},
                 answers={200: str},
-                answer_type=CONTENT_TYPE_PLAIN_0_0_4,
+                answer_type=text_format.CONTENT_TYPE_PLAIN_0_0_4,
                 counting=never,
             ),
         ),
     )
+
+
+def _asks_for_openmetrics(accept: str) -> bool:
+    """Tell whether an `Accept` names OpenMetrics in the version that there is (RFC 9110 section 12.5.1)."""
+    for media_range in accept.lower().split(","):
+        name, *parameters = (part.strip() for part in media_range.split(";"))
+        told = {key: value for key, _, value in (each.partition("=") for each in parameters)}
+        if (
+            name == _OPENMETRICS
+            and told.get("version", _OPENMETRICS_VERSION) == _OPENMETRICS_VERSION
+            and not _NOT_AT_ALL.fullmatch(told.get("q", "1"))
+        ):
+            return True
+    return False
 
 
 class _Piece(Collector):
