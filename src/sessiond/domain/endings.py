@@ -56,7 +56,8 @@ def _overtaken(standing: Standing) -> Ending | None:
     subject, epochs = standing.subject, standing.session.epochs
     if standing.deployment is None or standing.deployment.epoch != epochs.deployment:
         return Ending.DEPLOYMENT_EPOCH
-    if standing.project is None or not _of_project(standing.session, standing.project.epoch):
+    project = standing.project
+    if project is None or (project.epoch != epochs.project and not _outlives(standing.session)):
         return Ending.PROJECT_EPOCH
     if subject is None:
         return Ending.SUBJECT_GONE
@@ -65,12 +66,12 @@ def _overtaken(standing: Standing) -> Ending | None:
     return Ending.SUBJECT_EPOCH if subject.epoch != epochs.subject else None
 
 
-def _of_project(session: Session, epoch: Epoch) -> bool:
-    """Tell whether *epoch* of its project is the session's; the operator's end with the operator's own epoch instead.
+def _outlives(session: Session) -> bool:
+    """Tell whether the session goes on where all of its project end: the operator's end with the operator's own epoch.
 
     Whoever has a server key of the default project ends all that it manages, and those are not among it.
     """
-    return session.epochs.project == epoch or is_operator(session.project, session.subject)
+    return is_operator(session.project, session.subject)
 
 
 def _abandoned(standing: Standing, now: Instant) -> Ending | None:
@@ -87,7 +88,9 @@ def _abandoned(standing: Standing, now: Instant) -> Ending | None:
 
 def _coeval(session: Session, own: Session) -> bool:
     """Tell whether both are of the same epochs: all sessions may have been ended between the one and the other."""
-    return session.epochs.deployment == own.epochs.deployment and _of_project(own, session.epochs.project)
+    if session.epochs.deployment != own.epochs.deployment:
+        return False
+    return session.epochs.project == own.epochs.project or _outlives(own)
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False):
