@@ -4,6 +4,9 @@ import io
 from hashlib import sha256
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from sessiond.crypto.archives import MAGIC, open_archive, seal_archive, sealed_under
 from sessiond.crypto.sealing import Unsealable
@@ -121,3 +124,23 @@ def test_after_a_look_at_its_head_an_archive_can_be_opened() -> None:
     open_archive(source, target, key=KEY)
 
     assert target.getvalue() == b"content"
+
+
+def test_an_archive_is_what_the_description_says_so_that_later_versions_open_it() -> None:
+    content, note = b"x" * PIECE + b"the second piece", b"what opens the key"
+    derived = HKDF(algorithm=SHA256(), length=32, salt=SALT, info=b"sessiond|v1|archive").derive(KEY)
+    head = b"sessiond-ar2" + FINGERPRINT.encode() + SALT + len(note).to_bytes(2) + note
+    pieces = [
+        AESGCM(derived).encrypt(number.to_bytes(8) + last + b"\0\0\0", piece, head)
+        for number, last, piece in ((0, b"\0", content[:PIECE]), (1, b"\1", content[PIECE:]))
+    ]
+
+    assert sealed(content, note=note) == head + b"".join(pieces)
+    assert sealed(content)[: len(MAGIC)] == b"sessiond-ar1"
+
+
+def test_a_fingerprint_that_is_no_text_is_told_as_far_as_it_can_be() -> None:
+    archive = MAGIC + b"abc\xff" * 3 + SALT
+
+    assert sealed_under(io.BytesIO(archive)) == ("abc\N{REPLACEMENT CHARACTER}" * 3, b"")
+    assert sealed_under(io.BytesIO(archive[:-1])) is None

@@ -45,8 +45,9 @@ def test_neither_pin_nor_pepper_is_in_the_hash() -> None:
 
 @pytest.mark.parametrize("stored", ["", "x", "$argon2id$", HASH[:40], HASH.replace("argon2id", "argon2i")])
 def test_a_stored_text_that_is_no_hash_is_unavailable(stored: str) -> None:
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable) as refused:
         matches(stored, "1234", KEY)
+    assert refused.value.code == "pin_unreadable"
 
 
 def test_a_salt_is_16_bytes() -> None:

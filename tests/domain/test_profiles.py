@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sessiond.domain.errors import InvalidRequest
-from sessiond.domain.profiles import check_name, check_profile, patched
+from sessiond.domain.profiles import LARGEST_PROFILE, check_name, check_profile, patched
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,28 @@ def test_a_name_may_be_of_any_script(name: str) -> None:
 def test_a_name_with_control_characters_or_of_a_wrong_length_is_refused(name: str) -> None:
     with pytest.raises(InvalidRequest, match="invalid_subject_name"):
         check_name(name)
+
+
+def test_a_profile_is_kept_to_its_last_byte() -> None:
+    largest = {"a": "x" * (LARGEST_PROFILE - len('{"a":""}'))}
+
+    assert check_profile(largest) is largest
+    with pytest.raises(InvalidRequest):
+        check_profile({"a": largest["a"] + "x"})
+    assert check_name("x") == "x"
+
+
+def test_the_refusals_say_what_a_name_and_a_profile_may_be() -> None:
+    with pytest.raises(InvalidRequest) as name:
+        check_name("")
+    with pytest.raises(InvalidRequest) as profile:
+        check_profile({"a": "x" * LARGEST_PROFILE})
+
+    assert (name.value.code, name.value.detail) == (
+        "invalid_subject_name",
+        "The name is not 1 to 256 characters, none of them a control character.",
+    )
+    assert (profile.value.code, profile.value.detail) == (
+        "invalid_profile",
+        "The profile has more than 8192 bytes of JSON, or is nested more than 32 deep.",
+    )
