@@ -15,6 +15,7 @@ from sessiond.domain.claim_templates import (
     MOST_CLAIMS,
     RESERVED,
     Claim,
+    TemplateFault,
     may_be_added,
     template_faults,
 )
@@ -183,3 +184,27 @@ def test_what_is_too_long_is_left_out_and_counted() -> None:
 @given(st.text(max_size=20))
 def test_a_name_that_may_be_added_is_never_one_that_is_reserved(name: str) -> None:
     assert not (may_be_added(name) and name in RESERVED)
+
+
+def test_a_template_has_thirty_claims_and_a_constant_512_bytes() -> None:
+    most = {f"c{number}": {"value": "x"} for number in range(MOST_CLAIMS)}
+    longest = "x" * (LONGEST_CONSTANT - 2)
+
+    assert faults(**most) == []
+    assert template_faults(template(**most, one={"value": "x"})) == [
+        TemplateFault("", "", "has more than 30 claims")
+    ]
+    assert faults(tenant={"value": longest}) == []
+    assert template_faults(template(tenant={"value": longest + "x"})) == [
+        TemplateFault("tenant", "/value", "has more than 512 bytes")
+    ]
+    assert faults(tenant={"value": -1}) == [("tenant", "/value")]
+
+
+def test_a_reserved_name_and_one_that_is_none_are_told_apart() -> None:
+    assert template_faults(template(sub={"value": "x"}, _a={"value": "x"})) == [
+        TemplateFault("sub", "", "is a claim with a meaning of its own, which no template sets"),
+        TemplateFault(
+            "_a", "", "is no name of a claim: a letter, then at most 99 letters, digits and _ . : / -"
+        ),
+    ]

@@ -72,3 +72,16 @@ def test_however_many_attack_few_events_are_written_and_nothing_is_left_uncounte
 )
 def test_a_network_is_told_and_no_address(address: str, prefix: str | None) -> None:
     assert prefix_of(address) == prefix
+
+
+def test_a_network_that_is_told_apart_stays_so_when_there_is_room_for_no_other() -> None:
+    counts = RefusedCounts()
+    for n in range(MOST_TOLD + 1):
+        counts.add(Attempt.PIN, OTHER, f"10.0.{n}.1")
+    counts.add(Attempt.PIN, OTHER, "10.0.0.2", count=5)
+    counts.add(Attempt.PIN, OTHER, f"10.0.{MOST_TOLD}.1", count=2)
+
+    rows = told(counts)
+
+    assert rows[0] == (OTHER, "pin", "10.0.0.0/24", 6)
+    assert rows[-1] == (DEFAULT_PROJECT, "pin", None, 3)

@@ -7,8 +7,16 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from sessiond.domain.callers import OperatorCaller, ServerCaller, SubjectCaller, holder_label, manages
+from sessiond.domain.callers import (
+    OperatorCaller,
+    ServerCaller,
+    SubjectCaller,
+    as_told_to,
+    holder_label,
+    manages,
+)
 from sessiond.domain.errors import InvalidRequest
+from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SubjectId
 from sessiond.domain.projects import (
     LONGEST_NAME,
@@ -270,3 +278,28 @@ def test_the_operators_sessions_are_known_to_the_operator_alone() -> None:
     assert manages(server, ALICE)
     assert not manages(server, OPERATOR)
     assert manages(ServerCaller(project=ELSEWHERE, name="s"), OPERATOR)
+
+
+@pytest.mark.parametrize(
+    ("by", "project", "tells"),
+    [
+        ("subject:alice", DEFAULT_PROJECT, True),
+        ("subject:operator", ELSEWHERE, True),
+        ("subject:operator", DEFAULT_PROJECT, False),
+        ("server_key:shop", DEFAULT_PROJECT, True),
+        ("operator", DEFAULT_PROJECT, False),
+        ("cli", ELSEWHERE, False),
+    ],
+)
+def test_an_application_is_told_from_where_its_subjects_and_keys_did_something(
+    by: str, project: ProjectId, tells: bool
+) -> None:
+    data = {"by_address": "192.0.2.7", "by_key": "k", "reason": "asked"}
+    event = Event(
+        type=EventType.POLICY_CHANGED, at=NOW, partition=PARTITION, project=project, by=by, data=data
+    )
+
+    told = as_told_to(ServerCaller(project=project, name="shop", key_id="k"), event)
+
+    assert told.data == (data if tells else {"reason": "asked"})
+    assert as_told_to(OperatorCaller(project=project), event) is event
