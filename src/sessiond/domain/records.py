@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import ClassVar, TypeVar
 
 import msgspec
 
@@ -30,7 +30,7 @@ class Kind(enum.StrEnum):
     AUDIT_LEASE = "audit_lease"
 
 
-class Key(NamedTuple):
+class Key(msgspec.Struct, frozen=True, order=True, gc=False):
     """Where a record lies: its kind, its partition, its project and its id (a session's 16 bytes, else UTF-8)."""
 
     kind: Kind

@@ -52,9 +52,9 @@ async def read_body(request: Request, receive: Receive, limit: int) -> bytes:
 
 def media_type_of(request: Request, endpoint: Endpoint) -> str:
     """Return the body's content type without parameters, or raise `UnsupportedMediaType`."""
-    sent = request.header("content-type")
+    sent, encoding = request.header("content-type"), request.header("content-encoding")
     name = _in_utf8(sent or "")
-    encoded = (request.header("content-encoding") or "identity").strip().lower() != "identity"
+    encoded = encoding is not None and encoding.strip().lower() not in {"", "identity"}
     if encoded or name is None or name not in endpoint.content_types:
         raise UnsupportedMediaType(sent, endpoint.content_types)
     return name

@@ -117,7 +117,7 @@ class Edge:
     def client_address(self, request: Request) -> str:
         """Return the address of the client: the nearest one in the forwarding chain that is no trusted proxy."""
         client = plain_address(request.connection.host)
-        if not self.trusts(client):
+        if not self.trusted_proxies or not self.trusts(client):
             return client
         for hop in reversed(forwarded_chain(request.raw_headers)):
             if hop is None:

@@ -19,21 +19,20 @@ _UID, _INODE = 7, 9
 
 
 class Connection:
-    """One TCP connection as the server sees it; what is looked up about it is looked up once."""
+    """One TCP connection as the server sees it; what is looked up about it is looked up once.
 
-    __slots__ = ("_looked", "_uid", "client", "logged", "server")
+    *host* is the address at the other end, empty when there is none.
+    """
+
+    __slots__ = ("_looked", "_uid", "client", "host", "logged", "server")
 
     def __init__(self, client: Address | None, server: Address | None) -> None:
         self.client = client
+        self.host = client[0] if client else ""
         self.server = server
         self.logged: str | None = None
         self._looked = False
         self._uid: int | None = None
-
-    @property
-    def host(self) -> str:
-        """The address at the other end; empty when there is none."""
-        return self.client[0] if self.client else ""
 
     @property
     def peer_uid(self) -> int | None:

@@ -32,6 +32,9 @@ class Form(enum.Enum):
     STACK_REFRESH = enum.auto()
     EXCHANGED = enum.auto()
 
+    # By identity, in C: before Python 3.12 an enumeration hashes its members' names in Python, at each verify.
+    __hash__ = object.__hash__
+
 
 REFRESH_FORMS = frozenset({Form.REFRESH, Form.PIN_REFRESH, Form.STACK_REFRESH})
 STACK_ACCESS_FORMS = frozenset({Form.STACK_ACCESS, Form.STACK_RESTRICTED_ACCESS, Form.STACK_ANONYMOUS_ACCESS})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from sessiond.domain.records import Key
 from sessiond.storage.batch_counts import BatchCounts
@@ -33,9 +33,8 @@ Outcome = object
 """What one operation came to: an exception to be raised to its caller, or anything else as its answer."""
 
 
-class _Entry(NamedTuple, Generic[AnyOperation]):
-    operation: AnyOperation
-    waiter: asyncio.Future[object]
+_Entry = tuple[AnyOperation, "asyncio.Future[object]"]
+"""An operation, and who waits for it."""
 
 
 class Batcher(Generic[AnyOperation]):
@@ -67,7 +66,7 @@ class Batcher(Generic[AnyOperation]):
         if self._closed:
             raise unavailable("it was closed")
         waiter: asyncio.Future[object] = self._loop.create_future()
-        self._waiting.append(_Entry(operation, waiter))
+        self._waiting.append((operation, waiter))
         self._counts.operations += 1
         if not self._scheduled:
             # At the end of this turn of the loop, so that all that was read from the sockets at once goes together.
@@ -83,7 +82,7 @@ class Batcher(Generic[AnyOperation]):
 
     def _start(self) -> None:
         self._batch, self._waiting = _split(self._waiting)
-        operations = [entry.operation for entry in self._batch]
+        operations = [operation for operation, _ in self._batch]
         self._started_ns = time.perf_counter_ns()
         try:
             self._run(operations, self._settle)
@@ -117,7 +116,7 @@ def _split(
     later: list[_Entry[AnyOperation]] = []
     taken: set[Key] = set()
     for entry in waiting:
-        keys = entry.operation.keys
+        keys = entry[0].keys
         # What waits also bars its keys, so that the writes of one record keep the order in which they came.
         fits = len(batch) < LARGEST_BATCH and taken.isdisjoint(keys)
         (batch if fits else later).append(entry)
@@ -127,4 +126,4 @@ def _split(
 
 
 def _order(entry: _Entry[AnyOperation]) -> tuple[Key, ...]:
-    return tuple(entry.operation.keys[:1])
+    return tuple(entry[0].keys[:1])

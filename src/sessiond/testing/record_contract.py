@@ -57,9 +57,9 @@ class RecordContract:
         await store.apply(samples.put(mine))
         foreign = samples.subject(project=samples.OTHER_PROJECT)
         assert await store.get(foreign.key) is None
-        assert await store.get(mine.key._replace(kind=Kind.PIN)) is None
-        assert await store.get(mine.key._replace(partition=samples.ELSEWHERE)) is None
-        assert await store.get(mine.key._replace(id=b"alic")) is None
+        assert await store.get(msgspec.structs.replace(mine.key, kind=Kind.PIN)) is None
+        assert await store.get(msgspec.structs.replace(mine.key, partition=samples.ELSEWHERE)) is None
+        assert await store.get(msgspec.structs.replace(mine.key, id=b"alic")) is None
         await store.apply(samples.put(foreign))
         assert await store.get_many([mine.key, foreign.key]) == [mine, foreign]
 

@@ -139,8 +139,10 @@ class SqliteStore:
         if memory is None:
             return None
         if memory.has_moved():
-            with answering():
+            try:
                 memory.catch_up()
+            except sqlite3.Error as error:
+                raise refused(error) from error
         return memory.get(project, session)
 
     async def list_by_subject(
@@ -302,6 +304,8 @@ class SqliteStore:
             memory = self._memory
             if memory is not None:
                 for operation, outcome in zip(operations, outcomes, strict=True):
+                    if not operation.stale:
+                        continue
                     if outcome is None and type(operation) is Apply:
                         memory.replace(operation.stale, operation.change)
                     else:

@@ -143,18 +143,24 @@ class Apply:
     def __init__(self, change: Change, keys: Sequence[Key]) -> None:
         self.change = change
         self.keys = keys
-        self.stale = [key for key in keys if change.expects[key]]
-        expects, puts = change.expects, change.puts
-        self._checks = [
-            (key, version, *_version_of(key))
-            for key, version in expects.items()
+        self.stale: list[Key] = []
+        self._checks: list[tuple[Key, int, str, Row]] = []
+        self._steps: list[_Step] = []
+        self._events: list[Row] = []
+        # Loops, where comprehensions would read better: before Python 3.12 each of those is a call, for every write.
+        for key, version in change.expects.items():
+            written = key in keys
+            if version and written:
+                self.stale.append(key)
             # A new session's insert checks by itself: its primary key fails where one is there.
-            if version or key.kind is not Kind.SESSION or key not in keys
-        ]
-        self._steps = [_put(record, key, expects[key]) for record, key in zip(puts, keys, strict=False)]
-        if change.deletes:
-            self._steps.extend(_delete(key) for key in change.deletes)
-        self._events = [event_row(event) for event in change.events]
+            if version or key.kind is not Kind.SESSION or not written:
+                self._checks.append((key, version, *_version_of(key)))
+        for record, key in zip(change.puts, keys, strict=False):
+            self._steps.append(_put(record, key, change.expects[key]))
+        for key in change.deletes:
+            self._steps.append(_delete(key))
+        for event in change.events:
+            self._events.append(event_row(event))
 
     def run(self, database: sqlite3.Connection) -> None:
         """Check, then write."""

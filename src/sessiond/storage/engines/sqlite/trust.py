@@ -69,7 +69,7 @@ class TrustedMemory:
     def records(self, keys: Sequence[Key]) -> list[Record | None]:
         """Return what is known of some records; only after `has_moved` was False or `catch_up` succeeded."""
         known = self._records.get
-        return [known((kind, project, identifier)) for kind, _, project, identifier in keys]
+        return [known((key.kind, key.project, key.id)) for key in keys]
 
     def keep_record(self, record: Record) -> None:
         """Remember a record that was just read, if it is of a kind that is often read."""
