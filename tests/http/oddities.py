@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import msgspec
 
@@ -123,7 +124,13 @@ class World:
         self.reached: list[str] = []
         self.arrived = asyncio.Event()
         self.gate = asyncio.Event()
+        self.gates: list[asyncio.Future[None]] = []
         self.finished = 0
+
+    def next_gate(self) -> asyncio.Future[None]:
+        """Return a gate of its own for who waits now; the test opens it."""
+        self.gates.append(asyncio.get_running_loop().create_future())
+        return self.gates[-1]
 
 
 class Handlers:
@@ -196,6 +203,16 @@ class Handlers:
             case _:
                 return b'{"at":"once"}'
 
+    async def later(self, request: Request) -> Answer | bytes:
+        """Wait for the gate as many times as asked for, then do what `x-want` says."""
+        for _ in range(int(request.header("x-waits") or "1")):
+            self.world.arrived.set()
+            await self.world.next_gate()
+        async with contextlib.AsyncExitStack() as stack:
+            if request.header("x-timeout") is not None:
+                await stack.enter_async_context(asyncio.timeout(120))
+            return self.instantly(request) or b"{}"
+
 
 def oddities(world: World) -> Dialect:
     """Return the dialect of the tests."""
@@ -230,6 +247,7 @@ def oddities(world: World) -> Dialect:
         Endpoint("GET", "/split", do.split, summary="Split", answers=oops),
         Endpoint("GET", "/throttle", do.throttle, summary="Throttle", answers=oops, refusals=(TOO_OFTEN,)),
         Endpoint("GET", "/instant", do.plain, summary="Instant", answers=oops, instant=do.instantly),
+        Endpoint("GET", "/later", do.plain, summary="Later", answers=oops, instant=do.later),
         Endpoint("GET", "/key", do.plain, summary="Key", answers=oops, credential=keyed),
         Endpoint("POST", "/key", do.create, summary="Key", request=NewOddity, answers=oops, credential=keyed),
         Endpoint("GET", "/master", do.plain, summary="Master", answers=oops, credential=credentials.master),

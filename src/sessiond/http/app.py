@@ -52,7 +52,8 @@ class App:
     """Every dialect behind one ASGI callable.
 
     *max_in_flight* requests are worked on at once; more are refused with 503. *quotas* None: no rate limits.
-    *refusals* counts what was refused, by code; *connections* are those of the server that serves the app.
+    *in_flight* is how many are; *refusals* counts what was refused, by code; *connections* are those of the server
+    that serves the app.
     Raises `ValueError` when two endpoints claim the same path.
     """
 
@@ -81,12 +82,7 @@ class App:
         self._quotas = quotas
         self._attempts = attempts
         self._finisher = Finisher()
-        self._in_flight = 0
-
-    @property
-    def in_flight(self) -> int:
-        """How many requests are being worked on."""
-        return self._in_flight
+        self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -114,19 +110,33 @@ class App:
         """Return the answer to *request*, ready for the wire and logged; None when the client has gone."""
         started = time.perf_counter_ns()
         match = self.router.match(request.path)
-        self._in_flight += 1
+        self.in_flight += 1
         try:
             answer, dialect = await self._answer(match, problem, request, receive)
         except ClientGoneError:
             self.access_log.record(request, match.template, _CLIENT_GONE, started)
             return None
         finally:
-            self._in_flight -= 1
+            self.in_flight -= 1
         if request.quota is not None:
             answer = answer.with_headers(*quota_headers(request.quota))
         finished = self.finish(answer, request, dialect)
         self.access_log.record(request, match.template, finished.status, started)
         return finished
+
+    def answer_to(self, error: Exception, request: Request, dialect: Dialect) -> Answer:
+        """Return what *dialect* says to what was raised: a refusal, or a defect of ours, which is logged."""
+        if isinstance(error, Refusal):
+            error.forget_where()
+            note_refused(error, request, self._attempts)
+            return self.refuse(error, request, dialect)
+        log_defect(error, request)
+        return self.refuse(Defect(), request, dialect)
+
+    def admit(self) -> None:
+        """Raise `OVERLOADED` when as many requests as may be are worked on, besides the present one."""
+        if self.in_flight > self.max_in_flight:
+            raise OVERLOADED
 
     def refuse(self, refusal: Refusal, request: Request, dialect: Dialect) -> Answer:
         """Return *refusal* as *dialect* shows it, with the headers that HTTP asks for; never raises."""
@@ -151,7 +161,9 @@ class App:
     ) -> tuple[Answer, Dialect]:
         dialect = match.dialect
         try:
-            self._admit(problem)
+            if problem is not None:
+                raise problem  # noqa: TRY301 - refused like everything else
+            self.admit()
             if request.method == "OPTIONS" and dialect.cors is not None and match.place is not None:
                 return preflight(dialect), dialect
             route = match.route(request.method)
@@ -160,29 +172,18 @@ class App:
             return await _ask(
                 route, request, functools.partial(self._receive, receive), self._quotas
             ), dialect
-        except Refusal as refusal:
-            refusal.forget_where()
-            note_refused(refusal, request, self._attempts)
-            return self.refuse(refusal, request, dialect), dialect
         except ClientGoneError:
             raise
-        except Exception as error:  # noqa: BLE001 - a defect of ours: one log line, and the dialect's 500
-            log_defect(error, request)
-            return self.refuse(Defect(), request, dialect), dialect
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            return self.answer_to(error, request, dialect), dialect
 
     async def _receive(self, receive: Receive) -> MutableMapping[str, Any]:
         """Wait for more of a body. Who only waits for a slow client is not in flight, and does not crowd others out."""
-        self._in_flight -= 1
+        self.in_flight -= 1
         try:
             return await receive()
         finally:
-            self._in_flight += 1
-
-    def _admit(self, problem: Refusal | None) -> None:
-        if problem is not None:
-            raise problem
-        if self._in_flight > self.max_in_flight:
-            raise OVERLOADED
+            self.in_flight += 1
 
     def _request(self, scope: Scope) -> tuple[Request, Refusal | None]:
         path = scope.get("raw_path") or quote(scope["path"]).encode()

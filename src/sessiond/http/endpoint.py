@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -16,7 +17,7 @@ from sessiond.http.request import Request
 FORM = "application/x-www-form-urlencoded"
 
 Handler = Callable[[Request], Awaitable[Answer]]
-Instant = Callable[[Request], Answer | bytes | None]
+Instant = Callable[[Request], Answer | bytes | Coroutine[Any, Any, Answer | bytes] | None]
 
 DEFAULT_BODY_LIMIT = 64 * 1024
 
@@ -40,7 +41,8 @@ class Endpoint:
 
     *same_origin*: a browser may send this from our own pages only, even without a cookie (sign-in, sign-out).
     *instant* may answer at once, without a task: an answer, the JSON of a 200, or None for the handler; it resolves
-    the credential itself and may raise refusals. With a query it is the handler that answers.
+    the credential itself and may raise refusals. Where it has to wait for the store it returns a coroutine that does,
+    and that sets no timeouts before it waits a second time. With a query it is the handler that answers.
 
     *counting* tells towards which rate limit a request without a server key counts; one with a server key counts
     towards the key's, unless it is `never`.
@@ -68,8 +70,11 @@ class Endpoint:
     same_origin: bool = field(default=False, kw_only=True)
     instant: Instant | None = field(default=None, kw_only=True)
     counting: Counting | None = field(default=None, kw_only=True)
+    takes_body: bool = field(init=False)
+    """Whether a body is read."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "takes_body", self.request is not None or self.raw_json)
         plain = self.method == "GET" and not (self.takes_body or self.same_origin or "{" in self.path)
         if self.instant is not None and not (plain and self._query_optional()):
             raise ValueError(f"{self.method} {self.path} cannot be instant: only a GET of a literal path can")
@@ -81,8 +86,3 @@ class Endpoint:
     def paths(self) -> tuple[str, ...]:
         """The path and its aliases."""
         return (self.path, *self.aliases)
-
-    @property
-    def takes_body(self) -> bool:
-        """Whether a body is read."""
-        return self.request is not None or self.raw_json

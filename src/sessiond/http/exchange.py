@@ -16,6 +16,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 from sessiond.domain.errors import Refusal
 from sessiond.http.app import App
+from sessiond.http.instant import Render
 from sessiond.http.request import Request
 
 CLOSE_LINE = b"connection: close\r\n"
@@ -81,16 +82,29 @@ class Exchange:
             if self.disconnected:
                 return
             self.response_started = True
-            common = self._common() if self.keep_alive else self._common() + CLOSE_LINE
             with_body = self._request.method != "HEAD"
             apart = with_body and len(finished.body) > _LARGE_BODY
-            self._transport.write(finished.response(common, with_body=with_body and not apart))
+            self._transport.write(finished.response(self._lines(), with_body=with_body and not apart))
             if apart:
                 self._transport.write(finished.body)
         except Exception:
             _logger.exception("answering failed", extra={"request_id": self._request.request_id})
             self._transport.close()
             return
+        self._complete()
+
+    def respond(self, render: Render) -> None:
+        """Write the small response that an instant endpoint came to."""
+        response = render(self._lines())
+        if not self.disconnected:
+            self.response_started = True
+            self._transport.write(response)
+            self._complete()
+
+    def _lines(self) -> bytes:
+        return self._common() if self.keep_alive else self._common() + CLOSE_LINE
+
+    def _complete(self) -> None:
         self.response_complete = True
         if not self.keep_alive:
             self._transport.close()

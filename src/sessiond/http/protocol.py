@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, cast
+from typing import Any
 
 import httptools
-from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -136,8 +135,13 @@ class Protocol(HttpToolsProtocol):
         route = self._find_instant(self.url)
         if route is not None and self._is_free_for_instant():
             response = self._answer_instantly(route, self.headers, self._connection, self._common_lines())
-            if response is not None:
+            if isinstance(response, bytes):
                 self._respond(response)
+                return
+            if response is not None:
+                exchange = self._exchange(response.request, None)
+                self._take_on(exchange)
+                response.then(exchange.respond)
                 return
         self._start_task()
 
@@ -191,7 +195,7 @@ class Protocol(HttpToolsProtocol):
     @property
     def _present_cycle(self) -> RequestResponseCycle | None:
         """The last request that a task answers, while it is not answered."""
-        cycle = cast("RequestResponseCycle | None", self.cycle)
+        cycle: Any = self.cycle
         return None if cycle is None or cycle.response_complete else cycle
 
     def _is_free_for_instant(self) -> bool:
@@ -221,26 +225,32 @@ class Protocol(HttpToolsProtocol):
         )
         request.http_version = parser.get_http_version()
         request.transport_scheme = self.scheme or "http"
-        exchange = Exchange(
-            request,
-            problem,
-            self.transport,
-            self.flow,
-            keep_alive=request.http_version != "1.0" and parser.should_keep_alive(),
-            expects_continue=request.expects_continue,
-            common=self._common_lines,
-            on_response=self.on_response_complete,
-        )
-        self._discarded_bytes = 0
-        self._task_at = self._ticks.now
+        cycle: Any = self._exchange(request, problem)
+        app: Any = self._sessiond
         waits = self._present_cycle is not None
-        self.cycle = cycle = cast("RequestResponseCycle", exchange)
-        app = cast("ASGI3Application", self._sessiond)
+        self._take_on(cycle)
         if waits:
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, app))
         else:
             self._start_asgi_task(cycle, app)
+
+    def _exchange(self, request: Request, problem: Refusal | None) -> Exchange:
+        return Exchange(
+            request,
+            problem,
+            self.transport,
+            self.flow,
+            keep_alive=request.http_version != "1.0" and self.parser.should_keep_alive(),
+            expects_continue=request.expects_continue,
+            common=self._common_lines,
+            on_response=self.on_response_complete,
+        )
+
+    def _take_on(self, exchange: Any) -> None:  # noqa: ANN401  stands where uvicorn's own cycle would
+        self._discarded_bytes = 0
+        self._task_at = self._ticks.now
+        self.cycle = exchange
 
     def _common_lines(self) -> bytes:
         headers = self.server_state.default_headers

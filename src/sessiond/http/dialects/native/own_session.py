@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 import msgspec
 
 from sessiond.domain.callers import Caller, OperatorCaller, SubjectCaller
@@ -86,10 +89,14 @@ class OwnSession:
         require(session, request)
         return Answer(200, self._body(session), content_type=JSON)
 
-    def show_at_once(self, request: Request) -> bytes | None:
-        """Answer from memory where that is as strict as a read."""
+    def show_at_once(self, request: Request) -> bytes | Coroutine[Any, Any, bytes]:
+        """Answer from memory where that is as strict as a read, else with a read."""
         session = peeked(self._services, request)
-        return None if session is None else self._body(session)
+        return self._read(request) if session is None else self._body(session)
+
+    async def _read(self, request: Request) -> bytes:
+        request.caller = await self._credentials.session.resolve(request)
+        return self._body(session_of(request.caller))
 
     def _body(self, session: Session) -> bytes:
         kept = self._bodies.get(session.id)
