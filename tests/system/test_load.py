@@ -63,7 +63,7 @@ KINDS = [
         100_000 * b" ",
         MUCH,
     ),
-    Kind("does not read its answers", 40 * (GET % b"/openapi.json" + b"\r\n")),
+    Kind("does not read its answers", 40 * (GET % b"/openapi.json" + b"\r\n"), most=MUCH),
 ]
 
 
