@@ -298,3 +298,26 @@ def test_a_rotation_wraps_the_data_keys_of_its_project_anew_and_no_other_s() -> 
     }
     assert changed == {PROJECT}
     assert {project: after.data_key(project) for project in sealers} == sealers
+
+
+def test_a_project_whose_roots_only_verify_mints_nothing() -> None:
+    contents = two_projects_contents()
+    ring = KeyRing(
+        msgspec.structs.replace(
+            contents, roots=tuple(root.retired(NOW) if root.mints else root for root in contents.roots)
+        )
+    )
+
+    assert len(ring.roots_of(PROJECT)) == 2
+    with pytest.raises(Unavailable) as refused:
+        ring.active_root(PROJECT)
+    assert refused.value.code == "key_unavailable"
+
+
+def test_of_several_rotations_that_wait_the_first_is_due_next() -> None:
+    ring = rotated(rotated(two_projects(), KeyKind.SIGNING, NOW + 1), KeyKind.ROOT, NOW + 1)
+
+    due = sorted({key.activates_at for key in ring.held() if key.activates_at is not None})
+
+    assert due == [later(NOW, KNOWN_BEFORE_USE), later(NOW, PUBLISHED_BEFORE_USE)]
+    assert ring.next_activation == due[0]
