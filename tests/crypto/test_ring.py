@@ -165,8 +165,9 @@ def test_a_project_without_keys_is_unavailable() -> None:
         lambda: ring.data_key_by_id("abcdefghijkl"),
         lambda: ring.key(1, Purpose.ACCESS),
     ):
-        with pytest.raises(Unavailable):
+        with pytest.raises(Unavailable) as refused:
             ask()
+        assert refused.value.code == "key_unavailable"
 
 
 # Keyed hashes

@@ -142,6 +142,7 @@ def test_a_subject_that_is_not_there_says_nothing(path: str) -> None:
 def test_what_no_token_can_say_is_left_out_and_counted_and_the_rest_stays_in_its_order() -> None:
     longest = "x" * (LONGEST_VALUE - 2)
     template = {
+        "none": Claim(path="session.metadata.none"),
         "last": Claim(value=longest),
         "long": Claim(value=longest + "x"),
         "price": Claim(path="session.metadata.price"),

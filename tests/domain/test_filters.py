@@ -8,7 +8,8 @@ from sessiond.domain.event_filters import EventFilter
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SubjectId
 from sessiond.domain.namesakes import is_formers, predates, since_deleted
-from sessiond.domain.session_filters import Span
+from sessiond.domain.session_filters import Filter, Span
+from sessiond.domain.sessions import Client, SessionKind
 from sessiond.domain.subject_filters import SubjectFilter
 from sessiond.domain.subjects import Subject, SubjectKind
 from tests.domain.samples import ALICE, NOW, PARTITION, SUBJECT_EPOCH, a_session, a_standing, a_subject
@@ -99,3 +100,32 @@ def test_of_an_ids_events_those_after_its_last_deletion_are_the_present_holders(
     assert since_deleted([created, deleted, created, deleted, created, others], ALICE) == [created, others]
     assert since_deleted([created, others], ALICE) == [created, others]
     assert since_deleted([created, deleted], ALICE) == []
+
+
+DESK = a_session(client=Client(name="Alice's Desk"), created_at=NOW, last_seen_at=NOW + 5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "held"),
+    [
+        (Filter(), True),
+        (Filter(session_kind=SessionKind.TOKENS), True),
+        (Filter(session_kind=SessionKind.PIN), False),
+        (Filter(client="DESK"), True),
+        (Filter(client="phone"), False),
+        (Filter(created=Span(NOW, NOW + 1)), True),
+        (Filter(created=Span(NOW + 1)), False),
+        (Filter(seen=Span(NOW + 5, NOW + 6)), True),
+        (Filter(seen=Span(None, NOW + 5)), False),
+        (Filter(created=Span(NOW), seen=Span(NOW + 6)), False),
+        (Filter(created=Span(NOW + 1), seen=Span(NOW)), False),
+        (Filter(session_kind=SessionKind.TOKENS, client="phone"), False),
+    ],
+)
+def test_a_session_is_listed_where_all_that_is_asked_holds(asked: Filter, held: bool) -> None:
+    assert asked.holds(DESK, None) is held
+
+
+def test_a_client_without_a_name_is_none_that_is_asked_for() -> None:
+    assert not Filter(client="x").holds(a_session(), None)
+    assert Filter(client="").holds(a_session(), None)
