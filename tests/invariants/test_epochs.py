@@ -94,8 +94,8 @@ class Epochs(RuleBasedStateMachine):
         self.issue(node, self.order(self.projects[project], subject))
 
     @precondition(lambda self: self.living)
-    @rule(node=NODES, data=st.data())
-    def somebody_acts_as_the_other(self, node: int, data: st.DataObject) -> None:
+    @rule(node=NODES, data=st.data(), ended=st.booleans())
+    def somebody_acts_as_the_other(self, node: int, data: st.DataObject, *, ended: bool) -> None:
         own = data.draw(st.sampled_from([each for each, _, _ in self.born if each.id in self.living]))
         subject = next(each for each in PEOPLE if each != own.subject)
         known = self.run(self.nodes[node].subjects.get(own.project, subject))
@@ -104,6 +104,8 @@ class Epochs(RuleBasedStateMachine):
         caller, asked = OperatorCaller(project=own.project), Asked(session=own.id, reason="asked to")
         order = self.order(own.project, subject)
         self.issue(node, self.run(self.nodes[node].impersonating.order(caller, order, asked)))
+        if ended:
+            self.end_all_of(node, own.project, own.subject)
 
     def order(self, project: ProjectId, subject: SubjectId) -> Order:
         return Order(
@@ -129,7 +131,9 @@ class Epochs(RuleBasedStateMachine):
     @precondition(lambda self: self.living)
     @rule(node=NODES, data=st.data())
     def a_subject_s_sessions_are_ended(self, node: int, data: st.DataObject) -> None:
-        project, subject = self.somebody(data)
+        self.end_all_of(node, *self.somebody(data))
+
+    def end_all_of(self, node: int, project: ProjectId, subject: SubjectId) -> None:
         self.run(self.nodes[node].subjects.revoke_sessions(project, subject, by=BY))
         self.end(project, subject)
         self.issue(node, self.order(project, subject))
@@ -231,5 +235,5 @@ async def passes(asking: Coroutine[Any, Any, object]) -> bool:
     return True
 
 
-Epochs.TestCase.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)
+Epochs.TestCase.settings = settings(max_examples=12, stateful_step_count=20, deadline=None)
 TestEpochs = Epochs.TestCase

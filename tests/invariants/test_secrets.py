@@ -247,5 +247,5 @@ class Secrets(RuleBasedStateMachine):
         assert found(self, places) == []
 
 
-Secrets.TestCase.settings = settings(max_examples=6, stateful_step_count=16, deadline=None)
+Secrets.TestCase.settings = settings(max_examples=5, stateful_step_count=16, deadline=None)
 TestSecrets = Secrets.TestCase
