@@ -4,9 +4,17 @@ from datetime import timedelta
 
 import pytest
 
-from sessiond.domain.devices import check_identifier, counting, device_subject, hint_of, settled, with_place
+from sessiond.domain.devices import (
+    check_identifier,
+    counting,
+    device_subject,
+    hint_of,
+    may_be_device,
+    settled,
+    with_place,
+)
 from sessiond.domain.errors import InvalidRequest, Throttled
-from sessiond.domain.ids import acceptable_subject_id
+from sessiond.domain.ids import SubjectId, acceptable_subject_id
 
 NOON = 1_800_000_000_000
 HOUR = 3_600_000
@@ -37,7 +45,7 @@ def test_text_of_1_to_256_bytes_identifies_a_device_as_it_stands(identifier: str
 def test_anything_else_is_refused_and_told_why(identifier: object, why: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         check_identifier(identifier)
-    assert refused.value.detail == why
+    assert (refused.value.code, refused.value.detail) == ("invalid_identifier", why)
 
 
 def test_a_devices_subject_is_named_by_the_keyed_hash() -> None:
@@ -45,6 +53,8 @@ def test_a_devices_subject_is_named_by_the_keyed_hash() -> None:
 
     assert subject == "device_000102030405060708090a0b0c0d0e0f"
     assert acceptable_subject_id(subject)
+    assert may_be_device(subject)
+    assert not may_be_device(SubjectId("alice"))
 
 
 @pytest.mark.parametrize(
@@ -95,3 +105,11 @@ def test_a_place_may_be_found_empty_only_after_a_minute() -> None:
 
     assert not settled(until, ttl=ttl, now=NOON + 59_999)
     assert settled(until, ttl=ttl, now=NOON + 60_000)
+
+
+def test_the_refusal_of_one_too_many_comes_back_after_a_second_at_least() -> None:
+    with pytest.raises(Throttled) as refused:
+        with_place({"a": NOON + 1}, "b", until=NOON + HOUR, most=1, now=NOON)
+
+    assert (refused.value.code, refused.value.retry_after_seconds) == ("too_many_devices", 1)
+    assert refused.value.detail == "too many devices from this address, try again later"

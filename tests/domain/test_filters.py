@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from sessiond.domain.endings import Ending
 from sessiond.domain.event_filters import EventFilter
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SubjectId
 from sessiond.domain.namesakes import is_formers, predates, since_deleted
-from sessiond.domain.session_filters import Filter, Span
+from sessiond.domain.session_filters import Filter, Span, State
 from sessiond.domain.sessions import Client, SessionKind
 from sessiond.domain.subject_filters import SubjectFilter
 from sessiond.domain.subjects import Subject, SubjectKind
@@ -109,6 +110,8 @@ DESK = a_session(client=Client(name="Alice's Desk"), created_at=NOW, last_seen_a
     ("asked", "held"),
     [
         (Filter(), True),
+        (Filter(state=State.ENDED), False),
+        (Filter(state=State.ALL), True),
         (Filter(session_kind=SessionKind.TOKENS), True),
         (Filter(session_kind=SessionKind.PIN), False),
         (Filter(client="DESK"), True),
@@ -124,6 +127,16 @@ DESK = a_session(client=Client(name="Alice's Desk"), created_at=NOW, last_seen_a
 )
 def test_a_session_is_listed_where_all_that_is_asked_holds(asked: Filter, held: bool) -> None:
     assert asked.holds(DESK, None) is held
+
+
+def test_what_has_ended_is_listed_among_the_ended_and_among_all() -> None:
+    held = [Filter(state=state).holds(DESK, Ending.REVOKED) for state in State]
+
+    assert dict(zip(State, held, strict=True)) == {
+        State.LIVE: False,
+        State.ENDED: True,
+        State.ALL: True,
+    }
 
 
 def test_a_client_without_a_name_is_none_that_is_asked_for() -> None:

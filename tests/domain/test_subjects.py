@@ -201,6 +201,17 @@ def test_engines_are_told_where_each_lies_and_by_what_it_is_found(
     assert (record.purge_at, record.expires_at_or_none, record.version) == (purge_at, None, 1)
 
 
+def test_a_session_is_found_by_its_subject_and_ordered_by_its_birth() -> None:
+    session = a_session()
+
+    assert session.key == (Kind.SESSION, PARTITION, DEFAULT_PROJECT, session.id)
+    assert (session.owner, session.sorted_at, session.expires_at_or_none) == (
+        "alice",
+        NOW - 1000,
+        NOW + 3_600_000,
+    )
+
+
 def test_control_records_lie_in_the_first_partition() -> None:
     assert deployment_key() == (Kind.DEPLOYMENT, 0, DEFAULT_PROJECT, b"")
     assert project_key(ELSEWHERE) == (Kind.PROJECT, 0, ELSEWHERE, b"")
