@@ -27,7 +27,7 @@ from sessiond.domain.audit_chain import (
 from sessiond.domain.events import Event, EventType, forgotten
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition, SessionId, SubjectId
 from sessiond.domain.projects import CONTROL_PARTITION
-from sessiond.domain.records import Kind
+from sessiond.domain.records import Key, Kind
 
 NOW = 1_800_000_000_000
 HOME = Partition(7)
@@ -107,10 +107,10 @@ def test_links_head_and_lease_lie_where_they_are_looked_for() -> None:
     [link], head = chain(1)
 
     assert link.key == link_key(DEFAULT_PROJECT, HOME, 1)
-    assert link.key == (Kind.AUDIT_LINK, HOME, DEFAULT_PROJECT, b"0000000000000001")
-    assert head.key == head_key(DEFAULT_PROJECT, HOME) == (Kind.AUDIT_HEAD, HOME, DEFAULT_PROJECT, b"")
+    assert link.key == Key(Kind.AUDIT_LINK, HOME, DEFAULT_PROJECT, b"0000000000000001")
+    assert head.key == head_key(DEFAULT_PROJECT, HOME) == Key(Kind.AUDIT_HEAD, HOME, DEFAULT_PROJECT, b"")
     lease = Lease(holder="one", until=0, fence=1)
-    assert lease.key == lease_key() == (Kind.AUDIT_LEASE, CONTROL_PARTITION, DEFAULT_PROJECT, b"")
+    assert lease.key == lease_key() == Key(Kind.AUDIT_LEASE, CONTROL_PARTITION, DEFAULT_PROJECT, b"")
     assert link.sorted_at == link.sealed_at
 
 

@@ -35,7 +35,7 @@ from sessiond.domain.pins import (
     throttled,
     wait_of,
 )
-from sessiond.domain.records import Kind
+from sessiond.domain.records import Key, Kind
 from sessiond.domain.rules import PinRules
 from tests.domain.samples import a_subject
 
@@ -358,7 +358,7 @@ def test_a_counter_is_kept_a_day_after_its_last_failure_unless_it_is_kept_for_lo
 def test_a_counter_lies_under_its_keyed_hash_and_is_its_accounts() -> None:
     counter = msgspec.structs.replace(NONE_YET, account=SubjectId("alice"), failed_at=5, forgotten_at=9)
 
-    assert counter.key == (Kind.ATTEMPTS, 7, DEFAULT_PROJECT, b"counter")
+    assert counter.key == Key(Kind.ATTEMPTS, Partition(7), DEFAULT_PROJECT, b"counter")
     assert (counter.owner, counter.sorted_at, counter.purge_at) == ("alice", 5, 9)
     assert msgspec.structs.replace(counter, succeeded_at=7).sorted_at == 7
     assert msgspec.structs.replace(counter, succeeded_at=3).sorted_at == 5
@@ -378,7 +378,7 @@ def test_a_pin_lies_beside_its_subject_and_is_no_later_ones_of_that_name() -> No
     )
 
     assert pin.key == pin_key(DEFAULT_PROJECT, subject.id, Partition(77))
-    assert pin.key == (Kind.PIN, 77, DEFAULT_PROJECT, b"alice")
+    assert pin.key == Key(Kind.PIN, Partition(77), DEFAULT_PROJECT, b"alice")
     assert (pin.owner, pin.sorted_at) == ("alice", subject.created_at)
     assert pin.belongs_to(subject)
     assert not pin.belongs_to(None)

@@ -17,7 +17,7 @@ from sessiond.domain.rate_limits import (
     take_share,
     window_end,
 )
-from sessiond.domain.records import Kind
+from sessiond.domain.records import Key, Kind
 from sessiond.domain.rules import LimitRules
 from tests.domain.samples import NOW
 
@@ -133,7 +133,7 @@ def test_a_client_is_never_told_to_come_back_at_once() -> None:
 def test_an_allotment_lies_under_its_keyed_hash_and_goes_with_its_window() -> None:
     allotment, share = take_share(untouched(), limit(8), NOW)
 
-    assert allotment.key == (Kind.ALLOTMENT, 1, DEFAULT_PROJECT, NAME)
+    assert allotment.key == Key(Kind.ALLOTMENT, Partition(1), DEFAULT_PROJECT, NAME)
     assert allotment.purge_at == allotment.until == share.until
     assert (allotment.taken, allotment.version) == (2, 1)
 

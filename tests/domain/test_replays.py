@@ -4,7 +4,7 @@ import pytest
 
 from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition
-from sessiond.domain.records import Kind
+from sessiond.domain.records import Key, Kind
 from sessiond.domain.replays import (
     REPLAY_SUPERSEDED,
     IdempotencyKeyReused,
@@ -73,7 +73,7 @@ def test_a_replay_is_found_by_its_name_and_by_whom_it_is_about() -> None:
     )
 
     assert about.key == replay_key(DEFAULT_PROJECT, Partition(1), b"name")
-    assert about.key == (Kind.REPLAY, 1, DEFAULT_PROJECT, b"name")
+    assert about.key == Key(Kind.REPLAY, Partition(1), DEFAULT_PROJECT, b"name")
     assert (about.owner, REPLAY.owner, about.sorted_at) == ("ab12", None, NOON)
 
 

@@ -17,7 +17,7 @@ from sessiond.domain.callers import (
 )
 from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.events import Event, EventType
-from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SubjectId
+from sessiond.domain.ids import DEFAULT_PROJECT, Partition, ProjectId, SubjectId
 from sessiond.domain.projects import (
     LONGEST_NAME,
     LastEnding,
@@ -165,14 +165,14 @@ def test_the_highest_generation_seen_is_kept_and_is_never_one_to_come(generation
         ),
         (
             Project(id=ELSEWHERE, name="shop", epoch=1, created_at=7),
-            Key(Kind.PROJECT, 0, ELSEWHERE, b""),  # type: ignore[arg-type]
+            Key(Kind.PROJECT, Partition(0), ELSEWHERE, b""),
             None,
             7,
             None,
         ),
         (
             ServerKey(digest=b"d", project=ELSEWHERE, id="k", name="shop", created_at=7),
-            Key(Kind.SERVER_KEY, 0, DEFAULT_PROJECT, b"d"),  # type: ignore[arg-type]
+            Key(Kind.SERVER_KEY, Partition(0), DEFAULT_PROJECT, b"d"),
             ELSEWHERE,
             7,
             None,
@@ -204,7 +204,7 @@ def test_engines_are_told_where_each_lies_and_by_what_it_is_found(
 def test_a_session_is_found_by_its_subject_and_ordered_by_its_birth() -> None:
     session = a_session()
 
-    assert session.key == (Kind.SESSION, PARTITION, DEFAULT_PROJECT, session.id)
+    assert session.key == Key(Kind.SESSION, PARTITION, DEFAULT_PROJECT, session.id)
     assert (session.owner, session.sorted_at, session.expires_at_or_none) == (
         "alice",
         NOW - 1000,
@@ -213,10 +213,10 @@ def test_a_session_is_found_by_its_subject_and_ordered_by_its_birth() -> None:
 
 
 def test_control_records_lie_in_the_first_partition() -> None:
-    assert deployment_key() == (Kind.DEPLOYMENT, 0, DEFAULT_PROJECT, b"")
-    assert project_key(ELSEWHERE) == (Kind.PROJECT, 0, ELSEWHERE, b"")
-    assert server_key_key(b"d") == (Kind.SERVER_KEY, 0, DEFAULT_PROJECT, b"d")
-    assert subject_key(ELSEWHERE, SubjectId("é"), PARTITION) == (
+    assert deployment_key() == Key(Kind.DEPLOYMENT, Partition(0), DEFAULT_PROJECT, b"")
+    assert project_key(ELSEWHERE) == Key(Kind.PROJECT, Partition(0), ELSEWHERE, b"")
+    assert server_key_key(b"d") == Key(Kind.SERVER_KEY, Partition(0), DEFAULT_PROJECT, b"d")
+    assert subject_key(ELSEWHERE, SubjectId("é"), PARTITION) == Key(
         Kind.SUBJECT,
         PARTITION,
         ELSEWHERE,
