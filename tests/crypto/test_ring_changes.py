@@ -321,3 +321,13 @@ def test_of_several_rotations_that_wait_the_first_is_due_next() -> None:
 
     assert due == [later(NOW, KNOWN_BEFORE_USE), later(NOW, PUBLISHED_BEFORE_USE)]
     assert ring.next_activation == due[0]
+
+
+def test_a_vault_key_that_its_root_does_not_open_is_unavailable() -> None:
+    contents = two_projects_contents()
+    broken = tuple(msgspec.structs.replace(key, secret=key.secret[:-1] + b"?") for key in contents.data_keys)
+
+    with pytest.raises(Unavailable) as refused:
+        KeyRing(msgspec.structs.replace(contents, data_keys=broken)).data_key(PROJECT)
+
+    assert refused.value.code == "key_unavailable"

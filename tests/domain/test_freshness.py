@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from sessiond.domain.errors import Refusal, Throttled
 from sessiond.domain.freshness import Staleness, answers_until
 from sessiond.domain.moving import DEPARTED, Departed, refuse_departed
-from tests.domain.samples import NOW
+from sessiond.domain.sessions import departed
+from tests.domain.samples import NOW, a_standing
 
 
 @pytest.mark.parametrize(("measured", "heard"), [(None, False), (0.0, True), (2.0, True), (2.1, False)])
@@ -58,3 +60,13 @@ def test_a_refusal_says_its_code_and_its_sentence_and_has_no_data_unless_given()
         {},
     )
     assert (throttled.retry_after_seconds, throttled.data, throttled.code) == (7, {"limit": 3}, "code")
+
+
+def test_a_session_read_in_a_database_that_was_left_may_have_ended_elsewhere() -> None:
+    standing = a_standing()
+    assert standing.deployment is not None
+    left = msgspec.structs.replace(standing.deployment, departed=Departed(to="redis://a", at=NOW))
+
+    assert not departed(standing)
+    assert not departed(msgspec.structs.replace(standing, deployment=None))
+    assert departed(msgspec.structs.replace(standing, deployment=left))
