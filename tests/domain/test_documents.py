@@ -79,6 +79,7 @@ def test_a_patch_is_merged_as_rfc_7396_says(
         ({"a": [{"b": 1}, 2]}, True),
         ({"a": [{"b": -1}]}, False),
         ([[[1.5]]], False),
+        ({"a": 1, "b": -1, "c": "x"}, False),
     ],
 )
 def test_a_number_in_a_token_is_whole_and_of_fifteen_digits(value: object, fits: bool) -> None:
