@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.in_files]
 ENDS = (Action.TEAR, Action.CUT, Action.KILL)
 KINDS = (NativeWriter, NativeWriter, NativeWriter, VaultWriter, OperatorWriter)
 ROUNDS = 2
-SOAK_ROUNDS = 60
+SOAK_ROUNDS = 40
 FOR_LONG = 1_000_000
 OUTLIVES = {"SESSIOND_POLICY_ACCESS_TOKEN_LIFETIME": "24h"}
 """On a busy machine a soak takes longer than access tokens live by default: they would be refused for that alone."""
