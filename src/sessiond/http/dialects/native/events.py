@@ -57,7 +57,10 @@ class AuditEvent(msgspec.Struct, frozen=True, kw_only=True):
     session: str | None
     subject: str | None
     by: str
-    data: Annotated[Mapping[str, str | int | None], Meta(description="What else is known of it.")]
+    data: Annotated[
+        Mapping[str, str | int | None],
+        Meta(description="What else is known of it; `by_…` is of whoever did it."),
+    ]
 
 
 class EventsPage(msgspec.Struct, frozen=True, kw_only=True):

@@ -39,7 +39,10 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     by: str
     reason: str | None
-    data: Annotated[Mapping[str, str | int | None], Meta(description="What else is known of it.")]
+    data: Annotated[
+        Mapping[str, str | int | None],
+        Meta(description="What else is known of it; `by_…` is of whoever did it."),
+    ]
 
 
 class TimelineEnding(msgspec.Struct, frozen=True, kw_only=True):
