@@ -331,3 +331,17 @@ def test_a_vault_key_that_its_root_does_not_open_is_unavailable() -> None:
         KeyRing(msgspec.structs.replace(contents, data_keys=broken)).data_key(PROJECT)
 
     assert refused.value.code == "key_unavailable"
+
+
+@pytest.mark.parametrize("kind", KeyKind)
+def test_a_pending_key_of_any_kind_sealed_nothing_and_is_refused_once_it_is_compromised(
+    kind: KeyKind,
+) -> None:
+    ring = two_projects()
+    pending = next(key for key in ring.held() if key.line.kind is kind and key.state is KeyState.PENDING)
+
+    after = ring.compromised(pending.name, CountedEntropy("breach"), NOW + 1)
+
+    assert {key.state for key in after.held() if key.name == pending.name} == {KeyState.COMPROMISED}
+    line = [key.state for key in after.held() if key.line == pending.line]
+    assert sorted(line) == [KeyState.ACTIVE, KeyState.COMPROMISED, KeyState.PENDING]
