@@ -345,3 +345,15 @@ def test_a_pending_key_of_any_kind_sealed_nothing_and_is_refused_once_it_is_comp
     assert {key.state for key in after.held() if key.name == pending.name} == {KeyState.COMPROMISED}
     line = [key.state for key in after.held() if key.line == pending.line]
     assert sorted(line) == [KeyState.ACTIVE, KeyState.COMPROMISED, KeyState.PENDING]
+
+
+def test_a_renewed_ring_still_lists_every_key_that_was_there_and_what_became_of_it() -> None:
+    ring = two_projects()
+
+    after = {key.name: key for key in ring.renewed(CountedEntropy("breach"), NOW + 1).held()}
+
+    assert {after[key.name].state for key in ring.held() if key.line.kind is not KeyKind.VAULT} == {
+        KeyState.COMPROMISED
+    }
+    stale = [key for key in ring.held() if key.line.kind is KeyKind.VAULT and not key.mints]
+    assert {(after[key.name].state, after[key.name].secret) for key in stale} == {(KeyState.DESTROYED, b"")}
