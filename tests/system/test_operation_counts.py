@@ -39,7 +39,7 @@ MOST_CALLS = {
     "create": 484,
     "refresh": 384,
     "list": 236,
-    "list of fifty": 1240,
+    "list of fifty": 1260,
 }
 
 _OURS = str(Path(sessiond.__file__).parent)

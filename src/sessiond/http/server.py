@@ -135,6 +135,7 @@ class HttpServer:
         )
         app.connections = self._server.server_state.connections
         self._running: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Accept connections; returns when that is so."""
@@ -147,7 +148,10 @@ class HttpServer:
 
     def stop(self) -> None:
         """Stop accepting and finish what is in flight; a second call does not wait for it."""
-        self._server.force_exit = self._server.should_exit
+        if self._server.should_exit:
+            self._server.force_exit = True
+            # From Python 3.12 on asyncio's own server stops only when its connections are gone; uvloop's does not wait.
+            self._ending = asyncio.create_task(self._end_the_rest())
         self._server.should_exit = True
 
     async def wait(self) -> None:

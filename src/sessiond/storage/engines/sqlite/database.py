@@ -76,17 +76,11 @@ class DatabaseFile:
             timeout=self._busy_seconds if busy_seconds is None else busy_seconds,
             cached_statements=256,
         )
-        database.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
-        database.execute("PRAGMA temp_store = MEMORY")
-        database.execute("PRAGMA trusted_schema = OFF")
-        if writing:
-            database.execute("PRAGMA synchronous = FULL")
-            # What is deleted is overwritten: who is erased is not to be found in the file either. Some builds' default.
-            database.execute("PRAGMA secure_delete = ON")
-            database.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-            database.execute(f"PRAGMA journal_size_limit = {LARGEST_WAL_KEPT}")
-        else:
-            database.execute("PRAGMA query_only = ON")
+        try:
+            _set_up(database, writing=writing)
+        except BaseException:
+            database.close()
+            raise
         return database
 
     def remember(self) -> None:
@@ -106,6 +100,20 @@ class DatabaseFile:
         except OSError:
             return None
         return (found.st_dev, found.st_ino)
+
+
+def _set_up(database: sqlite3.Connection, *, writing: bool) -> None:
+    database.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
+    database.execute("PRAGMA temp_store = MEMORY")
+    database.execute("PRAGMA trusted_schema = OFF")
+    if writing:
+        database.execute("PRAGMA synchronous = FULL")
+        # What is deleted is overwritten: who is erased is not to be found in the file either. Some builds' default.
+        database.execute("PRAGMA secure_delete = ON")
+        database.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        database.execute(f"PRAGMA journal_size_limit = {LARGEST_WAL_KEPT}")
+    else:
+        database.execute("PRAGMA query_only = ON")
 
 
 @contextlib.contextmanager
