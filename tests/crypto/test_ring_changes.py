@@ -357,3 +357,22 @@ def test_a_renewed_ring_still_lists_every_key_that_was_there_and_what_became_of_
     }
     stale = [key for key in ring.held() if key.line.kind is KeyKind.VAULT and not key.mints]
     assert {(after[key.name].state, after[key.name].secret) for key in stale} == {(KeyState.DESTROYED, b"")}
+
+
+def test_a_ring_with_a_history_is_renewed_and_every_vault_key_that_opened_still_does() -> None:
+    ring = rotated(rotated(two_projects(), KeyKind.VAULT), KeyKind.ROOT)
+    root, sealers = ring.active_root(PROJECT), [key for key in ring.held() if key.line.kind is KeyKind.VAULT]
+    ring = ring.compromised(root.name, CountedEntropy("breach"), LATER)
+    former = [key.name for key in ring.roots_of(PROJECT) if key.state is KeyState.RETIRED]
+    ring = ring.without(former, LATER)
+
+    after = ring.renewed(CountedEntropy("again"), LATER + 1)
+
+    opened = [key for key in sealers if key.state is not KeyState.PENDING]
+    assert len(opened) == 3
+    assert [after.data_key_by_id(key.name) for key in opened] == [
+        ring.data_key_by_id(key.name) for key in opened
+    ]
+    gone = {key.name: key for key in after.held()}
+    assert gone[root.name].compromised_at == LATER
+    assert [gone[name].state for name in former] == [KeyState.DESTROYED]
