@@ -178,7 +178,10 @@ class PostgresqlServer:
         return done.stdout.strip()
 
     def _answers(self) -> bool:
-        with contextlib.suppress(AssertionError):
+        with contextlib.suppress(AssertionError, OSError):
+            # What pg_ctl reads, too: a psql every moment takes more than the start itself.
+            if not {"ready", "standby"}.intersection((self.data / "postmaster.pid").read_text().split()):
+                return False
             return self.run_sql("SELECT 1", database="postgres") == "1"
         return False
 
