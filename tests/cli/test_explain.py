@@ -11,6 +11,8 @@ import pytest
 
 from tests.server_process import ServerProcess
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def tokens(server: ServerProcess) -> dict[str, Any]:

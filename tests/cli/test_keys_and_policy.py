@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import httpx
+import pytest
 
 from tests.cli.test_beside_a_server import answer, open_session, refusal, run, verify
 from tests.server_process import ServerProcess
+
+pytestmark = pytest.mark.slow
 
 NONE_REFUSED = {"sessions": 0, "access_tokens": 0, "pins": 0, "vault_entries": 0, "complete": True}
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.docs.pages import ROOT, matches, run, statements
 from tests.server_process import ServerProcess
 from tests.system.writers import bearer
+
+pytestmark = pytest.mark.slow
 
 PAGE = ROOT / "docs" / "operations" / "moving.md"
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import httpx
+import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.server_process import ServerProcess
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_real_servers_document_is_valid_and_holds_every_dialect(server: ServerProcess) -> None:

@@ -26,6 +26,8 @@ from sessiond.testing import samples
 from tests.disks import deeds
 from tests.disks.faulty import Action, FaultyDisk, compiled
 
+pytestmark = pytest.mark.slow
+
 ENDS = (Action.KILL, Action.TEAR, Action.CUT)
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS)
 LASTING = 4

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from sessiond.crypto.secrets import Secret
 from sessiond.domain.ids import DEFAULT_PROJECT, SessionId
@@ -15,6 +16,8 @@ from sessiond.services.ports import Change
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.sqlite import open_store
 from tests.deployment import BY, TestDeployment
+
+pytestmark = pytest.mark.slow
 
 CHANGES = 300
 

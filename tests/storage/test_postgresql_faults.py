@@ -23,6 +23,8 @@ from sessiond.testing import samples
 from tests.server_process import ServerProcess
 from tests.servers.postgresql import PostgresqlServer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def url(postgresql: PostgresqlServer) -> str:

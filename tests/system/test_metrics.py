@@ -18,6 +18,8 @@ from sessiond.bootstrap.metrics.families import FAMILIES
 from tests.canaries import found_in
 from tests.server_process import ServerProcess
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "metrics-token-0123456789abcdefghijklmnop"
 READER = {"Authorization": f"Bearer {TOKEN}"}
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"

@@ -31,6 +31,8 @@ from tests.system.moves import Crowd, Everything, begun, migrate, on, sqlite, sw
 from tests.system.waiting import eventually
 from tests.system.writers import bearer
 
+pytestmark = pytest.mark.slow
+
 MANY = 4_500
 
 
