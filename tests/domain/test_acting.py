@@ -9,11 +9,20 @@ import msgspec
 import pytest
 
 from sessiond.domain.admission import admitted_until
-from sessiond.domain.endings import Ending, ending, refuse_ended
+from sessiond.domain.endings import Ended, Ending, ending, how_ended, refuse_ended
 from sessiond.domain.ids import Partition, SubjectId, mint_id
 from sessiond.domain.instants import rfc3339
-from sessiond.domain.sessions import Actor, Session, Standing
-from tests.domain.samples import NOW, a_session, a_standing, a_subject
+from sessiond.domain.sessions import Actor, Epochs, Session, Standing
+from sessiond.domain.subjects import OPERATOR
+from tests.domain.samples import (
+    DEPLOYMENT_EPOCH,
+    NOW,
+    PROJECT_EPOCH,
+    SUBJECT_EPOCH,
+    a_session,
+    a_standing,
+    a_subject,
+)
 
 OPS = SubjectId("ops")
 ELSEWHERE = Partition(78)
@@ -71,6 +80,52 @@ def test_the_refusal_tells_when_and_why_the_actors_session_ended() -> None:
     data = refuse_ended(standing, Ending.ACTOR_SESSION).data
 
     assert (data["ended_at"], data["reason"]) == (rfc3339(NOW - 1), "signed_out")
+
+
+@pytest.mark.parametrize(
+    ("own", "at"),
+    [
+        (own_session(expires_at=NOW - 7), NOW - 7),
+        (own_session(idle_timeout_ms=500, last_seen_at=NOW - 507), NOW - 7),
+    ],
+    ids=["absolute", "idle"],
+)
+def test_the_refusal_tells_when_the_actors_session_reached_its_limit(own: Session, at: int) -> None:
+    ended = how_ended(acted(acting=own), Ending.ACTOR_SESSION)
+
+    assert ended == Ended(Ending.ACTOR_SESSION, at, None)
+
+
+@pytest.mark.parametrize(
+    "epochs",
+    [
+        Epochs(DEPLOYMENT_EPOCH, PROJECT_EPOCH + 1, SUBJECT_EPOCH),
+        Epochs(DEPLOYMENT_EPOCH + 1, PROJECT_EPOCH, SUBJECT_EPOCH),
+        Epochs(DEPLOYMENT_EPOCH + 1, PROJECT_EPOCH + 1, SUBJECT_EPOCH),
+    ],
+    ids=["all of the project were ended", "a recovery", "both"],
+)
+def test_it_does_not_live_where_all_were_ended_between_the_two_and_nothing_more_is_told(
+    epochs: Epochs,
+) -> None:
+    standing = acted(acting=own_session(epochs=epochs).revoked(now=NOW - 1, reason="signed_out"))
+    living = acted(acting=own_session(epochs=epochs))
+
+    assert ending(living, NOW) is Ending.ACTOR_SESSION
+    assert how_ended(standing, Ending.ACTOR_SESSION) == Ended(Ending.ACTOR_SESSION)
+    assert how_ended(acted(acting=None), Ending.ACTOR_SESSION) == Ended(Ending.ACTOR_SESSION)
+
+
+def test_an_operator_acts_on_after_all_of_the_project_were_ended() -> None:
+    actor = msgspec.structs.replace(ACTOR, subject=OPERATOR)
+    own = own_session(epochs=Epochs(DEPLOYMENT_EPOCH, PROJECT_EPOCH + 1, SUBJECT_EPOCH))
+    standing = msgspec.structs.replace(
+        a_standing(a_session(actor=actor)),
+        actor=a_subject(id=OPERATOR, partition=ELSEWHERE, epoch=7),
+        acting=msgspec.structs.replace(own, subject=OPERATOR),
+    )
+
+    assert ending(standing, NOW) is None
 
 
 def test_an_actor_who_is_no_subject_of_ours_ends_nothing() -> None:

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from sessiond.domain.endings import Ended, Ending, ending, how_ended, refuse_ended
-from sessiond.domain.ids import ProjectId, SubjectId
+from sessiond.domain.endings import Ended, Ending, ending, how_ended, refuse_ended, sentence
+from sessiond.domain.ids import ProjectId, SubjectId, id_text
 from sessiond.domain.sessions import Actor, Standing
 from sessiond.domain.subjects import OPERATOR
 from tests.domain.samples import NOW, PROJECT_EPOCH, SUBJECT_EPOCH, a_session, a_standing, a_subject
@@ -93,7 +93,7 @@ def test_a_recovery_and_a_subject_that_is_gone_tell_nothing_more() -> None:
 
 
 @pytest.mark.parametrize(
-    ("standing", "sentence"),
+    ("standing", "said"),
     [
         (with_project(1), "All sessions of the project were ended (breach) at {}; sign in again."),
         (with_project(2), "All sessions of the project were ended; sign in again."),
@@ -103,9 +103,23 @@ def test_a_recovery_and_a_subject_that_is_gone_tell_nothing_more() -> None:
         ),
     ],
 )
-def test_a_refusal_says_what_is_known(standing: Standing, sentence: str) -> None:
+def test_a_refusal_says_what_is_known(standing: Standing, said: str) -> None:
     ended = how(standing)
     refusal = refuse_ended(standing, ended.why)
-    assert refusal.detail == sentence.format("2027-01-15T07:59:59.500Z")
+    assert refusal.detail == said.format("2027-01-15T07:59:59.500Z")
+    assert refusal.data["session_id"] == id_text(standing.session.id)
+    assert ("reason" in refusal.data) == (ended.reason is not None)
     assert refusal.data.get("reason") == ended.reason
     assert ("ended_at" in refusal.data) == (ended.at is not None)
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [
+        Ended(Ending.REVOKED),
+        Ended(Ending.REVOKED, at=NOW),
+        Ended(Ending.REVOKED, reason="breach"),
+    ],
+)
+def test_a_sentence_tells_reason_and_time_together_or_neither(ended: Ended) -> None:
+    assert sentence(ended) == "The session was revoked."

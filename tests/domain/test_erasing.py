@@ -29,3 +29,13 @@ def test_in_other_sessions_nobody_of_hers_acts() -> None:
     other = a_session(actor=Actor(name="sue", reason="r", subject=SubjectId("another-sue")))
     assert not acts_in(other, SUE)
     assert not acts_in(a_session(), SUE)
+
+
+def test_who_is_no_subject_of_ours_acts_by_name() -> None:
+    guest, other = Actor(name="sue", reason="r"), Actor(name="tom", reason="r")
+
+    assert acts_in(a_session(actor=guest), SUE)
+    assert not acts_in(a_session(actor=other), SUE)
+    assert without_actor(a_session(actor=guest), SUE, NOBODY).actor == Actor(name=NOBODY, reason="r")
+    assert without_actor(a_session(actor=other), SUE, NOBODY).actor == other
+    assert without_actor(a_session(), SUE, NOBODY).actor is None

@@ -5,9 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessiond.domain.errors import InvalidRequest
-from sessiond.domain.ids import DEFAULT_PROJECT, PARTITIONS, Partition
+from sessiond.domain.ids import DEFAULT_PROJECT, PARTITIONS, Partition, SubjectId
+from sessiond.domain.records import Key, Kind
 from sessiond.domain.vault import (
     LONGEST_TOKEN,
+    Boxes,
+    VaultEntry,
+    cap_key,
     check_expiry,
     check_token,
     check_user,
@@ -118,12 +122,13 @@ def test_empty_long_or_unprintable_text_is_no_token(token: str) -> None:
 @pytest.mark.parametrize("user", ["", "x" * 257, "a\nb", "\ud800"])
 def test_a_user_id_has_1_to_256_bytes(user: str) -> None:
     assert check_user("x" * 256) == "x" * 256
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidRequest) as refused:
         check_user(user)
+    assert refused.value.code == "invalid_user_id"
 
 
 def test_an_expiry_needs_an_offset() -> None:
-    assert check_expiry("2026-03-26T12:00:00+01:00") == check_expiry("2026-03-26T11:00:00Z")
+    assert check_expiry("2027-01-15T09:00:00+01:00") == check_expiry("2027-01-15T08:00:00Z") == NOON
     with pytest.raises(InvalidRequest) as refused:
         check_expiry("2026-03-26T11:00:00")
     assert refused.value.code == "invalid_expires_at"
@@ -134,3 +139,29 @@ def test_an_expiry_must_lie_in_the_future() -> None:
     with pytest.raises(InvalidRequest) as refused:
         require_future(NOON, NOON)
     assert refused.value.code == "expires_at_past"
+
+
+def test_an_entry_is_found_by_its_user_and_ordered_by_when_it_was_saved() -> None:
+    entry = VaultEntry(
+        id=mint_entry_id(Partition(77), bytes(16)),
+        project=DEFAULT_PROJECT,
+        user=SubjectId("alice"),
+        boxes=Boxes(key_id="k", token=b"t", preview=b"p"),
+        expires_at=NOON + 3,
+        kept_until=NOON + 4,
+        saved_at=NOON + 2,
+        created_at=NOON + 1,
+    )
+
+    assert entry.key == entry_key(DEFAULT_PROJECT, entry.id)
+    assert entry.key == Key(Kind.VAULT_ENTRY, Partition(77), DEFAULT_PROJECT, entry.id.encode())
+    assert (entry.owner, entry.sorted_at) == ("alice", NOON + 2)
+    assert (entry.expires_at_or_none, entry.purge_at) == (NOON + 3, NOON + 4)
+
+
+def test_the_guard_of_a_users_entries_lies_with_them() -> None:
+    key = cap_key(DEFAULT_PROJECT, SubjectId("alice"), Partition(77))
+
+    assert (key.kind, key.partition, key.project) == (Kind.TALLY, 77, DEFAULT_PROJECT)
+    assert key.id.endswith(b"alice")
+    assert key.id != b"alice"
