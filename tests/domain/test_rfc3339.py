@@ -4,7 +4,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sessiond.domain.instants import from_datetime, parse_rfc3339, rfc3339, rfc3339_seconds
+from sessiond.domain.instants import (
+    from_datetime,
+    parse_rfc3339,
+    rfc3339,
+    rfc3339_seconds,
+    second_of,
+    unix_seconds,
+)
 
 
 @pytest.mark.parametrize(
@@ -69,3 +76,13 @@ def test_the_last_instant_with_a_text_is_read_and_shown() -> None:
 
     assert last is not None
     assert rfc3339_seconds(last) == "9999-12-31T23:59:59Z"
+
+
+@pytest.mark.parametrize(
+    ("instant", "limit", "second"),
+    [(0, 0, 0), (1, 1, 0), (999, 1, 0), (1000, 1, 1000), (1001, 2, 1000), (1_999_999, 2000, 1_999_000)],
+)
+def test_in_seconds_a_limit_is_never_early_and_a_birth_never_late(
+    instant: int, limit: int, second: int
+) -> None:
+    assert (unix_seconds(instant), second_of(instant)) == (limit, second)
