@@ -50,3 +50,12 @@ def test_every_cut_is_noticed() -> None:
 def test_a_box_takes_12_bytes_of_entropy(size: int) -> None:
     with pytest.raises(ValueError, match="12 bytes"):
         seal(KEY, b"secret", aad=b"row", entropy=bytes(size))
+
+
+def test_a_box_of_nothing_opens_and_a_shorter_one_is_of_no_version() -> None:
+    box = seal(KEY, b"", aad=b"aad", entropy=bytes(12))
+
+    assert len(box) == 1 + 12 + 16
+    assert unseal(KEY, box, aad=b"aad") == b""
+    with pytest.raises(Unsealable, match="no version"):
+        unseal(KEY, box[:-1], aad=b"aad")

@@ -95,3 +95,14 @@ def test_a_minted_secret_with_a_wrong_character_is_mistyped_and_another_text_is_
     assert mistyped_secret(text[:10] + ("x" if text[10] != "x" else "y") + text[11:])
     assert not mistyped_secret(text)
     assert not mistyped_secret("an-operators-own-secret-0123456789abcdef")
+
+
+def test_a_secret_leaves_it_to_others_whether_they_are_equal_to_it() -> None:
+    class Anything:
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        __hash__ = object.__hash__
+
+    assert Secret("a") == Anything()
+    assert (Secret("a") == "a") is False
