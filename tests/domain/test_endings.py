@@ -6,7 +6,7 @@ import pytest
 from sessiond.domain.endings import Ended, Ending, ending, how_ended, refuse_ended, sentence
 from sessiond.domain.ids import ProjectId, SubjectId, id_text
 from sessiond.domain.sessions import Actor, Standing
-from sessiond.domain.subjects import OPERATOR
+from sessiond.domain.subjects import OPERATOR, epoch_of
 from tests.domain.samples import NOW, PROJECT_EPOCH, SUBJECT_EPOCH, a_session, a_standing, a_subject
 
 
@@ -47,26 +47,42 @@ def test_a_session_that_its_projects_epoch_ended_knows_when_and_why() -> None:
     assert how(with_project(1)) == Ended(Ending.PROJECT_EPOCH, NOW - 500, "breach")
 
 
-def operators(*, swept: bool = False) -> Standing:
-    """Return the standing of an operator's session whose project got a new epoch since; *swept*: the operator, too."""
-    operator = a_subject(id=OPERATOR)
-    if swept:
-        operator = operator.with_epoch(SUBJECT_EPOCH + 1, now=NOW - 500, reason="breach", by="operator")
-    session = a_session(subject=OPERATOR)
-    return msgspec.structs.replace(with_project(1), session=session, subject=operator)
+def operators(*spared: bool) -> Standing:
+    """Return the standing of an operator's session whose project got new epochs since, each *spared* it or not."""
+    standing = with_project(0)
+    assert standing.project is not None
+    project = standing.project
+    for n, spares in enumerate(spared, 1):
+        project = project.with_epoch(
+            PROJECT_EPOCH + n, now=NOW - 500, reason="breach", by="shop", spares_operator=spares
+        )
+    session, operator = a_session(subject=OPERATOR), a_subject(id=OPERATOR)
+    return msgspec.structs.replace(standing, project=project, session=session, subject=operator)
 
 
-def test_the_operators_session_outlives_its_projects_epoch_and_ends_with_the_operators_own() -> None:
-    assert ending(operators(), NOW) is None
-    assert how(operators(swept=True)) == Ended(Ending.SUBJECT_EPOCH, NOW - 500, "breach")
-    gone = msgspec.structs.replace(operators(), project=None)
-    assert how(gone) == Ended(Ending.PROJECT_EPOCH)
+@pytest.mark.parametrize("spared", [(True,), (True, True)])
+def test_the_operators_session_outlives_what_spared_it(spared: tuple[bool, ...]) -> None:
+    assert ending(operators(*spared), NOW) is None
+
+
+@pytest.mark.parametrize("spared", [(False,), (True, False), (False, True), (True, False, True)])
+def test_what_did_not_spare_the_operators_session_ended_it_for_good(spared: tuple[bool, ...]) -> None:
+    assert ending(operators(*spared), NOW) is Ending.PROJECT_EPOCH
+
+
+def test_the_operators_next_session_is_born_into_the_epoch_that_was_spared() -> None:
+    project = operators(True).project
+    assert project is not None
+
+    assert epoch_of(project, OPERATOR) == PROJECT_EPOCH
+    assert epoch_of(project, SubjectId("alice")) == PROJECT_EPOCH + 1
 
 
 def test_another_projects_subject_called_operator_is_nobody_special() -> None:
-    standing = operators()
-    elsewhere = msgspec.structs.replace(standing.session, project=ProjectId("another"))
-    assert ending(msgspec.structs.replace(standing, session=elsewhere), NOW) is Ending.PROJECT_EPOCH
+    standing = operators(True)
+    assert standing.project is not None
+    elsewhere = msgspec.structs.replace(standing.project, id=ProjectId("another"))
+    assert ending(msgspec.structs.replace(standing, project=elsewhere), NOW) is Ending.PROJECT_EPOCH
 
 
 def test_of_several_epochs_only_the_last_is_remembered() -> None:

@@ -11,7 +11,7 @@ from sessiond.domain.ids import id_text
 from sessiond.domain.instants import Instant, rfc3339
 from sessiond.domain.projects import Epoch, LastEnding, Project
 from sessiond.domain.sessions import Session, Standing
-from sessiond.domain.subjects import Subject, is_operator
+from sessiond.domain.subjects import Subject, epoch_of
 
 
 class Ending(enum.StrEnum):
@@ -57,21 +57,17 @@ def _overtaken(standing: Standing) -> Ending | None:
     if standing.deployment is None or standing.deployment.epoch != epochs.deployment:
         return Ending.DEPLOYMENT_EPOCH
     project = standing.project
-    if project is None or (project.epoch != epochs.project and not _outlives(standing.session)):
+    if project is None:
+        return Ending.PROJECT_EPOCH
+    # Whose it is matters in the one project whose operator was ever spared: every verify and every listed row asks.
+    spared = project.operators_epoch is not None
+    if epochs.project != (epoch_of(project, standing.session.subject) if spared else project.epoch):
         return Ending.PROJECT_EPOCH
     if subject is None:
         return Ending.SUBJECT_GONE
     if subject.disabled_at is not None:
         return Ending.SUBJECT_DISABLED
     return Ending.SUBJECT_EPOCH if subject.epoch != epochs.subject else None
-
-
-def _outlives(session: Session) -> bool:
-    """Tell whether the session goes on where all of its project end: the operator's end with the operator's own epoch.
-
-    Whoever has a server key of the default project ends all that it manages, and those are not among it.
-    """
-    return is_operator(session.project, session.subject)
 
 
 def _abandoned(standing: Standing, now: Instant) -> Ending | None:
@@ -83,14 +79,14 @@ def _abandoned(standing: Standing, now: Instant) -> Ending | None:
         return Ending.ACTOR_EPOCH
     if own is None or own.subject != actor.subject or _ended_alone(own, now) is not None:
         return Ending.ACTOR_SESSION
-    return None if _coeval(standing.session, own) else Ending.ACTOR_SESSION
+    return None if _coeval(standing, own) else Ending.ACTOR_SESSION
 
 
-def _coeval(session: Session, own: Session) -> bool:
-    """Tell whether both are of the same epochs: all sessions may have been ended between the one and the other."""
-    if session.epochs.deployment != own.epochs.deployment:
+def _coeval(standing: Standing, own: Session) -> bool:
+    """Tell whether the actor's own session is of today's epochs, as this one is: all may have been ended in between."""
+    if standing.project is None or standing.session.epochs.deployment != own.epochs.deployment:
         return False
-    return session.epochs.project == own.epochs.project or _outlives(own)
+    return own.epochs.project == epoch_of(standing.project, own.subject)
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False):
@@ -111,7 +107,7 @@ def how_ended(standing: Standing, why: Ending) -> Ended:
             return Ended(why, session.expires_at)
         case Ending.IDLE_TIMEOUT:
             return Ended(why, session.last_seen_at + (session.idle_timeout_ms or 0))
-        case Ending.ACTOR_SESSION if standing.acting is not None and _coeval(session, standing.acting):
+        case Ending.ACTOR_SESSION if standing.acting is not None and _coeval(standing, standing.acting):
             own = standing.acting
             return Ended(why, own.revoked_at or time_limit(own), own.revoked_reason)
         case Ending.SUBJECT_GONE | Ending.ACTOR_SESSION | Ending.DEPLOYMENT_EPOCH:

@@ -90,7 +90,8 @@ class Deployment(Record, frozen=True, kw_only=True, gc=False):
 class Project(Record, frozen=True, kw_only=True, gc=False):
     """A tenant's control record. *policy* None means the deployment's configured one, *claims* go into its JWTs.
 
-    *last_ending* tells of the epoch before this one, if there was one.
+    *last_ending* tells of the epoch before this one, if there was one. *operators_epoch* is that of the operator's
+    sessions where it is another: they were spared when the others ended.
     """
 
     kind: ClassVar[Kind] = Kind.PROJECT
@@ -102,6 +103,7 @@ class Project(Record, frozen=True, kw_only=True, gc=False):
     claims: Mapping[str, Claim] = {}
     publishable_key_digest: bytes | None = None
     last_ending: LastEnding | None = None
+    operators_epoch: Epoch | None = None
 
     @property
     def key(self) -> Key:
@@ -111,10 +113,19 @@ class Project(Record, frozen=True, kw_only=True, gc=False):
     def sorted_at(self) -> Instant:
         return self.created_at
 
-    def with_epoch(self, epoch: Epoch, *, now: Instant, reason: str, by: str) -> Project:
-        """Return the project with all its sessions ended."""
+    def with_epoch(
+        self, epoch: Epoch, *, now: Instant, reason: str, by: str, spares_operator: bool = False
+    ) -> Project:
+        """Return the project with all its sessions ended, or all but the operator's."""
         told = LastEnding(epoch=self.epoch, at=now, reason=reason, by=by)
-        return msgspec.structs.replace(self, epoch=epoch, last_ending=told, version=self.version + 1)
+        operators = self.epoch if self.operators_epoch is None else self.operators_epoch
+        return msgspec.structs.replace(
+            self,
+            epoch=epoch,
+            last_ending=told,
+            operators_epoch=operators if spares_operator else None,
+            version=self.version + 1,
+        )
 
 
 class ServerKey(Record, frozen=True, kw_only=True, gc=False):

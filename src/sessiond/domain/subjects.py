@@ -13,7 +13,7 @@ from sessiond.domain.errors import Forbidden
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition, ProjectId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.profiles import check_name, patched
-from sessiond.domain.projects import Epoch, LastEnding
+from sessiond.domain.projects import Epoch, LastEnding, Project
 from sessiond.domain.records import Key, Kind, Record
 
 SUBJECT_RESERVED = Forbidden("subject_reserved", "This id is the operator's; choose another.")
@@ -134,6 +134,12 @@ OPERATOR = SubjectId("operator")
 def is_operator(project: ProjectId, subject: SubjectId) -> bool:
     """Tell whether this is the operator, whatever its record says: the id is nobody else's in the default project."""
     return project == DEFAULT_PROJECT and subject == OPERATOR
+
+
+def epoch_of(project: Project, subject: SubjectId) -> Epoch:
+    """Return the project's epoch that the subject's sessions are born with, and live as long as."""
+    operators = project.operators_epoch
+    return project.epoch if operators is None or not is_operator(project.id, subject) else operators
 
 
 def check_not_operator(project: ProjectId, subject: SubjectId) -> None:

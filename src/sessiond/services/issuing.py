@@ -32,7 +32,7 @@ from sessiond.domain.sessions import (
     Standing,
     session_key,
 )
-from sessiond.domain.subjects import Subject, check_not_operator, subject_key
+from sessiond.domain.subjects import Subject, check_not_operator, epoch_of, subject_key
 from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys
 from sessiond.services.orders import Ground, Issued, Order, absolute_limit, birth, counted, idle_limit
@@ -223,5 +223,7 @@ class Issuing:
             kid=self._keys.ring.active_root(order.project).kid,
             rotated_at=now,
             rotates=order.rotates,
-            epochs=Epochs(ground.deployment.epoch, ground.project.epoch, ground.subject.epoch),
+            epochs=Epochs(
+                ground.deployment.epoch, epoch_of(ground.project, order.subject), ground.subject.epoch
+            ),
         )

@@ -113,16 +113,19 @@ class Projects:
             created_at=now,
         )
 
-    async def revoke_sessions(self, project: ProjectId, *, reason: str = "revoked", by: Initiator) -> None:
-        """End every session of the project in one write."""
+    async def revoke_sessions(
+        self, project: ProjectId, *, reason: str = "revoked", by: Initiator, spares_operator: bool = False
+    ) -> None:
+        """End every session of the project, or all but the operator's, in one write."""
         epoch = draw_epoch(self._entropy.bytes(EPOCH_ENTROPY))
 
         async def attempt() -> None:
             now, old = self._clock.now(), await self.require(project)
             event = _control_event(EventType.PROJECT_SESSIONS_REVOKED, now, by, {"reason": reason}, project)
-            await self._store.apply(
-                Change.replacing(old, old.with_epoch(epoch, now=now, reason=reason, by=by.label), event)
+            ended = old.with_epoch(
+                epoch, now=now, reason=reason, by=by.label, spares_operator=spares_operator
             )
+            await self._store.apply(Change.replacing(old, ended, event))
 
         await self._contention.settle((project, "control"), attempt)
 

@@ -75,13 +75,11 @@ class Revoking:
         await self._subjects.revoke_sessions(caller.project, subject, reason=reason, by=caller.initiator)
 
     async def revoke_project(self, caller: Manager, *, reason: str) -> None:
-        """End every session of the project that *caller* manages, in one write; the operator's own by another after it.
-
-        Whoever was told of a fault between the two asks again.
-        """
-        await self._projects.revoke_sessions(caller.project, reason=reason, by=caller.initiator)
-        if caller.project == DEFAULT_PROJECT and manages(caller, OPERATOR):
-            await self._subjects.revoke_sessions(caller.project, OPERATOR, reason=reason, by=caller.initiator)
+        """End every session of the project that *caller* manages, in one write."""
+        spares = caller.project == DEFAULT_PROJECT and not manages(caller, OPERATOR)
+        await self._projects.revoke_sessions(
+            caller.project, reason=reason, by=caller.initiator, spares_operator=spares
+        )
 
     async def revoke_others(
         self, caller: Manager, subject: SubjectId, *, kept: SessionId, reason: str
