@@ -116,13 +116,19 @@ def test_it_does_not_live_where_all_were_ended_between_the_two_and_nothing_more_
     assert how_ended(acted(acting=None), Ending.ACTOR_SESSION) == Ended(Ending.ACTOR_SESSION)
 
 
-def test_an_operator_acts_on_after_all_of_the_project_were_ended() -> None:
+def test_an_operator_who_was_spared_when_all_others_were_ended_may_act_after_it() -> None:
     actor = msgspec.structs.replace(ACTOR, subject=OPERATOR)
-    own = own_session(epochs=Epochs(DEPLOYMENT_EPOCH, PROJECT_EPOCH + 1, SUBJECT_EPOCH))
+    later = Epochs(DEPLOYMENT_EPOCH, PROJECT_EPOCH + 1, SUBJECT_EPOCH)
+    standing = a_standing(a_session(actor=actor, epochs=later))
+    assert standing.project is not None
+    swept = standing.project.with_epoch(
+        PROJECT_EPOCH + 1, now=NOW - 500, reason="breach", by="shop", spares_operator=True
+    )
     standing = msgspec.structs.replace(
-        a_standing(a_session(actor=actor)),
+        standing,
+        project=swept,
         actor=a_subject(id=OPERATOR, partition=ELSEWHERE, epoch=7),
-        acting=msgspec.structs.replace(own, subject=OPERATOR),
+        acting=msgspec.structs.replace(own_session(), subject=OPERATOR),
     )
 
     assert ending(standing, NOW) is None
