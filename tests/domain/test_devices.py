@@ -113,3 +113,12 @@ def test_the_refusal_of_one_too_many_comes_back_after_a_second_at_least() -> Non
 
     assert (refused.value.code, refused.value.retry_after_seconds) == ("too_many_devices", 1)
     assert refused.value.detail == "too many devices from this address, try again later"
+
+
+def test_the_first_place_to_be_free_is_waited_for_in_whatever_order_they_were_taken() -> None:
+    taken = {"a": NOON + 3_600_000, "b": NOON + 1_001_000}
+
+    with pytest.raises(Throttled) as refused:
+        with_place(taken, "c", until=NOON + HOUR, most=2, now=NOON)
+
+    assert refused.value.retry_after_seconds == 1001
