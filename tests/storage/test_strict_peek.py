@@ -216,11 +216,13 @@ async def test_a_commit_while_memory_catches_up_moves_the_header_once_more(
             tell("revoke", session.id.hex())
             return found
 
-    memory = TrustedMemory(Overtaken(file.connect(writing=False)), WalIndex(file.path), 10)
+    reads = Overtaken(file.connect(writing=False))
+    memory = TrustedMemory(reads, WalIndex(file.path), 10)
     await server.apply(samples.put(samples.session()))
     assert memory.has_moved()
     memory.catch_up()
     assert memory.has_moved()
+    reads.close()
 
 
 async def test_without_a_cache_memory_never_answers(url: str) -> None:
