@@ -15,6 +15,7 @@ import ast
 import builtins
 import copy
 import gc
+import inspect
 import os
 import random
 import resource
@@ -344,7 +345,7 @@ class Runner:
                 reached: set[Statement] = set()
                 setattr(builtins, REACHED, reached.add)
                 for place, function in functions.items():
-                    function.__code__ = self._watched[place]
+                    _put(function, self._watched[place])
                 for number, item in enumerate(items):
                     reached.clear()
                     began = time.process_time()
@@ -370,7 +371,7 @@ class Runner:
         reading, writing = os.pipe()
         if (child := os.fork()) == 0:
             try:
-                function.__code__ = mutant.code
+                _put(function, mutant.code)
                 _run(tests, writing)
             finally:
                 os._exit(1)
@@ -403,6 +404,12 @@ def _run(tests: Sequence[Test], writing: int) -> NoReturn:
         if not _passes(item, tests[place + 1][1] if place + 1 < len(tests) else None):
             os._exit(1)
     os._exit(0)
+
+
+def _put(function: FunctionType, code: CodeType) -> None:
+    """Put *code* into *function*, which stays what `types.coroutine` made of it."""
+    awaited = function.__code__.co_flags & inspect.CO_ITERABLE_COROUTINE
+    function.__code__ = code.replace(co_flags=code.co_flags | awaited)
 
 
 def _live_functions(places: set[Place]) -> dict[Place, FunctionType]:
@@ -454,6 +461,8 @@ def main() -> int:
         mutants = random.Random(6).sample(mutants, arguments.sample)  # noqa: S311
     runner = Runner(mutants, dict(pair for mutator in mutators for pair in mutator.watched()))
     pytest.main(["-q", "-s", "-m", "not slow and not soak", "-p", "no:cacheprovider", *TESTS], [runner])
+    if mutants and not runner.verdicts:
+        return 2  # said by pytest: a test fails without a mutant
     return report(runner.verdicts, len(everything) - len(mutants), arguments.at_least)
 
 
