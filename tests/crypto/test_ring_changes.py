@@ -8,13 +8,14 @@ import pytest
 from sessiond.crypto.purposes import Purpose
 from sessiond.crypto.ring import KeyRing
 from sessiond.domain.errors import StateConflict, Unavailable
-from sessiond.domain.ids import SubjectId
+from sessiond.domain.ids import ProjectId, SubjectId
 from sessiond.domain.instants import later
 from sessiond.domain.keys import (
     FORGOTTEN_AFTER,
     KNOWN_BEFORE_USE,
     PUBLISHED_BEFORE_USE,
     Audience,
+    DataKey,
     HeldKey,
     KeyKind,
     KeyState,
@@ -376,3 +377,11 @@ def test_a_ring_with_a_history_is_renewed_and_every_vault_key_that_opened_still_
     gone = {key.name: key for key in after.held()}
     assert gone[root.name].compromised_at == LATER
     assert [gone[name].state for name in former] == [KeyState.DESTROYED]
+
+
+@pytest.mark.parametrize("project", [PROJECT, OTHER_PROJECT])
+def test_data_keys_hang_on_the_active_root_of_their_own_project_after_a_rotation(project: ProjectId) -> None:
+    after = two_projects().rotated(project, KeyKind.ROOT, CountedEntropy("rotation"), LATER)
+
+    hang_on = {key.kid for key in after.held() if isinstance(key, DataKey) and key.project == project}
+    assert hang_on == {after.active_root(project).kid}
