@@ -114,7 +114,8 @@ def birth(
     if ground.found is None:
         expects[subject.key] = 0
         puts.append(subject)
-        events.insert(0, session_event(session, EventType.SUBJECT_CREATED, by=by, now=now))
+        created = session_event(session, EventType.SUBJECT_CREATED, by=by, now=now, data=_seen_at(order))
+        events.insert(0, created)
     elif counted(order, ground.policy) or subject.anonymous:
         # An anonymous subject may be purged at this moment: whoever of the two comes second must notice.
         expects[subject.key] = subject.version
@@ -132,10 +133,12 @@ def birth(
     return Change(partition=subject.partition, expects=expects, puts=puts, events=events)
 
 
+def _seen_at(order: Order) -> Facts:
+    return {} if order.client.address is None else {"address": order.client.address}
+
+
 def _issued_facts(order: Order) -> Facts:
-    facts: Facts = {"kind": order.session_kind}
-    if order.client.address is not None:
-        facts["address"] = order.client.address
+    facts: Facts = {"kind": order.session_kind} | _seen_at(order)
     if order.linked_from is not None:
         facts["linked_from"] = order.linked_from
     if order.actor is not None:
