@@ -136,3 +136,19 @@ async def test_stopping_finishes_one_that_waits_and_closes_its_connection() -> N
         assert await wire.ended() == b""
 
     assert answer.status == 200
+
+
+async def test_a_client_whose_answer_cannot_be_made_does_not_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    surface = Surface()
+
+    async with surface.served() as server, Wire.to(server) as wire:
+        wire.get("/later")
+        async with asyncio.timeout(120):
+            await surface.world.arrived.wait()
+        monkeypatch.setattr(surface.app.access_log, "record", None)
+        await opened(surface, 1)
+        assert await wire.ended() == b""
+
+    assert surface.app.in_flight == 0

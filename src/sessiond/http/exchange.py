@@ -87,19 +87,26 @@ class Exchange:
             self._transport.write(finished.response(self._lines(), with_body=with_body and not apart))
             if apart:
                 self._transport.write(finished.body)
-        except Exception:
-            _logger.exception("answering failed", extra={"request_id": self._request.request_id})
-            self._transport.close()
+        except Exception as error:  # noqa: BLE001 - a client must not wait for what never comes
+            self._fail(error)
             return
         self._complete()
 
     def respond(self, render: Render) -> None:
         """Write the small response that an instant endpoint came to."""
-        response = render(self._lines())
+        try:
+            response = render(self._lines())
+        except Exception as error:  # noqa: BLE001 - a client must not wait for what never comes
+            self._fail(error)
+            return
         if not self.disconnected:
             self.response_started = True
             self._transport.write(response)
             self._complete()
+
+    def _fail(self, error: Exception) -> None:
+        _logger.error("answering failed", extra={"request_id": self._request.request_id}, exc_info=error)
+        self._transport.close()
 
     def _lines(self) -> bytes:
         return self._common() if self.keep_alive else self._common() + CLOSE_LINE

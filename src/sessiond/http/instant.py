@@ -62,10 +62,10 @@ class InstantAnswers:
             result = app.answer_to(error, request, route.dialect)
         if result is None:
             return None
-        if isinstance(result, Coroutine):
-            later = Later(self, route, request, started, result)
-            return later if later.begin() else later.render(common)
-        return self.response(result, route, request, started, common)
+        if isinstance(result, (bytes, Answer)):
+            return self.response(result, route, request, started, common)
+        later = Later(self, route, request, started, result)
+        return later if later.begin() else later.render(common)
 
     def begin(self) -> None:
         """Count a request that is worked on. Raises `OVERLOADED` where there are too many."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from sessiond.services.measures import BatchMeasures, Durations
@@ -10,10 +11,11 @@ from sessiond.services.measures import BatchMeasures, Durations
 class BatchCounts:
     """Operations that were accepted, and how long each batch took until its outcomes were known.
 
-    *waiting* tells of each batcher how many operations wait there.
+    *waiting* tells of each batcher how many operations wait there, *now* the nanoseconds of a clock that only goes on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], int] = time.perf_counter_ns) -> None:
+        self.now = now
         self.operations = 0
         self.durations = Durations()
         self.waiting: list[Callable[[], int]] = []

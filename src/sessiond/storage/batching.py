@@ -7,7 +7,6 @@ a batch holds at most one write per key, in the order of their keys, so that eng
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -83,14 +82,14 @@ class Batcher(Generic[AnyOperation]):
     def _start(self) -> None:
         self._batch, self._waiting = _split(self._waiting)
         operations = [operation for operation, _ in self._batch]
-        self._started_ns = time.perf_counter_ns()
+        self._started_ns = self._counts.now()
         try:
             self._run(operations, self._settle)
         except Exception as error:  # noqa: BLE001  whatever it is, each waiter must hear of it
             self._settle([error] * len(operations))
 
     def _settle(self, outcomes: Sequence[Outcome]) -> None:
-        self._counts.durations.add(time.perf_counter_ns() - self._started_ns)
+        self._counts.durations.add(self._counts.now() - self._started_ns)
         for (_, waiter), outcome in zip(self._batch, outcomes, strict=True):
             if waiter.done():
                 continue

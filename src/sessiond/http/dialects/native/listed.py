@@ -16,7 +16,7 @@ from sessiond.domain.instants import Instant, rfc3339
 from sessiond.domain.sessions import Client, Session, Standing
 from sessiond.domain.texts import Name, Reason, text_fault
 from sessiond.domain.user_agents import DeviceClass, Software, software
-from sessiond.http.dialects.native.shapes import ClientView, SessionView, actor_view
+from sessiond.http.dialects.native.shapes import ClientView, SessionView, view_as
 from sessiond.http.refusals import Fault, InvalidMembers
 from sessiond.services.sessions import SESSION_UNKNOWN
 
@@ -87,21 +87,11 @@ class RenameSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 def listed(session: Session, caller: Caller | None, ended: Ended | None = None) -> ListedSession:
     """Return the session as *caller* sees it; *ended* says how it ended, if it did."""
-    standing, idle = getattr(caller, "standing", None), session.idle_timeout_ms
-    return ListedSession(
-        id=id_text(session.id),
-        subject=session.subject,
-        kind=str(session.session_kind),
-        created_at=rfc3339(session.created_at),
-        authenticated_at=rfc3339(session.authenticated_at),
-        last_seen_at=rfc3339(session.last_seen_at),
-        expires_at=rfc3339(session.expires_at),
-        idle_timeout_seconds=None if idle is None else idle // 1000,
-        client=_client(session.client),
-        acr=session.acr,
-        amr=session.amr,
-        actor=None if session.actor is None else actor_view(session.actor),
-        metadata=session.metadata,
+    standing = getattr(caller, "standing", None)
+    return view_as(
+        ListedSession,
+        session,
+        _client(session.client),
         is_current=standing is not None and standing.session.id == session.id,
         ended=None if ended is None else view_ended(ended),
     )
