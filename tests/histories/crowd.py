@@ -49,6 +49,7 @@ FAMILIES, CLIENTS_OF_EACH = 5, 3
 _PER_SUBJECT = 36
 _RECENT = 4
 _PAUSE_SECONDS = 0.02
+_MOST_SECONDS = 300
 _OK, _UNAVAILABLE = 200, 503
 _SUCCESSES, _REFUSALS = {200, 201, 204}, {401, 403, 409}
 _EXPECTED = {0, _UNAVAILABLE} | _SUCCESSES | _REFUSALS
@@ -153,12 +154,17 @@ class Crowd:
 
     async def until(self, reached: Callable[[], bool]) -> None:
         """Return once what the clients did has *reached* something; raise what any of them failed with."""
-        while not reached():
-            self._moved.clear()
-            await self._moved.wait()
-            for client in self._clients:
-                if client.done():
-                    client.result()
+        try:
+            async with asyncio.timeout(_MOST_SECONDS):
+                while not reached():
+                    self._moved.clear()
+                    await self._moved.wait()
+                    for client in self._clients:
+                        if client.done():
+                            client.result()
+        except TimeoutError:
+            told = f"refused: {self.refused}, written: {self.written}, clients that wait: {self._waiting}"
+            raise AssertionError(f"not reached within {_MOST_SECONDS} s; {told}") from None
 
     async def look_again(self) -> None:
         """Verify every session on every node."""

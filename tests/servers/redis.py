@@ -175,6 +175,13 @@ class RedisCluster:
         ports = {int(each[1]) for each in master.ask("ROLE")[2]}
         return [node for node in self.nodes if node.port in ports]
 
+    def until_master(self, heir: RedisServer) -> None:
+        """Return once *heir*, that was a replica, has slots of its own."""
+        deadline = time.monotonic() + WITHIN_SECONDS
+        while not (_role(heir) == "master" and self._slots_of(heir)):
+            assert time.monotonic() < deadline, "no replica took the place of its master"
+            time.sleep(0.02)
+
     def wait_until_whole(self) -> None:
         """Return once every slot has a master and every master a replica that follows."""
         deadline = time.monotonic() + WITHIN_SECONDS
