@@ -191,7 +191,7 @@ class Handlers:
         return NO_CONTENT
 
     def instantly(self, request: Request) -> Answer | bytes | None:
-        match request.header("x-want"):
+        match request.header(b"x-want"):
             case "answer":
                 return Answer(203, {"at": "once"}, headers=[("x-more", "1")])
             case "refusal":
@@ -205,11 +205,11 @@ class Handlers:
 
     async def later(self, request: Request) -> Answer | bytes:
         """Wait for the gate as many times as asked for, then do what `x-want` says."""
-        for _ in range(int(request.header("x-waits") or "1")):
+        for _ in range(int(request.header(b"x-waits") or "1")):
             self.world.arrived.set()
             await self.world.next_gate()
         async with contextlib.AsyncExitStack() as stack:
-            if request.header("x-timeout") is not None:
+            if request.header(b"x-timeout") is not None:
                 await stack.enter_async_context(asyncio.timeout(120))
             return self.instantly(request) or b"{}"
 

@@ -34,7 +34,7 @@ async def read_body(request: Request, receive: Receive, limit: int) -> bytes:
         if len(request.whole_body) > limit:
             raise BodyTooLarge(limit)
         return request.whole_body
-    length = request.header("content-length")
+    length = request.header(b"content-length")
     if length is not None and (not length.isdecimal() or int(length[:20]) > limit):
         raise BodyTooLarge(limit)
     body = bytearray()
@@ -52,7 +52,7 @@ async def read_body(request: Request, receive: Receive, limit: int) -> bytes:
 
 def media_type_of(request: Request, endpoint: Endpoint) -> str:
     """Return the body's content type without parameters, or raise `UnsupportedMediaType`."""
-    sent, encoding = request.header("content-type"), request.header("content-encoding")
+    sent, encoding = request.header(b"content-type"), request.header(b"content-encoding")
     name = _in_utf8(sent or "")
     encoded = encoding is not None and encoding.strip().lower() not in {"", "identity"}
     if encoded or name is None or name not in endpoint.content_types:

@@ -96,7 +96,7 @@ def bearer(request: Request) -> str | None:
 
     Another scheme counts as none. Raises `INVALID` for a text that is empty, not visible ASCII, or too long.
     """
-    header = request.header("authorization")
+    header = request.header(b"authorization")
     if header is None:
         return None
     match = _BEARER.fullmatch(header)
@@ -178,7 +178,7 @@ class Credentials:
         if text is None:
             raise MISSING
         return await self._callers.by_server_key(
-            text, project=request.header("sessiond-project"), address=request.client_address
+            text, project=request.header(b"sessiond-project"), address=request.client_address
         )
 
     async def _master(self, request: Request) -> Caller:
@@ -186,7 +186,7 @@ class Credentials:
         if text is None:
             raise MISSING
         return await self._callers.by_master_token(
-            text, project=request.header("sessiond-project"), address=request.client_address
+            text, project=request.header(b"sessiond-project"), address=request.client_address
         )
 
     async def _public_or_server_key(self, request: Request) -> Caller:
@@ -195,7 +195,7 @@ class Credentials:
 
     async def _public_first(self, request: Request) -> Caller:
         """Return the public caller while public access is open: an `Authorization` header is ignored then."""
-        if request.edge.why_closed(request) is None or request.header("authorization") is None:
+        if request.edge.why_closed(request) is None or request.header(b"authorization") is None:
             return public_caller(request)
         return await self._server_key(request)
 

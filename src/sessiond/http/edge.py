@@ -148,10 +148,10 @@ class Edge:
 
         By `Sec-Fetch-Site` (Fetch Metadata) and `Origin` (RFC 6454); with neither it is no browser.
         """
-        site = request.header("sec-fetch-site")
+        site = request.header(b"sec-fetch-site")
         if site is not None and site not in {"same-origin", "none"}:
             return True
-        origin = request.header("origin")
+        origin = request.header(b"origin")
         if origin is None:
             return False
         sent = _normal_origin(origin)

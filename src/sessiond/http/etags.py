@@ -32,7 +32,7 @@ def cached(request: Request, body: bytes, *headers: tuple[str, str]) -> Answer:
     """Return the JSON *body* with its tag; 304 without it for a client that has it already."""
     tag = etag(body)
     headers = (*headers, ("ETag", tag))
-    seen = _named(request, "if-none-match")
+    seen = _named(request, b"if-none-match")
     if seen is not None and (seen == "*" or tag in (each for _, each in seen)):
         return Answer(304, headers=headers)
     return Answer(200, body, headers=headers, content_type=JSON)
@@ -43,15 +43,15 @@ def expects_another(request: Request, tag: str) -> bool:
 
     Raises `InvalidRequest` (`malformed_header`): a change whose condition cannot be read is not made.
     """
-    if request.header("if-match") is None:
+    if request.header(b"if-match") is None:
         return False
-    expected = _named(request, "if-match")
+    expected = _named(request, b"if-match")
     if expected is None:
         raise MALFORMED_TAGS
     return expected != "*" and ("", tag) not in expected
 
 
-def _named(request: Request, header: str) -> Sequence[tuple[str, str]] | Literal["*"] | None:
+def _named(request: Request, header: bytes) -> Sequence[tuple[str, str]] | Literal["*"] | None:
     """Return the tags that *header* names, each with its `W/` or nothing; None for a header that is none, or absent."""
     text = (request.header(header) or "").strip()
     if text == "*":

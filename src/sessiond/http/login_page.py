@@ -86,11 +86,11 @@ def asked_url(request: Request) -> str | None:
     """
     if not request.edge.trusts(request.connection.host):
         return None
-    methods = request.headers("x-forwarded-method") + request.headers("x-original-method")
+    methods = request.headers(b"x-forwarded-method") + request.headers(b"x-original-method")
     if not _SAFE_METHODS.issuperset(methods):
         return None
-    said = set(request.headers("x-original-url"))
-    hosts, targets = request.headers("x-forwarded-host"), request.headers("x-forwarded-uri")
+    said = set(request.headers(b"x-original-url"))
+    hosts, targets = request.headers(b"x-forwarded-host"), request.headers(b"x-forwarded-uri")
     if targets:
         scheme = forwarded_scheme(request.raw_headers)
         said |= {f"{scheme}://{host}{target}" for host in hosts for target in targets}

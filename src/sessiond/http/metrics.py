@@ -50,7 +50,7 @@ def metrics_dialect(gather: Gather, *, token: Secret | None, master: Credential)
 
     async def show(request: Request) -> Answer:
         gathered = await gather()
-        if _asks_for_openmetrics(request.header("accept") or ""):
+        if _asks_for_openmetrics(request.header(b"accept") or ""):
             body = await _encoded(gathered, openmetrics.generate_latest)
             return Answer(200, body, content_type=openmetrics.CONTENT_TYPE_LATEST)
         body = await _encoded(gathered, text_format.generate_latest)

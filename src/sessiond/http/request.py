@@ -73,6 +73,7 @@ class Request:
         self.request_id = request_id
         self._clock = clock
         self._values = dict(raw_headers) if values is None else values
+        self._repeats = len(self._values) != len(raw_headers)
 
     @property
     def now(self) -> Instant:
@@ -86,19 +87,19 @@ class Request:
         """Whether the method is one that may change something."""
         return self.method not in _SAFE_METHODS
 
-    def header(self, name: str) -> str | None:
+    def header(self, name: bytes) -> str | None:
         """Return the value of the header *name* (lower case), or None. Raises `InvalidRequest` when it stands twice."""
-        found = self._values.get(name.encode())
+        found = self._values.get(name)
         if found is None:
             return None
-        if len(self._values) != len(self.raw_headers) and len(self.headers(name)) > 1:
-            raise InvalidRequest("repeated_header", f"The header {name} stands more than once.")
+        if self._repeats and len(self.headers(name)) > 1:
+            raise InvalidRequest("repeated_header", f"The header {name.decode()} stands more than once.")
         return found.decode("latin-1")
 
     @property
     def expects_continue(self) -> bool:
         """Whether the client waits to be told to send its body (RFC 9110 section 10.1.1)."""
-        return self._values.get(b"expect", b"").lower() == b"100-continue"
+        return b"expect" in self._values and self._values[b"expect"].lower() == b"100-continue"
 
     @property
     def has_cookies(self) -> bool:
@@ -108,16 +109,14 @@ class Request:
     @property
     def plain_bearer(self) -> str | None:
         """The bearer token, written as usual; None where it may be another's: with a cookie, or a second header."""
-        values = self._values
-        header = values.get(b"authorization")
-        if header is None or header[:7] != b"Bearer " or b"cookie" in values:
+        header = self._values.get(b"authorization")
+        if header is None or header[:7] != b"Bearer " or self._repeats or b"cookie" in self._values:
             return None
-        return header[7:].decode("latin-1") if len(values) == len(self.raw_headers) else None
+        return header[7:].decode("latin-1")
 
-    def headers(self, name: str) -> tuple[str, ...]:
+    def headers(self, name: bytes) -> tuple[str, ...]:
         """Return every value of the header *name* (lower case), in order."""
-        wanted = name.encode()
-        return tuple(value.decode("latin-1") for other, value in self.raw_headers if other == wanted)
+        return tuple(value.decode("latin-1") for other, value in self.raw_headers if other == name)
 
     def cookie(self, name: str) -> str | None:
         """Return the value of the cookie *name*, or None; two `Cookie` headers mean one.
@@ -163,7 +162,7 @@ class Request:
     @property
     def host(self) -> str:
         """The `Host` header: the dispatcher has seen to it that there is exactly one."""
-        return self.header("host") or ""
+        return self.header(b"host") or ""
 
     @property
     def client_address(self) -> str:
@@ -177,7 +176,7 @@ class Request:
         """The `User-Agent`, at most 512 characters, control characters replaced; None without one."""
         if b"user-agent" not in self._values:
             return None
-        return shown_user_agent(self.headers("user-agent")[0])
+        return shown_user_agent(self.headers(b"user-agent")[0])
 
     @property
     def scheme(self) -> str:

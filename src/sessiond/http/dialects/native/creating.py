@@ -125,7 +125,7 @@ def order_of(
     authentication: Authentication = _UNTOLD,
 ) -> Order:
     """Return the order that the members of a sound body are, without its actor."""
-    cookie, retry = asked.by_cookie, request.header("idempotency-key")
+    cookie, retry = asked.by_cookie, request.header(b"idempotency-key")
     return Order(
         project=caller.project,
         subject=subject,

@@ -135,5 +135,7 @@ def _encoded(text: str) -> str:
 
 def _wants_page(request: Request) -> bool:
     """Tell whether a person would see the answer: by `Sec-Fetch-Mode` (Fetch Metadata) where it is said."""
-    modes = request.headers("sec-fetch-mode")
-    return modes in {(), ("navigate",)} and any("text/html" in accept for accept in request.headers("accept"))
+    modes = request.headers(b"sec-fetch-mode")
+    return modes in {(), ("navigate",)} and any(
+        "text/html" in accept for accept in request.headers(b"accept")
+    )

@@ -106,7 +106,7 @@ class SteppedUpSessions:
                 amr=UNSET if asked.amr is UNSET else tuple(asked.amr),
                 absolute_timeout=duration(asked.absolute_timeout_seconds),
             ),
-            idempotency_key=request.header("idempotency-key"),
+            idempotency_key=request.header(b"idempotency-key"),
             asked=msgspec.json.encode(asked, order="deterministic"),
         )
         return await created(self._services, request, done.session, done.policy)

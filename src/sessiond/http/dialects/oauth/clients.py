@@ -55,12 +55,12 @@ class Clients:
 
     async def _optional(self, request: Request) -> Caller | None:
         """Return None for a client that shows nothing; what it shows must pass."""
-        return None if request.header("authorization") is None else await self._required(request)
+        return None if request.header(b"authorization") is None else await self._required(request)
 
 
 def is_basic(request: Request) -> bool:
     """Tell whether the client authenticates, or tries to, by HTTP Basic."""
-    return (request.header("authorization") or "").partition(" ")[0].lower() == "basic"
+    return (request.header(b"authorization") or "").partition(" ")[0].lower() == "basic"
 
 
 def client_of(request: Request) -> ServerCaller | OperatorCaller | None:
@@ -70,7 +70,7 @@ def client_of(request: Request) -> ServerCaller | OperatorCaller | None:
 
 
 def _basic(request: Request) -> tuple[str, str]:
-    header = request.header("authorization") or ""
+    header = request.header(b"authorization") or ""
     match = _BASIC.fullmatch(header)
     if match is None or len(header) >= MOST_HEADER_CHARS:
         raise INVALID

@@ -35,14 +35,14 @@ def vault_credential(callers: Callers) -> Credential:
     async def resolve(request: Request) -> Caller | None:
         text = bearer(request)
         if text is None:
-            if request.header("authorization") is not None:
+            if request.header(b"authorization") is not None:
                 raise INVALID
             if shows_session(request):
                 return await shared.session.resolve(request)
             return public_caller(request)
         try:
             return await callers.by_server_key(
-                text, project=request.header("sessiond-project"), address=request.client_address
+                text, project=request.header(b"sessiond-project"), address=request.client_address
             )
         except Forbidden as refusal:  # a subject's own session
             refusal.forget_where()

@@ -196,7 +196,7 @@ class Operations:
             expires_at=check_expiry(body.expires_at),
         )
         saved = await self._vault.save(
-            _caller(request), new, idempotency_key=request.header("idempotency-key")
+            _caller(request), new, idempotency_key=request.header(b"idempotency-key")
         )
         return Answer(201, saved_answer(saved), headers=[("location", f"{PATH}/{saved.id}")])
 

@@ -12,6 +12,7 @@ from sessiond.http.request import Request
 
 _NO_STORE = "no-store, max-age=0"
 _OVERRIDABLE = range(400, 500)
+_OVERRIDES = (b"x-stack-override-error-status", b"x-hexclave-override-error-status")
 
 
 def decorate(request: Request, answer: Answer) -> Answer:
@@ -34,11 +35,11 @@ def decorate(request: Request, answer: Answer) -> Answer:
 
 
 def _overrides(request: Request) -> bool:
-    return any(request.headers(f"x-{brand}-override-error-status") for brand in ("stack", "hexclave"))
+    return any(request.headers(name) for name in _OVERRIDES)
 
 
 def _wants_page(request: Request) -> bool:
-    return any("text/html" in value for value in request.headers("accept"))
+    return any("text/html" in value for value in request.headers(b"accept"))
 
 
 def _indented(body: object) -> bytes:

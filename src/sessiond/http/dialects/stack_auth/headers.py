@@ -43,7 +43,7 @@ def stack_header(request: Request, name: str) -> str | None:
 
     Two different values, under one prefix or both, are refused: one of them was planted.
     """
-    found = {value for prefix in _PREFIXES for value in request.headers(prefix + name)}
+    found = {value for prefix in _PREFIXES for value in request.headers((prefix + name).encode())}
     if len(found) > 1:
         raise schema_fault(f"headers.x-stack-{name} must be given once")
     return found.pop() if found else None
