@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 
 from sessiond.domain.ids import ProjectId, SessionId
 from sessiond.domain.projects import Deployment, Project
-from sessiond.domain.records import Kind, Record
+from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import Standing
 from sessiond.domain.subjects import Subject
 from sessiond.storage.batching import Outcome
@@ -77,24 +77,22 @@ class Reads:
         return [_of_project(found.get(each.session), each.project) for each in questions]
 
     async def records(self, questions: Sequence[Fetch]) -> Sequence[Outcome]:
-        """Return for each its records in their order, all of one instant, None where absent."""
-        keys = [key for question in questions for key in question.wanted]
-        found: list[Record | None] = [None] * len(keys)
+        """Return for each its records in their order, all of one instant, None where absent.
+
+        What several ask for, as all who create do for the project, is read once.
+        """
+        keys = list(dict.fromkeys(key for question in questions for key in question.wanted))
+        found: dict[Key, Record] = {}
         rows = await self._connections.fetch(
             self._get, [key_row(n, key) for n, key in enumerate(keys)], repeatable=True
         )
         for n, session, body in rows:
+            key = keys[n]
             if session is not None:
-                found[n] = session_from(session)
+                found[key] = session_from(session)
             elif body is not None:
-                found[n] = record_from(keys[n].kind, body)
-        answers: list[Outcome] = []
-        start = 0
-        for question in questions:
-            end = start + len(question.wanted)
-            answers.append(found[start:end])
-            start = end
-        return answers
+                found[key] = record_from(key.kind, body)
+        return [[found.get(key) for key in question.wanted] for question in questions]
 
     async def _rows(
         self, wanted: Sequence[tuple[ProjectId, SessionId]], *, with_control: bool
