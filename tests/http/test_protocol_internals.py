@@ -27,8 +27,13 @@ def test_a_protocol_is_made_as_ours_expects() -> None:
     ]  # fmt: skip
 
 
-def test_a_task_runs_a_cycle_by_its_run_asgi() -> None:
-    assert "cycle.run_asgi(app)" in source_of("_start_asgi_task")
+def test_tasks_are_started_only_in_what_ours_replaces() -> None:
+    source = inspect.getsource(HttpToolsProtocol)
+
+    assert source.count("self._start_asgi_task(") == sum(
+        source_of(replaced).count("self._start_asgi_task(")
+        for replaced in ("on_headers_complete", "on_response_complete")
+    )
 
 
 def test_the_body_and_its_end_are_told_to_the_present_cycle() -> None:

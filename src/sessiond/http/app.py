@@ -18,6 +18,7 @@ from sessiond.http.body import ClientGoneError, Receive, parse_body, read_body
 from sessiond.http.counting import Quotas, count, counted_as, quota_headers
 from sessiond.http.dialect import Dialect
 from sessiond.http.edge import Edge, acceptable_host
+from sessiond.http.endpoint import Endpoint
 from sessiond.http.json_body import decode_query
 from sessiond.http.logs import frames_of
 from sessiond.http.own_pages import own_pages
@@ -26,7 +27,7 @@ from sessiond.http.problems import refuse_with_problem
 from sessiond.http.refusals import BAD_HOST, OVERLOADED, Defect
 from sessiond.http.request import Headers, Request
 from sessiond.http.request_ids import RequestIds
-from sessiond.http.router import Match, Route, Router
+from sessiond.http.router import Route, Router
 from sessiond.http.wire import Finished, Finisher, preflight, refused
 from sessiond.services.ports import Clock
 
@@ -110,12 +111,24 @@ class App:
         """Return the answer to *request*, ready for the wire and logged; None when the client has gone."""
         started = time.perf_counter_ns()
         match = self.router.match(request.path)
+        dialect = match.dialect
         self.in_flight += 1
         try:
-            answer, dialect = await self._answer(match, problem, request, receive)
+            if problem is not None:
+                raise problem  # noqa: TRY301 - refused like everything else
+            self.admit()
+            if request.method == "OPTIONS" and dialect.cors is not None and match.place is not None:
+                answer = preflight(dialect)
+            else:
+                route = match.route(request.method)
+                dialect = route.dialect
+                request.params = match.params
+                answer = await self._ask(route, request, receive)
         except ClientGoneError:
             self.access_log.record(request, match.template, _CLIENT_GONE, started)
             return None
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            answer = self.answer_to(error, request, dialect)
         finally:
             self.in_flight -= 1
         if request.quota is not None:
@@ -156,26 +169,31 @@ class App:
         answer = refuse_with_problem(Defect(), request)
         return self._finisher.finish(answer, request, self.dialects[-1])
 
-    async def _answer(
-        self, match: Match, problem: Refusal | None, request: Request, receive: Receive
-    ) -> tuple[Answer, Dialect]:
-        dialect = match.dialect
-        try:
-            if problem is not None:
-                raise problem  # noqa: TRY301 - refused like everything else
-            self.admit()
-            if request.method == "OPTIONS" and dialect.cors is not None and match.place is not None:
-                return preflight(dialect), dialect
-            route = match.route(request.method)
-            dialect = route.dialect
-            request.params = match.params
-            return await _ask(
-                route, request, functools.partial(self._receive, receive), self._quotas
-            ), dialect
-        except ClientGoneError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
-            return self.answer_to(error, request, dialect), dialect
+    async def _ask(self, route: Route, request: Request, receive: Receive) -> Answer:
+        """Return what the endpoint answers, after everything that is checked before it."""
+        endpoint = request.endpoint = route.endpoint
+        if endpoint.same_origin:
+            request.require_same_origin()
+        decode: Callable[[], object] | None = None
+        if endpoint.takes_body and route.dialect.body_before_credential:
+            decode = await self._body(request, receive, endpoint)
+        request.caller = await endpoint.credential.resolve(request)
+        if endpoint.takes_body:
+            request.body = (decode or await self._body(request, receive, endpoint))()
+        if endpoint.query is not None:
+            request.query = decode_query(request.query_items(), endpoint.query)
+        if self._quotas is not None:
+            counted = counted_as(request, self._quotas)
+            if counted is not None:
+                await count(request, counted, self._quotas)
+        return await endpoint.handler(request)
+
+    async def _body(self, request: Request, receive: Receive, endpoint: Endpoint) -> Callable[[], object]:
+        """Return what decodes the body, once it is there."""
+        body = request.whole_body
+        if body is None:
+            body = await read_body(request, functools.partial(self._receive, receive), endpoint.max_body)
+        return parse_body(body, request, endpoint)
 
     async def _receive(self, receive: Receive) -> MutableMapping[str, Any]:
         """Wait for more of a body. Who only waits for a slow client is not in flight, and does not crowd others out."""
@@ -194,28 +212,6 @@ class App:
         request.http_version = scope["http_version"]
         request.transport_scheme = scope.get("scheme", "http")
         return request, problem
-
-
-async def _ask(route: Route, request: Request, receive: Receive, quotas: Quotas | None) -> Answer:
-    """Return what the endpoint answers, after everything that is checked before it."""
-    endpoint = request.endpoint = route.endpoint
-    if endpoint.same_origin:
-        request.require_same_origin()
-    decode: Callable[[], object] | None = None
-    if endpoint.takes_body and route.dialect.body_before_credential:
-        decode = parse_body(await read_body(request, receive, endpoint.max_body), request, endpoint)
-    request.caller = await endpoint.credential.resolve(request)
-    if endpoint.takes_body:
-        if decode is None:
-            decode = parse_body(await read_body(request, receive, endpoint.max_body), request, endpoint)
-        request.body = decode()
-    if endpoint.query is not None:
-        request.query = decode_query(request.query_items(), endpoint.query)
-    if quotas is not None:
-        counted = counted_as(request, quotas)
-        if counted is not None:
-            await count(request, counted, quotas)
-    return await endpoint.handler(request)
 
 
 def _unsound(headers: Headers, values: Mapping[bytes, bytes]) -> Refusal | None:

@@ -30,10 +30,6 @@ class ClientGoneError(Exception):
 
 async def read_body(request: Request, receive: Receive, limit: int) -> bytes:
     """Return the whole body. Raises `BodyTooLarge` as soon as it is known, `ClientGoneError` if it never ends."""
-    if request.whole_body is not None:
-        if len(request.whole_body) > limit:
-            raise BodyTooLarge(limit)
-        return request.whole_body
     length = request.header(b"content-length")
     if length is not None and (not length.isdecimal() or int(length[:20]) > limit):
         raise BodyTooLarge(limit)
@@ -77,6 +73,8 @@ def _is_utf8(parameters: str) -> bool:
 
 def parse_body(body: bytes, request: Request, endpoint: Endpoint) -> Callable[[], object]:
     """Return how to get at the decoded body; what cannot be read at all is refused at once, its shape only then."""
+    if len(body) > endpoint.max_body:
+        raise BodyTooLarge(endpoint.max_body)
     if not body.strip():
         return _without_body(endpoint)
     media_type = media_type_of(request, endpoint)

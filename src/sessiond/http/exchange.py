@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, MutableMapping
-from typing import Any
+from collections.abc import MutableMapping
+from typing import Any, Protocol
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
@@ -18,6 +18,7 @@ from sessiond.domain.errors import Refusal
 from sessiond.http.app import App
 from sessiond.http.instant import Render
 from sessiond.http.request import Request
+from sessiond.http.wire import Finished
 
 CLOSE_LINE = b"connection: close\r\n"
 _LARGE_BODY = 64 * 1024
@@ -27,34 +28,36 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _logger = logging.getLogger("sessiond.http")
 
 
+class Line(Protocol):
+    """The connection on which a request came: what an exchange needs of it."""
+
+    transport: asyncio.Transport
+    flow: FlowControl
+    tasks: set[asyncio.Task[None]]
+
+    def common_lines(self) -> bytes:
+        """Return the header lines that stand in every response."""
+        ...
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request."""
+        ...
+
+
 class Exchange:
     """A request on its way through the app."""
 
-    def __init__(
-        self,
-        request: Request,
-        problem: Refusal | None,
-        transport: asyncio.Transport,
-        flow: FlowControl,
-        *,
-        keep_alive: bool,
-        expects_continue: bool,
-        common: Callable[[], bytes],
-        on_response: Callable[[], None],
-    ) -> None:
+    def __init__(self, request: Request, problem: Refusal | None, line: Line, *, keep_alive: bool) -> None:
         self._request = request
         self._problem = problem
-        self._transport = transport
-        self._flow = flow
-        self._common = common
-        self._on_response = on_response
-        self._expects_continue = expects_continue
+        self._line = line
         self.keep_alive = keep_alive
         self.body = bytearray()
         self.more_body = True
         self.disconnected = False
         self.response_started = False
         self.response_complete = False
+        self._continued = False
         self._event: asyncio.Event | None = None
 
     @property
@@ -69,28 +72,36 @@ class Exchange:
         if self._event is not None:
             self._event.set()
 
-    async def run_asgi(self, app: App) -> None:
-        """Answer the request; named as uvicorn's protocol calls it."""
+    def start(self, app: App) -> None:
+        """Answer the request in a task, which is among the connection's tasks meanwhile."""
+        self._task = asyncio.create_task(self._answer(app))
+        self._line.tasks.add(self._task)
+
+    async def _answer(self, app: App) -> None:
         if not self.more_body and not self.disconnected:
             self._request.whole_body = bytes(self.body)
         try:
             finished = await app.respond(self._request, self._problem, self._receive)
             if finished is None:
                 return
-            if self._flow.write_paused and not self.disconnected:
-                await self._flow.drain()
-            if self.disconnected:
-                return
-            self.response_started = True
-            with_body = self._request.method != "HEAD"
-            apart = with_body and len(finished.body) > _LARGE_BODY
-            self._transport.write(finished.response(self._lines(), with_body=with_body and not apart))
-            if apart:
-                self._transport.write(finished.body)
+            if self._line.flow.write_paused and not self.disconnected:
+                await self._line.flow.drain()
+            if not self.disconnected:
+                self._write(finished)
+                self._complete()
         except Exception as error:  # noqa: BLE001 - a client must not wait for what never comes
             self._fail(error)
-            return
-        self._complete()
+        finally:
+            self._line.tasks.discard(self._task)
+
+    def _write(self, finished: Finished) -> None:
+        self.response_started = True
+        with_body = self._request.method != "HEAD"
+        apart = with_body and len(finished.body) > _LARGE_BODY
+        transport = self._line.transport
+        transport.write(finished.response(self._lines(), with_body=with_body and not apart))
+        if apart:
+            transport.write(finished.body)
 
     def respond(self, render: Render) -> None:
         """Write the small response that an instant endpoint came to."""
@@ -101,28 +112,29 @@ class Exchange:
             return
         if not self.disconnected:
             self.response_started = True
-            self._transport.write(response)
+            self._line.transport.write(response)
             self._complete()
 
     def _fail(self, error: Exception) -> None:
         _logger.error("answering failed", extra={"request_id": self._request.request_id}, exc_info=error)
-        self._transport.close()
+        self._line.transport.close()
 
     def _lines(self) -> bytes:
-        return self._common() if self.keep_alive else self._common() + CLOSE_LINE
+        common = self._line.common_lines()
+        return common if self.keep_alive else common + CLOSE_LINE
 
     def _complete(self) -> None:
         self.response_complete = True
         if not self.keep_alive:
-            self._transport.close()
-        self._on_response()
+            self._line.transport.close()
+        self._line.on_response_complete()
 
     async def _receive(self) -> MutableMapping[str, Any]:
-        if self._expects_continue and not self._transport.is_closing():
-            self._transport.write(_CONTINUE)
-            self._expects_continue = False
+        if not self._continued and self._request.expects_continue and not self._line.transport.is_closing():
+            self._line.transport.write(_CONTINUE)
+            self._continued = True
         if self.more_body and not self.body and not self.disconnected:
-            self._flow.resume_reading()
+            self._line.flow.resume_reading()
             await self.message_event.wait()
             self.message_event.clear()
         if self.disconnected:

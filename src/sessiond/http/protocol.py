@@ -134,7 +134,7 @@ class Protocol(HttpToolsProtocol):
             return
         route = self._find_instant(self.url)
         if route is not None and self._is_free_for_instant():
-            response = self._answer_instantly(route, self.headers, self._connection, self._common_lines())
+            response = self._answer_instantly(route, self.headers, self._connection, self.common_lines())
             if isinstance(response, bytes):
                 self._respond(response)
                 return
@@ -173,8 +173,8 @@ class Protocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            cycle, app = self.pipeline.pop()
-            self._start_asgi_task(cycle, app)
+            exchange: Any = self.pipeline.pop()[0]
+            exchange.start(self._sessiond)
 
     def sweep(self) -> None:
         """End the connection if it is over one of its time limits."""
@@ -225,34 +225,26 @@ class Protocol(HttpToolsProtocol):
         )
         request.http_version = parser.get_http_version()
         request.transport_scheme = self.scheme or "http"
-        cycle: Any = self._exchange(request, problem)
-        app: Any = self._sessiond
+        exchange: Any = self._exchange(request, problem)
         waits = self._present_cycle is not None
-        self._take_on(cycle)
+        self._take_on(exchange)
         if waits:
             self.flow.pause_reading()
-            self.pipeline.appendleft((cycle, app))
+            self.pipeline.appendleft((exchange, self.app))
         else:
-            self._start_asgi_task(cycle, app)
+            exchange.start(self._sessiond)
 
     def _exchange(self, request: Request, problem: Refusal | None) -> Exchange:
-        return Exchange(
-            request,
-            problem,
-            self.transport,
-            self.flow,
-            keep_alive=request.http_version != "1.0" and self.parser.should_keep_alive(),
-            expects_continue=request.expects_continue,
-            common=self._common_lines,
-            on_response=self.on_response_complete,
-        )
+        keep_alive = request.http_version != "1.0" and self.parser.should_keep_alive()
+        return Exchange(request, problem, self, keep_alive=keep_alive)
 
     def _take_on(self, exchange: Any) -> None:  # noqa: ANN401  stands where uvicorn's own cycle would
         self._discarded_bytes = 0
         self._task_at = self._ticks.now
         self.cycle = exchange
 
-    def _common_lines(self) -> bytes:
+    def common_lines(self) -> bytes:
+        """Return the header lines that stand in every response: the date."""
         headers = self.server_state.default_headers
         if headers is not self._default_headers:
             self._default_headers, self._common = headers, head_lines(headers)
@@ -299,5 +291,5 @@ class Protocol(HttpToolsProtocol):
         finished = app.finish(refused(answer, refusal), request, app.dialects[-1])
         app.access_log.record(request, "-", finished.status, time.perf_counter_ns())
         self.cycle = _ANSWERED
-        self.transport.write(finished.response(self._common_lines() + CLOSE_LINE))
+        self.transport.write(finished.response(self.common_lines() + CLOSE_LINE))
         self.transport.close()
