@@ -15,7 +15,11 @@ from sessiond.domain.sessions import AccessFormat, Actor, Browser, Client, Epoch
 from sessiond.storage.kinds import record_types
 
 Row = tuple[Any, ...]
-"""A row as sqlite3 gives it; STRICT tables vouch for its types."""
+"""A row as sqlite3 gives it; STRICT tables vouch for its types.
+
+One that is given to sqlite3 has no value of a subclass (an enum's member, a bool): each would be asked how it wants to
+be stored, which takes longer than storing it.
+"""
 
 
 class _Rest(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -109,7 +113,7 @@ def session_row(session: Session) -> Row:
         project_bytes(session.project),
         session.subject,
         session.version,
-        session.session_kind,
+        str(session.session_kind),
         session.created_at,
         session.authenticated_at,
         session.last_seen_at,
@@ -121,7 +125,7 @@ def session_row(session: Session) -> Row:
         session.generation,
         session.rotated_at,
         session.seen_generation,
-        session.rotates,
+        int(session.rotates),
         session.epochs.deployment,
         session.epochs.project,
         session.epochs.subject,
@@ -173,7 +177,7 @@ def session_from(row: Row) -> Session:
 
 def key_row(key: Key) -> Row:
     """Return the values of a record's primary key."""
-    return (key.kind, project_bytes(key.project), key.id, key.partition)
+    return (str(key.kind), project_bytes(key.project), key.id, key.partition)
 
 
 def record_row(record: Record, key: Key) -> Row:
@@ -202,7 +206,7 @@ def record_from(kind: str, body: str) -> Record:
 def event_row(event: Event) -> Row:
     """Return the values of `EVENT_COLUMNS`."""
     return (
-        event.type,
+        str(event.type),
         event.at,
         event.partition,
         project_bytes(event.project),
