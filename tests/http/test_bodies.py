@@ -29,6 +29,7 @@ async def test_a_body_of_the_declared_shape_reaches_the_handler() -> None:
         b'{"name":"n"}}',
         b"nonsense",
         b'{"name":"n","name":"m"}',
+        b'{"name": "n", "name": "n"}',
         b'{"name":"n","\\u006eame":"m"}',
         b'{"name":"n","points":[{"x":1,"y":1,"x":2}]}',
         b'{"name":"n","size":NaN}',
@@ -117,6 +118,13 @@ async def test_unknown_members_are_ignored_where_the_struct_says_so() -> None:
 
     assert (await surface.ask("POST", "/loose", b'{"name":"n","more":1}')).json["value"] == "n"
     assert (await surface.ask("POST", "/odd", b'{"name":"n","more":1}')).json == {"oops": "invalid_body"}
+
+
+@pytest.mark.parametrize("ignored", [b'"\xff"', b"1e400", b'{"a":1,"a":1}'])
+async def test_what_is_ignored_must_be_sound_json_too(ignored: bytes) -> None:
+    answer = await Surface().ask("POST", "/loose", b'{"name":"n","more":%b}' % ignored)
+
+    assert (answer.status, answer.json) == (400, {"oops": "malformed_body"})
 
 
 @pytest.mark.parametrize("body", [b"", b" \r\n"])
