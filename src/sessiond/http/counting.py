@@ -7,9 +7,10 @@ and the three of its earlier ones, which most clients read.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from sessiond.domain.addresses import network_of
 from sessiond.domain.callers import OperatorCaller, ServerCaller, SubjectCaller
@@ -37,8 +38,7 @@ RATE_LIMITED = RateLimited(
 """A sample, for the document."""
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(msgspec.Struct, frozen=True, gc=False):
     """A request that counts towards *limit*, as one of *key* in *project*."""
 
     limit: str
@@ -102,13 +102,14 @@ def never(_request: Request) -> Counted | None:
 def counted_as(request: Request, quotas: Quotas) -> Counted | None:
     """Return what *request* counts as, or None where nothing limits it."""
     endpoint, caller = request.endpoint, request.caller
-    if endpoint is None or endpoint.counting is never or isinstance(caller, OperatorCaller):
+    if endpoint is None or endpoint.counting is never:
         return None
     if isinstance(caller, ServerCaller) and caller.key_id is not None:
-        if not quotas.limited("server_key"):
-            return None
-        return Counted("server_key", caller.project, caller.key_id)
-    counted = None if endpoint.counting is None else endpoint.counting(request)
+        limited = quotas.limited("server_key")
+        return Counted("server_key", caller.project, caller.key_id) if limited else None
+    if endpoint.counting is None or isinstance(caller, OperatorCaller):
+        return None
+    counted = endpoint.counting(request)
     return counted if counted is not None and quotas.limited(counted.limit) else None
 
 

@@ -149,15 +149,21 @@ class Request:
 
     def query_as(self, kind: type[T]) -> T:
         """Return the decoded query, which the endpoint declared as *kind*."""
-        return _expected(self.query, kind)
+        if not isinstance(self.query, kind):
+            raise _not_promised(self.query, kind)
+        return self.query
 
     def body_as(self, kind: type[T]) -> T:
         """Return the decoded body, which the endpoint declared as *kind*."""
-        return _expected(self.body, kind)
+        if not isinstance(self.body, kind):
+            raise _not_promised(self.body, kind)
+        return self.body
 
     def context_as(self, kind: type[T]) -> T:
         """Return what the endpoint's credential left here, which it promised to be a *kind*."""
-        return _expected(self.context, kind)
+        if not isinstance(self.context, kind):
+            raise _not_promised(self.context, kind)
+        return self.context
 
     @property
     def host(self) -> str:
@@ -196,7 +202,5 @@ class Request:
         return None if self.caller is None else self.caller.label
 
 
-def _expected(value: object, kind: type[T]) -> T:
-    if not isinstance(value, kind):
-        raise TypeError(f"the endpoint promised a {kind.__name__}, and this is a {type(value).__name__}")
-    return value
+def _not_promised(value: object, kind: type) -> TypeError:
+    return TypeError(f"the endpoint promised a {kind.__name__}, and this is a {type(value).__name__}")

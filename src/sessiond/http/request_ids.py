@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _SAFE = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{7,39}")
 _TOKEN_LIKE = re.compile(rb"sd[a-z][0-9]_")
@@ -15,17 +15,14 @@ _LOW = tuple(f"{low:03x}" for low in range(4096))
 class RequestIds:
     """Mints ids in the form of a UUID (version 8, RFC 9562): random for this process, then a counter.
 
-    They tell requests apart and are no secrets, so that a counter does, and costs a tenth of a random one.
+    *mint* returns a new one. They tell requests apart and are no secrets, so that a counter does, and costs a tenth of
+    a random one.
     """
 
     def __init__(self, entropy: bytes | None = None) -> None:
         digits = (entropy or os.urandom(10)).hex()
         self._head = f"{digits[:8]}-{digits[8:12]}-8{digits[12:15]}-8{digits[15:18]}-"
-        self._next = self._count().__next__
-
-    def mint(self) -> str:
-        """Return a new id."""
-        return self._next()
+        self.mint: Callable[[], str] = self._count().__next__
 
     def _count(self) -> Iterator[str]:
         for high in itertools.count():

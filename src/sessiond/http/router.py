@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from urllib.parse import unquote_to_bytes
+
+import msgspec
 
 from sessiond.domain.errors import InvalidRequest
 from sessiond.http.dialect import Dialect
@@ -14,7 +17,7 @@ from sessiond.http.refusals import MethodNotAllowed, UnknownPath
 
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-_NO_PARAMS: Mapping[str, str] = {}
+_NO_PARAMS: Mapping[str, str] = MappingProxyType({})
 
 MALFORMED_PATH = InvalidRequest(
     "malformed_path", "The path is not percent-encoded UTF-8 without control characters."
@@ -54,19 +57,17 @@ class Place:
         return tuple(is_name(segment) for segment in self.segments)
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
-    """What was found for a path: its place (None: nothing), the values of the template's names, and who refuses."""
+class Match(msgspec.Struct, frozen=True):
+    """What was found for a path: its place (None: nothing), the values of the template's names, and who refuses.
+
+    *template* is the path's, for logs; `-` where there is none.
+    """
 
     dialect: Dialect
     place: Place | None = None
-    params: Mapping[str, str] = field(default_factory=lambda: _NO_PARAMS)
+    template: str = "-"
+    params: Mapping[str, str] = _NO_PARAMS
     refusal: InvalidRequest | None = None
-
-    @property
-    def template(self) -> str:
-        """The path's template, for logs; `-` where there is none."""
-        return self.place.template if self.place else "-"
 
     def route(self, method: str) -> Route:
         """Return the route of *method*, GET's for HEAD. Raises `UnknownPath` and `MethodNotAllowed`."""
@@ -95,7 +96,7 @@ class Router:
             for endpoint in dialect.endpoints:
                 for template in endpoint.paths:
                     self._add(Route(endpoint, dialect, template))
-        self._matches = {path: Match(_first(place), place) for path, place in self._literal.items()}
+        self._matches = {path: Match(_first(place), place, path) for path, place in self._literal.items()}
 
     @property
     def places(self) -> Sequence[Place]:
@@ -126,7 +127,7 @@ class Router:
         for place in self._templates.get(len(segments), ()):
             params = _fit(place.segments, segments)
             if params is not None:
-                return Match(_first(place), place, params)
+                return Match(_first(place), place, place.template, params)
         return Match(self._owner(segments))
 
     def _owner(self, segments: Sequence[str]) -> Dialect:
