@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 
 import msgspec
 import pytest
@@ -111,6 +113,13 @@ def test_duplicate_members_are_told_apart_from_other_malformed_json() -> None:
         parse_json(b'[{"a":{"b":1,"b":2}}]')
 
     assert refused.value.duplicate
+
+
+def test_at_no_depth_a_body_is_anything_but_read_or_refused() -> None:
+    """Reading it, writing it and looking at each object come to the interpreter's limit at depths of their own."""
+    for depth in range(1, sys.getrecursionlimit() + 100):
+        with contextlib.suppress(MalformedBody):
+            parse_json(b"[" * depth + b"]" * depth)
 
 
 async def test_unknown_members_are_ignored_where_the_struct_says_so() -> None:
