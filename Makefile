@@ -49,7 +49,7 @@ soak: needs env ## what takes long, a few hours: crash points, fuzzing, load; ke
 	$(BIN)/pytest -m soak --timeout=7200 --keep-results=docs/security/soak.md $(PYTEST_ARGS)
 
 mutation: env ## change domain and crypto in one place at a time, and print what no test notices; an hour of a core
-	$(BIN)/python scripts/mutation.py $(ARGS)
+	$(BIN)/python -m scripts.mutation $(ARGS)
 
 bench: env ## measure beside nginx and the peers; QUICK=1 leaves the peers out and ends within two minutes
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(ARGS)

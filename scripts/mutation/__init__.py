@@ -1,0 +1,1 @@
+"""The score of the tests: `python -m scripts.mutation`."""
