@@ -37,9 +37,10 @@ def test_metadata_is_kept_to_the_last_byte_and_level_that_is_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "depth"), [([1], 1), ({"a": 1}, 1), ([[1], {"a": [2]}], 3), ({"a": [{"b": [1]}]}, 4)]
+    ("value", "depth"),
+    [([1], 1), ({"a": 1}, 1), ([], 1), ({}, 1), ([[]], 2), ([[1], {"a": [2]}], 3), ({"a": [{"b": [1]}]}, 4)],
 )
-def test_objects_and_arrays_count_alike(value: object, depth: int) -> None:
+def test_objects_and_arrays_count_alike_and_empty_ones_too(value: object, depth: int) -> None:
     assert not deeper_than(value, depth)
     assert deeper_than({"around": value}, depth)
 

@@ -41,11 +41,9 @@ def merged(target: object, patch: Mapping[str, object]) -> dict[str, object]:
 def deeper_than(value: object, most: int) -> bool:
     """Tell whether more than *most* objects and arrays lie in each other; takes no recursion to find out."""
     level: Sequence[object] = [value]
-    for _ in range(most + 1):
+    for _ in range(most):
         level = [inner for each in level for inner in _inside(each)]
-        if not level:
-            return False
-    return True
+    return any(isinstance(each, (Mapping, list)) for each in level)
 
 
 def fits_jwts(value: object) -> bool:
