@@ -12,6 +12,7 @@ Command = list[bytes]
 Told = bytes | None
 """What goes over the wire as the answer; None: the connection is closed instead."""
 
+_ANSWERED = {b"EVALSHA", b"HMGET", b"MGET"}
 INFO = "redis_version:{}\r\ncluster_enabled:{}\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\nrole:master\r\n"
 
 
@@ -29,7 +30,7 @@ class ScriptedRedis:
         self.synced: Told = array(b":1\r\n", b":0\r\n")
         """Answers WAITAOF: whether its own disk has what was written, and how many replicas' have."""
         self.on_script: Callable[[Command, bool], Told] = lambda _command, _asked: array()
-        """Answers the call of a script; told whether ASKING came just before it on the same connection."""
+        """Answers the call of a script or a read; told whether ASKING came just before it on the same connection."""
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -49,9 +50,9 @@ class ScriptedRedis:
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
-    def calls(self, digest: bytes) -> int:
-        """Return how often a script was called."""
-        return sum(command[:2] == [b"EVALSHA", digest] for command in self.commands)
+    def calls(self, name: bytes) -> int:
+        """Return how often a command was asked for, or a script by its digest."""
+        return sum(name in command[:2] for command in self.commands)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         parser = hiredis.Reader()
@@ -83,7 +84,7 @@ class ScriptedRedis:
         self.commands.append(command)
         if command[0] == b"WAITAOF":
             return self.synced
-        return self.on_script(command, asked) if command[0] == b"EVALSHA" else b"+OK\r\n"
+        return self.on_script(command, asked) if command[0] in _ANSWERED else b"+OK\r\n"
 
 
 def bulk(value: bytes) -> bytes:

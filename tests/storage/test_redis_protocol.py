@@ -10,6 +10,7 @@ import pytest
 
 from sessiond.domain.errors import Misconfigured, Unavailable
 from sessiond.domain.ids import DEFAULT_PROJECT
+from sessiond.domain.projects import deployment_key, project_key
 from sessiond.services.ports import Store, Touch
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.redis.address import Address, parse_url
@@ -20,7 +21,7 @@ from sessiond.storage.open import open_store
 from sessiond.testing import samples
 from tests.servers.scripted_redis import Command, ScriptedRedis, Told, array, bulk, error
 
-READ, WRITE = scripts()["records"].digest, scripts()["write"].digest
+READ, WRITE = b"MGET", scripts()["write"].digest
 NOTHING, TWICE_NOTHING = array(b"$-1\r\n"), array(b"$-1\r\n", b"$-1\r\n")
 
 
@@ -77,7 +78,7 @@ async def test_who_is_sent_elsewhere_for_once_asks_there_before_each_call(
     assert found == [None] * 3
     assert (other.calls(READ), other.calls(WRITE)) == (3, 1)
     asked = [n for n, command in enumerate(other.commands) if command == [b"ASKING"]]
-    assert [other.commands[n + 1][0] for n in asked] == [b"EVALSHA"] * 4
+    assert [other.commands[n + 1][0] for n in asked] == [READ] * 3 + [b"EVALSHA"]
 
 
 async def test_being_sent_elsewhere_for_once_is_not_remembered_and_being_told_that_it_moved_is(
@@ -115,6 +116,18 @@ async def test_a_verify_that_was_lost_under_way_is_asked_once_more(
     assert await store.find_session(DEFAULT_PROJECT, samples.session().id) is None
 
 
+async def test_the_control_records_are_read_once_for_all_who_ask_together(
+    server: ScriptedRedis, store: Store
+) -> None:
+    server.on_script = lambda _command, _asked: array(b"$-1\r\n", b"$-1\r\n")
+    project, deployment = project_key(DEFAULT_PROJECT), deployment_key()
+
+    found = await asyncio.gather(*(store.get_many([deployment, project]) for _ in range(8)))
+
+    assert found == [[None, None]] * 8
+    assert server.calls(b"HMGET") == 1
+
+
 async def test_a_read_that_is_lost_twice_is_refused(server: ScriptedRedis, store: Store) -> None:
     server.on_script = lambda _command, _asked: None
 
@@ -129,7 +142,7 @@ async def test_reads_from_several_servers_that_are_given_up_leave_nothing_behind
     nodes = Nodes(parse_url(f"redis+cluster://127.0.0.1:{pair[0].port}"))
     await nodes.open()
     nodes.moved(1, Address("127.0.0.1", pair[1].port))
-    reads = [Call(slot, ("EVALSHA", READ, 0)) for slot in (0, 1)]
+    reads = [Call(slot, (READ, b"key")) for slot in (0, 1)]
     for server in pair:
         server.on_script = lambda _command, _asked: NOTHING
     await Caller(nodes).call(reads, Lane.READ)

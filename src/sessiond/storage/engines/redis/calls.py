@@ -10,7 +10,7 @@ import asyncio
 import collections
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import hiredis
 
@@ -57,17 +57,21 @@ class _Begun(NamedTuple):
 
 
 Outcome = Answer | Unavailable
+_Asked = TypeVar("_Asked")
+_Told = TypeVar("_Told")
 
 
-async def while_moving(attempt: Callable[[], Awaitable[object]]) -> object:
-    """Return what *attempt* comes to once what it asks for is not being moved any more."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + MIGRATION_SECONDS
+async def while_moving(attempt: Callable[[_Asked], Awaitable[_Told]], asked: _Asked) -> _Told:
+    """Return what *attempt* comes to for *asked*, once that is not being moved any more."""
+    deadline: float | None = None
     while True:
         try:
-            return await attempt()
+            return await attempt(asked)
         except Moving:
-            if loop.time() > deadline:
+            now = asyncio.get_running_loop().time()
+            if deadline is None:
+                deadline = now + MIGRATION_SECONDS
+            elif now > deadline:
                 raise
         await asyncio.sleep(PAUSE_SECONDS)
 

@@ -49,7 +49,7 @@ class RedisStore:
         self._feed = Feed(layout, nodes, caller, memory) if memory is not None else None
         self._reading = Reading(layout, nodes, caller, memory)
         self._writing = Writing(layout, nodes, caller, directory, self._feed)
-        self._listing = Listing(layout, caller, directory, self._reading)
+        self._listing = Listing(layout, directory, self._reading)
         self._outbox = Outbox(layout, caller, directory)
         self._purging = Purging(layout, caller, directory)
         self._passage = Passage(layout, caller, directory, self._reading)

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 from sessiond.domain.ids import Partition, ProjectId, SessionId
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import Session
 from sessiond.services.ports import Place, Selection
-from sessiond.storage.engines.redis.calls import Call, Caller, answer_of, values_of
+from sessiond.storage.engines.redis.calls import Call
 from sessiond.storage.engines.redis.directory import Directory
 from sessiond.storage.engines.redis.layout import Entry, Layout, entry_from, instant, listed, session_place
 from sessiond.storage.engines.redis.merging import merged
-from sessiond.storage.engines.redis.nodes import Lane
 from sessiond.storage.engines.redis.reading import Reading
 
 _Any = TypeVar("_Any")
@@ -70,9 +69,8 @@ class _Reversed:
 class Listing:
     """Lists, scans and counts."""
 
-    def __init__(self, layout: Layout, caller: Caller, directory: Directory, reading: Reading) -> None:
+    def __init__(self, layout: Layout, directory: Directory, reading: Reading) -> None:
         self._layout = layout
-        self._caller = caller
         self._directory = directory
         self._reading = reading
 
@@ -120,8 +118,7 @@ class Listing:
                 self._call("ZLEXCOUNT", source, b"[" + source.beginning, b"[" + source.beginning + _AFTER_ALL)
                 for source in portion
             ]
-            outcomes = await self._caller.call(calls, Lane.READ)
-            total += sum(answer for outcome in outcomes if isinstance(answer := answer_of(outcome), int))
+            total += sum(cast("list[int]", await self._reading.ask(calls)))
         return total
 
     async def _sources(self, selection: Selection, before: bytes) -> list[_Source]:
@@ -150,15 +147,11 @@ class Listing:
         fetched: list[Sequence[_Found]] = []
         for some in _portions(wanted):
             calls = [self._range(source, last, portion) for source, last in some]
-            outcomes = await self._caller.call(calls, Lane.READ)
-            for (source, _), outcome in zip(some, outcomes, strict=True):
+            answers = cast("list[list[bytes]]", await self._reading.ask(calls))
+            for (source, _), members in zip(some, answers, strict=True):
                 skipped = len(source.beginning)
                 fetched.append(
-                    [
-                        _Found(entry_from(member, skipped), source, member[skipped:])
-                        for member in values_of(outcome)
-                        if member is not None
-                    ]
+                    [_Found(entry_from(member, skipped), source, member[skipped:]) for member in members]
                 )
         return fetched
 

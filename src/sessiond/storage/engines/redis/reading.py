@@ -1,4 +1,4 @@
-"""Reading: what arrives together is read together, by one script for each partition, in batches for each server.
+"""Reading: what arrives together is read together, in batches for each server.
 
 The control records lie in a partition of their own. Each batch of standings reads them after its operations arrived, at
 the same time as the sessions, so that a change there counts for whatever is asked after it was acknowledged.
@@ -7,7 +7,7 @@ the same time as the sessions, so that a change there counts for whatever is ask
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 from sessiond.domain.errors import Unavailable
@@ -17,37 +17,21 @@ from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import Session, Standing, session_key
 from sessiond.domain.subjects import Subject, subject_key
 from sessiond.storage.batch_counts import BatchCounts
-from sessiond.storage.batching import Batcher, Outcome
+from sessiond.storage.batching import Outcome
 from sessiond.storage.bounded_memory import BoundedMemory
 from sessiond.storage.cache import Recent
-from sessiond.storage.engine import unavailable
-from sessiond.storage.engines.redis.address import Address
-from sessiond.storage.engines.redis.calls import (
-    Call,
-    Caller,
-    answer_of,
-    script_call,
-    values_of,
-    while_moving,
-)
-from sessiond.storage.engines.redis.failures import Moving
-from sessiond.storage.engines.redis.layout import (
-    Layout,
-    field,
-    prefix,
-    record_from,
-    session_from,
-    stamp_of,
-)
+from sessiond.storage.engines.redis.asking import Asking
+from sessiond.storage.engines.redis.batches import Batches, answers_of
+from sessiond.storage.engines.redis.calls import Call, Caller, script_call, while_moving
+from sessiond.storage.engines.redis.controls import Controls, Found
+from sessiond.storage.engines.redis.layout import Layout, field, prefix, record_from, session_from
+from sessiond.storage.engines.redis.link import Answer
 from sessiond.storage.engines.redis.nodes import Lane, Nodes
 from sessiond.storage.engines.redis.operations import Argument, SessionKeys
 
-_MOST_CONTROL_RECORDS = 1000
 _MOST_DECODED = 20_000
-_UNKNOWN = b""
+_MOST_SUBJECTS = 10_000
 _DEPLOYMENT = deployment_key()
-
-Controls = Mapping[Key, Record | None]
 
 
 class _Lookup(NamedTuple):
@@ -60,13 +44,6 @@ class _Lookup(NamedTuple):
     def keys(self) -> Sequence[Key]:
         """Nothing is written."""
         return ()
-
-
-class _Known(NamedTuple):
-    """A control record that was read, and its stamp."""
-
-    stamp: bytes
-    record: Record
 
 
 class _Decoded(NamedTuple):
@@ -87,59 +64,63 @@ class Reading:
     ) -> None:
         self._memory = memory
         self._layout = layout
-        self._nodes = nodes
         self._caller = caller
         self.counts = BatchCounts()
-        self._batchers: dict[Address, Batcher[_Lookup]] = {}
-        self._running: set[asyncio.Task[None]] = set()
-        self._controls: dict[Key, _Known] = {}
+        self._controls = Controls(layout, nodes, caller, self.counts)
+        self._asking = Asking(nodes, caller, self.counts)
+        self._batches: Batches[_Lookup] = Batches(nodes, self._run, self.counts)
         self._decoded: Recent[SessionId, _Decoded] = Recent(_MOST_DECODED)
-        self._subjects: Recent[bytes, Subject] = Recent(_MOST_CONTROL_RECORDS * 10)
-        self._closed = False
+        self._subjects: Recent[bytes, Subject] = Recent(_MOST_SUBJECTS)
 
     async def close(self) -> None:
         """Accept nothing more and wait until all that was accepted is settled."""
-        self._closed = True
-        await asyncio.gather(*(batcher.close() for batcher in self._batchers.values()))
+        await asyncio.gather(self._controls.close(), self._asking.close(), self._batches.close())
 
     async def standing(self, project: ProjectId, session: SessionId) -> Standing | None:
         """Return the session with everything its life depends on."""
-        lookup = _Lookup(project, session)
-        try:
-            standing = cast("Standing | None", await self._submit(lookup))
-        except Moving:
-            standing = cast("Standing | None", await while_moving(lambda: self._submit(lookup)))
+        standing = cast("Standing | None", await while_moving(self._submit, _Lookup(project, session)))
         if standing is None or standing.session.actor is None:
             return standing
         return await self._with_actor(standing)
 
     def _submit(self, lookup: _Lookup) -> asyncio.Future[object]:
-        if self._closed:
-            raise unavailable("it was closed")
-        address = self._nodes.address_of(self._layout[partition_of(lookup.session)].slot)
-        batcher = self._batchers.get(address)
-        if batcher is None:
-            batcher = self._batchers[address] = Batcher(self._start, self.counts)
-        return batcher.submit(lookup)
+        return self._batches.submit(self._layout[partition_of(lookup.session)].slot, lookup)
+
+    async def ask(self, calls: Sequence[Call]) -> list[Answer]:
+        """Return the answer to each of *calls*, which read, or raise the refusal of one."""
+        return await self._asking.ask(calls)
 
     async def records(self, keys: Sequence[Key]) -> list[Record | None]:
         """Return the records at *keys*: those of one partition as of one instant, all as of now."""
+        return await while_moving(self._records, keys)
+
+    async def _records(self, keys: Sequence[Key]) -> list[Record | None]:
         together: dict[Partition, list[int]] = {}
         for n, key in enumerate(keys):
             together.setdefault(key.partition, []).append(n)
-        calls = [
-            self._records_call(partition, [keys[n] for n in members])
-            for partition, members in together.items()
-        ]
+        answers = await answers_of(
+            self._asked(partition, [keys[n] for n in members]) for partition, members in together.items()
+        )
         found: list[Record | None] = [None] * len(keys)
-        outcomes = await self._caller.call(calls, Lane.READ)
-        for members, outcome in zip(together.values(), outcomes, strict=True):
-            for n, value in zip(members, values_of(outcome), strict=True):
-                found[n] = None if value is None else record_from(keys[n].kind, value)
+        for members, answer in zip(together.values(), answers, strict=True):
+            for n, value in zip(members, cast("list[bytes | Record | None]", answer), strict=True):
+                found[n] = record_from(keys[n].kind, value) if isinstance(value, bytes) else value
         return found
 
-    def _records_call(self, partition: Partition, keys: Sequence[Key]) -> Call:
+    def _asked(self, partition: Partition, keys: Sequence[Key]) -> asyncio.Future[object]:
+        """Ask for the records at *keys*: a future of their values, or of the records themselves."""
+        sessions = [key.kind for key in keys].count(Kind.SESSION)
+        if partition == CONTROL_PARTITION and not sessions:
+            return self._controls.read(keys)
+        return self._asking.submit(self._records_call(partition, keys, sessions))
+
+    def _records_call(self, partition: Partition, keys: Sequence[Key], sessions: int) -> Call:
         mine = self._layout[partition]
+        if not sessions:
+            return Call(mine.slot, ("HMGET", mine.records, *map(field, keys)))
+        if sessions == len(keys):
+            names = [self._layout.session(partition, key.project, SessionId(key.id)) for key in keys]
+            return Call(mine.slot, ("MGET", *names))
         numbers = SessionKeys(self._layout, 2)
         arguments: list[Argument] = []
         for key in keys:
@@ -164,21 +145,10 @@ class Reading:
             acting=cast("Session | None", acting[0]) if acting else None,
         )
 
-    def _start(self, lookups: Sequence[_Lookup], done: Callable[[Sequence[Outcome]], None]) -> None:
-        task = asyncio.create_task(self._run(lookups, done))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-
-    async def _run(self, lookups: Sequence[_Lookup], done: Callable[[Sequence[Outcome]], None]) -> None:
-        try:
-            outcomes = await (
-                self._look_up(lookups) if self._memory is None else self._remembered(self._memory, lookups)
-            )
-        except BaseException as error:  # noqa: BLE001  each waiter must hear of it
-            outcomes = [error if isinstance(error, Exception) else unavailable("it was closed")] * len(
-                lookups
-            )
-        done(outcomes)
+    async def _run(self, lookups: Sequence[_Lookup]) -> Sequence[Outcome]:
+        if self._memory is None:
+            return await self._look_up(lookups)
+        return await self._remembered(self._memory, lookups)
 
     async def _remembered(self, memory: BoundedMemory, lookups: Sequence[_Lookup]) -> Sequence[Outcome]:
         """Return what is found, kept in *memory*, but for a session in which another acts: it is not complete here."""
@@ -194,14 +164,13 @@ class Reading:
         for n, lookup in enumerate(lookups):
             together.setdefault(partition_of(lookup.session), []).append(n)
         control_keys = [_DEPLOYMENT, *{project_key(lookup.project) for lookup in lookups}]
-        known = {key: self._controls.get(key) for key in control_keys}
-        calls = [self._control_call(known)]
+        calls = [self._controls.call(control_keys)]
         calls += [
             self._standings_call(partition, [lookups[n] for n in members])
             for partition, members in together.items()
         ]
         told, *answers = await self._caller.call(calls, Lane.READ, patient=False)
-        controls = self._learn(known, answer_of(told))
+        controls = self._controls.learn(control_keys, told)
         outcomes: list[Outcome] = [None] * len(lookups)
         for members, answer in zip(together.values(), answers, strict=True):
             if isinstance(answer, Unavailable):
@@ -222,28 +191,7 @@ class Reading:
             "standings", mine.slot, keys, [prefix(Kind.SUBJECT, lookup.project) for lookup in lookups]
         )
 
-    def _control_call(self, known: Mapping[Key, _Known | None]) -> Call:
-        mine = self._layout[CONTROL_PARTITION]
-        arguments: list[Argument] = []
-        for key, record in known.items():
-            arguments += (field(key), _UNKNOWN if record is None else record.stamp)
-        return script_call("control", mine.slot, [mine.records], arguments)
-
-    def _learn(self, known: Mapping[Key, _Known | None], answer: object) -> Controls:
-        """Return the control records that a batch stands on, decoding those that changed."""
-        found: dict[Key, Record | None] = {}
-        for (key, former), value in zip(known.items(), cast("list[bytes | int | None]", answer), strict=True):
-            if isinstance(value, bytes):
-                if len(self._controls) >= _MOST_CONTROL_RECORDS:
-                    self._controls.clear()
-                former = _Known(stamp_of(value), record_from(key.kind, value))  # noqa: PLW2901
-                self._controls[key] = former
-            found[key] = None if value is None or former is None else former.record
-        return found
-
-    def _assembled(
-        self, lookup: _Lookup, value: bytes, subject: bytes | None, controls: Controls
-    ) -> Standing:
+    def _assembled(self, lookup: _Lookup, value: bytes, subject: bytes | None, controls: Found) -> Standing:
         """Return what was read as a standing; made anew only where something of it differs from the last time."""
         project = cast("Project | None", controls[project_key(lookup.project)])
         deployment = cast("Deployment | None", controls[_DEPLOYMENT])
