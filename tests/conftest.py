@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from tests.attacks.index import mark
 from tests.left_out import LeftOut
 from tests.server_process import ServerProcess, databases
+from tests.servers.patience import be_patient
 from tests.servers.postgresql import PostgresqlServer
 from tests.servers.redis import RedisCluster, RedisServer
 from tests.soaking import KeptResults
@@ -107,6 +108,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         on_a_server = _ON_A_SERVER.intersection(getattr(item, "fixturenames", ()))
         if over_tcp or on_a_server or long_machine:
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stores of this process that wait for a busy server as long as a test may."""
+    be_patient(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def _patient_with_servers_of_all(request: pytest.FixtureRequest) -> None:
+    """Be patient with a server that all tests share: none of them harms it."""
+    parameters = getattr(request.node, "callspec", None)
+    asked = {*request.fixturenames, *(map(str, parameters.params.values()) if parameters is not None else ())}
+    if _ON_A_SERVER & asked:
+        request.getfixturevalue("patient")
 
 
 @pytest.fixture(scope="module")

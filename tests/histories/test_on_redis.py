@@ -62,6 +62,7 @@ async def test_a_master_that_is_killed_takes_no_acknowledged_write_with_it(
         await crowd.acknowledged(WRITES)
         killed = cluster.masters()[0]
         (heir,) = cluster.replicas_of(killed)
+        cluster.let_masters_be_replaced()
         await asyncio.to_thread(killed.kill)
         await asyncio.to_thread(cluster.until_master, heir)
         await crowd.recovered()
@@ -77,6 +78,7 @@ async def test_a_master_that_is_cut_off_until_another_took_its_place_serves_noth
         await crowd.acknowledged(WRITES)
         stopped = cluster.masters()[1]
         (heir,) = cluster.replicas_of(stopped)
+        cluster.let_masters_be_replaced()
         stopped.pause()
         await asyncio.to_thread(cluster.until_master, heir)
         await crowd.recovered()
@@ -95,6 +97,7 @@ async def test_a_master_that_stops_for_a_moment_answers_late_what_was_on_its_way
     """Stopped for less or longer than its replacement takes; `docs/operations/redis.md` tells of what is late."""
     async with Crowd.at(*urls(nodes), seed=tenths) as crowd:
         await crowd.acknowledged(WRITES)
+        cluster.let_masters_be_replaced()
         (stopped := cluster.masters()[tenths // 2 % 3]).pause()
         await asyncio.sleep(tenths / 10)
         resumed = time.monotonic_ns()

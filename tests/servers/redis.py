@@ -19,7 +19,9 @@ import redis
 from tests.server_process import WITHIN_SECONDS, free_port
 
 INSTALL = "apt-get install --no-install-recommends redis-server"
-NODE_TIMEOUT_MS = 1000
+REPLACED_SOON_MS = 1000
+"""For how long a master of a cluster must be silent to be replaced, where a test wants it replaced."""
+_NEVER_REPLACED_MS = WITHIN_SECONDS * 1000
 SLOTS = 16384
 
 _numbers = itertools.count(1)
@@ -40,7 +42,8 @@ class RedisServer:
         self.folder = folder
         self.port = free_port()
         self.log_path = folder / f"{self.port}.log"
-        self._settings = {"appendonly": "yes", "appendfsync": "everysec", "save": ""} | settings
+        # A kill takes nothing that was written, synced or not; who syncs waits for whatever else the disk does.
+        self._settings = {"appendonly": "yes", "appendfsync": "no", "save": ""} | settings
         self.process: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -116,7 +119,7 @@ class RedisServer:
 
 
 class RedisCluster:
-    """Three masters, each with a replica."""
+    """Three masters, each with a replica, which takes its place once a test lets it: a busy machine does not."""
 
     def __init__(self, folder: Path) -> None:
         self.nodes = [
@@ -125,7 +128,8 @@ class RedisCluster:
                 **{
                     "cluster-enabled": "yes",
                     "cluster-port": str(free_port()),
-                    "cluster-node-timeout": str(NODE_TIMEOUT_MS),
+                    # Until it is whole: with a longer one they are slower to find each other.
+                    "cluster-node-timeout": str(REPLACED_SOON_MS),
                     "repl-diskless-sync-delay": "0",
                 },
             )
@@ -144,6 +148,7 @@ class RedisCluster:
                 for node in cluster.nodes:
                     node.wait_until_ready()
                 cluster._join()
+                cluster.let_masters_be_replaced(after_ms=_NEVER_REPLACED_MS)
                 yield cluster
             finally:
                 for node in cluster.nodes:
@@ -162,13 +167,19 @@ class RedisCluster:
         """Return the node that has *slot* now."""
         return next(node for node in self.masters() if any(a <= slot <= b for a, b in self._slots_of(node)))
 
+    def let_masters_be_replaced(self, *, after_ms: int = REPLACED_SOON_MS) -> None:
+        """Let a replica take the place of a master that has been silent for so long, until `mend`."""
+        for node in self.nodes:
+            node.ask("CONFIG", "SET", "cluster-node-timeout", after_ms)
+
     def mend(self) -> None:
-        """Start what was killed, resume what was paused, and wait until it is whole."""
+        """Start what was killed, resume what was paused, wait until it is whole, and let it stay so."""
         for node in self.nodes:
             node.resume()
             if node.process is None or node.process.poll() is not None:
                 node.spawn()
         self.wait_until_whole()
+        self.let_masters_be_replaced(after_ms=_NEVER_REPLACED_MS)
 
     def replicas_of(self, master: RedisServer) -> list[RedisServer]:
         """Return the nodes that follow *master* now."""
@@ -183,14 +194,17 @@ class RedisCluster:
             time.sleep(0.02)
 
     def wait_until_whole(self) -> None:
-        """Return once every slot has a master and every master a replica that follows."""
+        """Return once every slot has a master, every master a replica that follows, and all agree who has what."""
         deadline = time.monotonic() + WITHIN_SECONDS
         while time.monotonic() < deadline:
             with contextlib.suppress(redis.RedisError):
-                if all(self._is_whole(node) for node in self.nodes):
+                # A master that was paused takes itself for one until it has had its turn.
+                agree = len({_shared_out(_text(node.ask("CLUSTER", "NODES"))) for node in self.nodes}) == 1
+                if agree and all(self._is_whole(node) for node in self.nodes):
                     return
             time.sleep(0.05)
-        raise AssertionError("the cluster did not become whole")
+        told = [_text(node.ask("CLUSTER", "NODES")) for node in self.nodes]
+        raise AssertionError("the cluster did not become whole:\n" + "\n".join(told))
 
     def move(self, slot: int, target: RedisServer, *, between_keys: Sequence[float] = ()) -> None:
         """Move *slot* to *target*, key by key, as `redis-cli --cluster reshard` does."""
@@ -198,7 +212,7 @@ class RedisCluster:
         pauses = iter(between_keys)
         while keys := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 1):
             time.sleep(next(pauses, 0.0))
-            source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+            source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, WITHIN_SECONDS * 1000, "KEYS", *keys)
         for node in (target, source, *self.masters()):
             node.ask("CLUSTER", "SETSLOT", slot, "NODE", names[target.port])
 
@@ -249,6 +263,12 @@ class RedisCluster:
         mine = next(line for line in lines if "myself" in line).split(" ")[8:]
         ranges = [part.split("-") for part in mine if not part.startswith("[")]
         return [(int(each[0]), int(each[-1])) for each in ranges]
+
+
+def _shared_out(told: str) -> frozenset[tuple[str, ...]]:
+    """Return which node has which slots, as `CLUSTER NODES` has *told*."""
+    rows = [line.split(" ") for line in told.splitlines()]
+    return frozenset((row[0], *(part for part in row[8:] if not part.startswith("["))) for row in rows)
 
 
 def _role(node: RedisServer) -> str:

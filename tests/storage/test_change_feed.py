@@ -23,7 +23,6 @@ from sessiond.domain.sessions import Session
 from sessiond.services.ports import Store, Touch
 from sessiond.services.token_forms import Form
 from sessiond.storage.engine import Role
-from sessiond.storage.engines.redis import calls
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
 from tests.deployment import TestDeployment
@@ -68,9 +67,8 @@ def server(request: pytest.FixtureRequest) -> PostgresqlServer | RedisServer | R
 
 
 @pytest.fixture(params=("postgresql", "redis_server"))
-async def empty(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pair]:
-    """Two nodes on a database with nothing in it, of which one waits for a server that hangs as long as a test may."""
-    monkeypatch.setattr(calls, "ANSWER_SECONDS", WITHIN_SECONDS)
+async def empty(request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
+    """Two nodes on a database with nothing in it."""
     server: PostgresqlServer | RedisServer = request.getfixturevalue(request.param)
     url = server.url()
     async with HeldLink.before(server.port) as relay:

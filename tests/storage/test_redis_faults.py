@@ -16,11 +16,13 @@ from sessiond.domain.projects import CONTROL_PARTITION
 from sessiond.domain.sessions import Session
 from sessiond.services.ports import Store, Touch
 from sessiond.storage.engine import Role
+from sessiond.storage.engines.redis import calls
 from sessiond.storage.engines.redis.layout import Layout
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
 from sessiond.testing.samples import NOW
 from tests.server_process import WITHIN_SECONDS
+from tests.servers.patience import be_patient
 from tests.servers.redis import RedisCluster, RedisServer
 
 pytestmark = pytest.mark.slow
@@ -108,25 +110,33 @@ class Load:
     def __init__(self, stores: Sequence[Store]) -> None:
         self._stores = stores
         self._stopped = False
+        self._clients: list[asyncio.Task[None]] = []
         self.opened: list[Session] = []
         self.ended: list[Session] = []
         self.doubtful: set[bytes] = set()
         self.revived: list[Session] = []
         self.refused = 0
 
-    async def run(self) -> None:
-        """Open and end sessions all over the cluster."""
-        await asyncio.gather(*(self._client(n) for n in range(16)))
+    def begin(self) -> None:
+        """Open and end sessions all over the cluster, until the end."""
+        self._clients = [asyncio.create_task(self._client(n)) for n in range(16)]
 
     async def until(self, rounds: int) -> None:
-        """Return once so many more sessions have ended."""
+        """Return once so many more sessions have ended; raise what any client failed with."""
         goal = len(self.ended) + rounds
-        while len(self.ended) < goal:  # noqa: ASYNC110  it is counted by sixteen clients
+        deadline = time.monotonic() + WITHIN_SECONDS
+        while len(self.ended) < goal:
+            told = f"{goal - len(self.ended)} of {rounds} are missing, {self.refused} were refused in all"
+            assert time.monotonic() < deadline, told
+            for client in self._clients:
+                if client.done():
+                    client.result()
             await asyncio.sleep(0.005)
 
-    def stop(self) -> None:
+    async def end(self) -> None:
         """Let every client finish what it is at."""
         self._stopped = True
+        await asyncio.gather(*self._clients)
 
     async def _client(self, n: int) -> None:
         store = self._stores[n % len(self._stores)]
@@ -163,29 +173,31 @@ class Load:
 
 
 async def test_a_master_that_is_killed_under_load_takes_no_acknowledged_write_with_it(
-    cluster: RedisCluster, stores: Stores
+    cluster: RedisCluster, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load = Load(stores)
-    running = asyncio.create_task(load.run())
+    load.begin()
     await load.until(200)
 
+    cluster.let_masters_be_replaced()
     await asyncio.to_thread(cluster.masters()[0].kill)
     await until_all_answer(stores)
     await load.until(200)
 
-    load.stop()
-    await running
+    await load.end()
+    be_patient(monkeypatch)
     await load.check()
 
 
 async def test_a_master_that_hangs_under_load_is_replaced_and_loses_nothing(
-    cluster: RedisCluster, stores: Stores
+    cluster: RedisCluster, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load = Load(stores)
-    running = asyncio.create_task(load.run())
+    load.begin()
     await load.until(200)
     hanging = cluster.masters()[0]
 
+    cluster.let_masters_be_replaced()
     hanging.pause()
     await until_all_answer(stores)
     await load.until(200)
@@ -193,8 +205,8 @@ async def test_a_master_that_hangs_under_load_is_replaced_and_loses_nothing(
     await asyncio.to_thread(cluster.wait_until_whole)
     await load.until(200)
 
-    load.stop()
-    await running
+    await load.end()
+    be_patient(monkeypatch)
     await load.check()
 
 
@@ -210,6 +222,7 @@ async def test_when_the_server_that_tells_of_changes_is_killed_memory_is_silent_
     await store.find_session(DEFAULT_PROJECT, session.id)
     assert store.peek_session(DEFAULT_PROJECT, session.id) is not None
 
+    cluster.let_masters_be_replaced()
     await asyncio.to_thread(cluster.master_of(layout[CONTROL_PARTITION].slot).kill)
     await until_heard(store, heard=False)
     assert store.peek_session(DEFAULT_PROJECT, session.id) is None
@@ -228,11 +241,10 @@ async def until_heard(store: Store, *, heard: bool) -> None:
             await asyncio.sleep(0.005)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_slot_can_be_moved_under_load_without_a_refusal(
-    cluster: RedisCluster, stores: Stores, layout: Layout, monkeypatch: pytest.MonkeyPatch
+    cluster: RedisCluster, stores: Stores, layout: Layout
 ) -> None:
-    # However long a busy machine takes to move it.
-    monkeypatch.setattr("sessiond.storage.engines.redis.calls.MIGRATION_SECONDS", float(WITHIN_SECONDS))
     here, there = stores
     partition = SPREAD[5]
     slot = layout[partition].slot
@@ -259,6 +271,7 @@ async def test_a_slot_can_be_moved_under_load_without_a_refusal(
         assert standing.session.revoked_at is not None
 
 
+@pytest.mark.usefixtures("patient")
 async def test_what_waits_for_a_slot_that_is_moved_holds_up_nothing_else(
     cluster: RedisCluster, stores: Stores, layout: Layout
 ) -> None:
@@ -288,8 +301,9 @@ async def test_what_waits_for_a_slot_that_is_moved_holds_up_nothing_else(
     assert await store.get_many([moved.key, waits.key]) == [moved, waits]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_write_that_the_replica_does_not_confirm_is_not_acknowledged(
-    cluster: RedisCluster, stores: Stores, layout: Layout
+    cluster: RedisCluster, stores: Stores, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = samples.session()
     master = cluster.master_of(layout[samples.PARTITION].slot)
@@ -297,8 +311,10 @@ async def test_a_write_that_the_replica_does_not_confirm_is_not_acknowledged(
     await stores[0].apply(samples.put(session))
 
     replica.pause()
-    with pytest.raises(Unavailable):
-        await stores[0].revoke([samples.revocation(session)])
+    with monkeypatch.context() as hurried:
+        hurried.setattr(calls, "WAIT_MILLISECONDS", 100)
+        with pytest.raises(Unavailable, match="replicas did not confirm"):
+            await stores[0].revoke([samples.revocation(session)])
     replica.resume()
 
     assert await stores[0].revoke([samples.revocation(session)]) != [None]
@@ -317,8 +333,9 @@ async def test_a_replica_that_is_gone_is_not_waited_for(
 
 
 async def test_a_number_of_replicas_that_is_told_is_waited_for_whatever_is_attached(
-    redis_server: RedisServer,
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(calls, "WAIT_MILLISECONDS", 100)
     store = await open_store(redis_server.url(wait="1"), role=Role.SERVER)
 
     with pytest.raises(Unavailable, match="replicas did not confirm"):
@@ -328,7 +345,7 @@ async def test_a_number_of_replicas_that_is_told_is_waited_for_whatever_is_attac
 
 
 async def test_a_server_that_is_killed_and_started_again_has_all_and_is_found_again(
-    server: RedisServer, store: Store
+    server: RedisServer, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sessions = [samples.session() for _ in range(50)]
     await store.apply(samples.put(*sessions))
@@ -344,6 +361,7 @@ async def test_a_server_that_is_killed_and_started_again_has_all_and_is_found_ag
     await asyncio.to_thread(server.start)
 
     await put_once_it_answers(store, samples.session())
+    be_patient(monkeypatch)
     found = [await store.find_session(DEFAULT_PROJECT, session.id) for session in sessions]
     assert [each is not None and each.session.revoked_at is None for each in found] == [False] * 25 + [
         True
@@ -366,6 +384,7 @@ async def test_a_server_that_hangs_is_not_waited_for_long(server: RedisServer, s
     await put_once_it_answers(store, samples.session())
 
 
+@pytest.mark.usefixtures("patient")
 async def test_scripts_that_a_server_has_forgotten_are_taught_again(
     server: RedisServer, store: Store
 ) -> None:
@@ -376,6 +395,7 @@ async def test_scripts_that_a_server_has_forgotten_are_taught_again(
     assert await store.find_session(DEFAULT_PROJECT, session.id) is not None
 
 
+@pytest.mark.usefixtures("patient")
 async def test_an_emptied_database_has_no_session_alive(server: RedisServer, store: Store) -> None:
     session = samples.session()
     await store.apply(samples.put(samples.deployment(), samples.project()))
@@ -391,6 +411,7 @@ async def test_an_emptied_database_has_no_session_alive(server: RedisServer, sto
     assert (standing.deployment, standing.project, standing.subject) == (None, None, None)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_server_that_may_no_longer_write_refuses_and_what_is_there_stays_readable(
     server: RedisServer, store: Store
 ) -> None:
