@@ -20,7 +20,7 @@ from sessiond.storage.engines.postgresql import connections, migrations
 from sessiond.storage.engines.postgresql.url import parse_url
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
-from tests.server_process import ServerProcess
+from tests.server_process import WITHIN_SECONDS, ServerProcess
 from tests.servers.postgresql import PostgresqlServer
 
 pytestmark = pytest.mark.slow
@@ -162,8 +162,9 @@ async def test_without_a_connection_left_it_is_refused_until_there_is_one(mortal
         await connection.close()
 
     assert refused == "store_unavailable"
-    while await outcome_of(store.get(samples.session().key)) == "store_unavailable":
-        pass  # the server takes a moment to let go of its processes
+    async with asyncio.timeout(WITHIN_SECONDS):  # the server takes a moment to let go of its processes
+        while await outcome_of(store.get(samples.session().key)) == "store_unavailable":
+            pass
     await store.close()
 
 
@@ -303,8 +304,9 @@ async def test_connections_that_were_idle_for_long_are_not_used_again(
     await asyncio.gather(*(store.newest_event() for _ in range(5)))
     await store.newest_event()
 
-    while int(await asyncio.to_thread(mortal.run_sql, f"SELECT count(*) {ours}")) > 0:
-        pass  # the server takes a moment to notice
+    async with asyncio.timeout(WITHIN_SECONDS):  # the server takes a moment to notice
+        while int(await asyncio.to_thread(mortal.run_sql, f"SELECT count(*) {ours}")) > 0:
+            pass
     assert await store.newest_event() == 0
     await store.close()
 
@@ -332,9 +334,10 @@ async def test_a_write_whose_wait_for_the_standby_is_cancelled_is_not_acknowledg
     waits = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
     writing = asyncio.create_task(outcome_of(store.apply(samples.put(samples.session()))))
-    while not int(await asyncio.to_thread(mortal.run_sql, f"SELECT count(*) {waits}")):
-        if writing.done():  # the setting had not reached the whole server
-            writing = asyncio.create_task(outcome_of(store.apply(samples.put(samples.session()))))
+    async with asyncio.timeout(WITHIN_SECONDS):
+        while not int(await asyncio.to_thread(mortal.run_sql, f"SELECT count(*) {waits}")):
+            if writing.done():  # the setting had not reached the whole server
+                writing = asyncio.create_task(outcome_of(store.apply(samples.put(samples.session()))))
     await asyncio.to_thread(mortal.run_sql, f"SELECT pg_cancel_backend(pid) {waits}")
     outcome = await writing
     mortal.run_sql("ALTER SYSTEM RESET synchronous_standby_names")

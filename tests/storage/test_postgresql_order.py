@@ -14,6 +14,7 @@ from sessiond.services.ports import Change, Store
 from sessiond.storage.engine import Role
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
+from tests.server_process import WITHIN_SECONDS
 from tests.servers.postgresql import PostgresqlServer
 
 
@@ -43,8 +44,9 @@ async def writer(postgresql: PostgresqlServer, url: str, store: Store) -> AsyncI
 async def somebody_waits(writer: asyncpg.Connection) -> None:
     """Return once a statement waits for the writer; asking is what passes the time."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"
-    while not await writer.fetchval(waiting):
-        await writer.execute("SELECT pg_stat_clear_snapshot()")
+    async with asyncio.timeout(WITHIN_SECONDS):
+        while not await writer.fetchval(waiting):
+            await writer.execute("SELECT pg_stat_clear_snapshot()")
 
 
 async def test_sequences_rise_in_the_order_of_commits(store: Store, writer: asyncpg.Connection) -> None:
