@@ -1,7 +1,8 @@
 """The access log: one JSON line per request, never a token, cheap.
 
 Only values of ours are written (the template of a path, a status, a caller's label) and the client's address; nothing
-else that a client sends: no path, query, header or body. Lines are gathered and written every tenth of a second.
+else that a client sends: no path, query, header or body. What lines need is gathered, and they are written every tenth
+of a second, all in one loop: that costs less than a line at the end of each request.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ _FAILED = 500
 
 Write = Callable[[bytes], None]
 
+_Gathered = tuple[int, int, str, str, str, str | None]
+"""When a request was answered and begun (`perf_counter_ns`), its id, its operation's and client's parts, its caller."""
+
 
 def write_to(descriptor: int) -> Write:
     """Return a function that writes whole lines to the file *descriptor*; a reader that went away loses them.
@@ -47,21 +51,19 @@ def write_to(descriptor: int) -> Write:
 
 
 class AccessLog:
-    """Counts every request, gathers one line for each and hands them to *write*; None writes nothing.
+    """Counts every request, and hands *write* one line for each; None writes nothing.
 
     The parts of a line that repeat (the time to the millisecond, the operation, the client) are kept as text.
     """
 
     def __init__(self, write: Write | None) -> None:
         self._write = write
-        self._lines: list[str] = []
+        self._gathered: list[_Gathered] = []
         self._operations: dict[tuple[str, str, int], OperationCount] = {}
         self._offset_ns = time.time_ns() - time.perf_counter_ns()
-        self._millis = 0
-        self._at = ""
 
     def record(self, request: Request, template: str, status: int, started_ns: int) -> None:
-        """Count a request that was answered with *status* now, and add its line.
+        """Count a request that was answered with *status* now, and gather what its line needs.
 
         *started_ns* is of `perf_counter_ns`.
         """
@@ -72,19 +74,13 @@ class AccessLog:
         operation.durations.add(now - started_ns)
         if self._write is None:
             return
-        millis = (now + self._offset_ns) // 1_000_000
-        if millis != self._millis:
-            self._millis = millis
-            self._at = f'{{"at":"{timestamp(millis)}","event":"request","request_id":"'
-        client = request.connection.logged or _client(request)
-        caller = "null}\n" if request.caller is None else f"{_quoted(request.caller.label)}}}\n"
-        lines = self._lines
-        if not lines:
+        gathered = self._gathered
+        if not gathered:
             self._plan_flush()
-        lines.append(
-            f"{self._at}{request.request_id}{operation.line}{(now - started_ns) // 1000}{client}{caller}"
-        )
-        if len(lines) >= _FLUSH_LINES:
+        client = request.connection.logged or _client(request)
+        caller = None if request.caller is None else request.caller.label
+        gathered.append((now, started_ns, request.request_id, operation.line, client, caller))
+        if len(gathered) >= _FLUSH_LINES:
             self.flush()
 
     @property
@@ -105,18 +101,30 @@ class AccessLog:
         return found
 
     def flush(self) -> None:
-        """Write what was gathered."""
-        if self._lines and self._write is not None:
-            text = "".join(self._lines)
-            self._lines.clear()
+        """Write the lines of what was gathered."""
+        if self._gathered and self._write is not None:
+            lines = _lines(self._gathered, self._offset_ns)
+            self._gathered.clear()
             self._offset_ns = time.time_ns() - time.perf_counter_ns()
-            self._write(text.encode())
+            self._write(lines)
 
     def _plan_flush(self) -> None:
         try:
             asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
         except RuntimeError:  # no loop runs: whoever calls flushes
             return
+
+
+def _lines(gathered: Sequence[_Gathered], offset_ns: int) -> bytes:
+    """Return a line for each; *offset_ns* is what the wall clock is ahead of `perf_counter_ns`."""
+    lines, last, begin = [], -1, ""
+    for now, started, request_id, operation, client, caller in gathered:
+        millis = (now + offset_ns) // 1_000_000
+        if millis != last:
+            last, begin = millis, f'{{"at":"{timestamp(millis)}","event":"request","request_id":"'
+        shown = "null" if caller is None else _quoted(caller)
+        lines.append(f"{begin}{request_id}{operation}{(now - started) // 1000}{client}{shown}}}\n")
+    return "".join(lines).encode()
 
 
 def _client(request: Request) -> str:
