@@ -16,7 +16,7 @@ from tests.histories.model import Limit, Model
 from tests.histories.nodes import Nodes, set_clock, two_nodes
 from tests.histories.proxy import Proxy
 from tests.histories.strictness import WRITES, Strictness
-from tests.server_process import ServerProcess
+from tests.server_process import WITHIN_SECONDS, ServerProcess
 from tests.servers.postgresql import PostgresqlServer
 from tests.system.waiting import eventually
 
@@ -96,11 +96,12 @@ async def test_nodes_that_get_no_connection_refuse_and_go_on_once_they_do(
 async def all_connections_of(postgresql: PostgresqlServer) -> list[asyncpg.Connection]:
     """Take every connection that the server has, also those that the nodes have."""
     taken: list[asyncpg.Connection] = []
-    while len(taken) < postgresql.connections:
-        try:
-            taken.append(await asyncpg.connect(postgresql.admin_url))
-        except asyncpg.TooManyConnectionsError:
-            await taken[0].execute(CUT)
+    async with asyncio.timeout(WITHIN_SECONDS):
+        while len(taken) < postgresql.connections:
+            try:
+                taken.append(await asyncpg.connect(postgresql.admin_url))
+            except asyncpg.TooManyConnectionsError:
+                await taken[0].execute(CUT)
     return taken
 
 

@@ -50,8 +50,20 @@ class History:
         self.broken: list[str] = []
         self.done = False
         self._moved = asyncio.Event()
+        self._clients: list[asyncio.Task[None]] = []
 
-    async def client(self) -> None:
+    def begin(self) -> None:
+        """Let clients use the store until `end`."""
+        self._clients = [asyncio.create_task(self._client()) for _ in range(CLIENTS)]
+        for client in self._clients:
+            client.add_done_callback(lambda _: self._moved.set())
+
+    async def end(self) -> None:
+        """Let every client finish what it is at."""
+        self.done = True
+        await asyncio.gather(*self._clients)
+
+    async def _client(self) -> None:
         """Create, verify, revoke and verify, again and again, until it is done."""
         while not self.done:
             session = samples.session()
@@ -73,10 +85,18 @@ class History:
             self.broken.append(f"{session.id.hex()} revoked {revoked}: {standing}")
 
     async def until(self, reached: Callable[[], bool]) -> None:
-        """Wait until what the clients did has *reached* something."""
-        while not reached():
-            self._moved.clear()
-            await self._moved.wait()
+        """Return once what the clients did has *reached* something; raise what any of them failed with."""
+        try:
+            async with asyncio.timeout(WITHIN_SECONDS):
+                while not reached():
+                    self._moved.clear()
+                    await self._moved.wait()
+                    for client in self._clients:
+                        if client.done():
+                            client.result()
+        except TimeoutError:
+            told = f"issued: {len(self.issued)}, revoked: {len(self.revoked)}, refused: {self.refused}"
+            raise AssertionError(f"not reached within {WITHIN_SECONDS} s; {told}") from None
 
 
 async def until_heard(store: Store, *, heard: bool) -> None:
@@ -117,7 +137,7 @@ async def test_no_acknowledged_write_is_lost_when_the_standby_takes_over_under_l
     remembering = await open_store(url_of_both(pair), role=Role.SERVER, max_staleness=timedelta(seconds=60))
     await until_heard(remembering, heard=True)
     history = History(store)
-    clients = [asyncio.create_task(history.client()) for _ in range(CLIENTS)]
+    history.begin()
     await history.until(lambda: len(history.revoked) >= BEFORE)
 
     await asyncio.to_thread(primary.kill)
@@ -126,8 +146,7 @@ async def test_no_acknowledged_write_is_lost_when_the_standby_takes_over_under_l
     before = len(history.revoked)
     await asyncio.to_thread(standby.run_sql, "SELECT pg_promote()")
     await history.until(lambda: len(history.revoked) >= before + AFTER)
-    history.done = True
-    await asyncio.gather(*clients)
+    await history.end()
     await until_heard(remembering, heard=True)
     await check_that_changes_are_told(remembering, by=store)
 

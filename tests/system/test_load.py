@@ -20,7 +20,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from tests.server_process import ServerProcess
+from tests.server_process import WITHIN_SECONDS, ServerProcess
 from tests.till import NAME, with_user
 
 pytestmark = pytest.mark.slow
@@ -89,12 +89,12 @@ class Server:
     async def verifying(self) -> AsyncIterator[None]:
         """Verify one time after the other meanwhile; each must be answered."""
         enough = asyncio.Event()
-        verifying = asyncio.create_task(self._verify(enough))
+        self._verifying = asyncio.create_task(self._verify(enough))
         try:
             yield
         finally:
             enough.set()
-            await verifying
+            await self._verifying
 
     async def _verify(self, enough: asyncio.Event) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.process.port)
@@ -116,8 +116,10 @@ class Server:
     async def verified_again(self) -> None:
         """Return when some more verifies are answered: the server has had its turn, and time goes by."""
         enough = len(self.seconds) + AGAIN
-        while len(self.seconds) < enough:  # noqa: ASYNC110  each verify is answered by the server, not by this loop
-            await asyncio.sleep(0)
+        async with asyncio.timeout(WITHIN_SECONDS):
+            while len(self.seconds) < enough:  # each verify is answered by the server, not by this loop
+                assert not self._verifying.done(), "a verify failed"
+                await asyncio.sleep(0)
 
     def report(self, say: Say) -> None:
         """Say how long the verifies took meanwhile."""
