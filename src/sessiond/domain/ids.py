@@ -15,6 +15,7 @@ from sessiond.domain.instants import Instant
 PARTITIONS = 4096
 LONGEST_SUBJECT_ID = 256
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_SUBJECT_FAULT = f"is not 1 to {LONGEST_SUBJECT_ID} bytes of UTF-8 without control characters"
 
 SessionId = NewType("SessionId", bytes)
 """The 16 bytes of a session's UUIDv7."""
@@ -76,8 +77,7 @@ def parse_project_id(text: str) -> ProjectId | None:
 
 def subject_id_fault(text: str) -> str | None:
     """Return why *text* cannot name a subject, or None."""
-    said = f"is not 1 to {LONGEST_SUBJECT_ID} bytes of UTF-8 without control characters"
-    return None if acceptable_subject_id(text) else said
+    return None if acceptable_subject_id(text) else _SUBJECT_FAULT
 
 
 def acceptable_subject_id(text: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple
 from weakref import WeakValueDictionary
 
 from sessiond.domain.errors import Conflict, Unavailable
@@ -12,6 +12,7 @@ from sessiond.domain.errors import Conflict, Unavailable
 _ATTEMPTS = 64
 
 T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
 CONTENDED = Unavailable("contended", "Too many writers at once; try again.")
 
 
@@ -25,13 +26,18 @@ class Contention:
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
-    async def settle(self, what: tuple[str, str], attempt: Callable[[], Awaitable[T]]) -> T:
-        """Return what *attempt* returns; *what* names (project, record) whose writers contend.
+    async def settle(
+        self,
+        what: tuple[str, str],
+        attempt: Callable[[*Arguments], Awaitable[T]],
+        *arguments: *Arguments,
+    ) -> T:
+        """Return what *attempt* of *arguments* returns; *what* names (project, record) whose writers contend.
 
         Raises `Unavailable` (`contended`) when other processes win every time.
         """
         try:
-            return await attempt()
+            return await attempt(*arguments)
         except Conflict:
             pass
         lock = self._locks.get(what)
@@ -40,7 +46,7 @@ class Contention:
         async with lock:
             for _ in range(_ATTEMPTS):
                 try:
-                    return await attempt()
+                    return await attempt(*arguments)
                 except Conflict:
                     continue
         raise CONTENDED

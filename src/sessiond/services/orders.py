@@ -71,7 +71,10 @@ class Issued(msgspec.Struct, frozen=True):
 
 
 class Ground(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session is issued on, read at one instant; *found* None: *subject* is to be created with it."""
+    """What a session is issued on, read at one instant; *found* None: *subject* is to be created with it.
+
+    *others_matter* tells whether the subject has other sessions that do, so that its version moves with the change.
+    """
 
     now: Instant
     found: Subject | None
@@ -79,10 +82,11 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
     project: Project
     deployment: Deployment
     policy: Policy
+    others_matter: bool
 
 
-def counted(order: Order, policy: Policy) -> bool:
-    """Tell whether the subject's other sessions matter, so that its version has to move with this change."""
+def others_matter(order: Order, policy: Policy) -> bool:
+    """Tell whether the other sessions of a subject matter to the order."""
     limited = policy.max_sessions is not None and order.actor is None
     return limited or order.find_existing is not None
 
@@ -109,14 +113,16 @@ def birth(
     expects: dict[Key, int] = {session.key: 0}
     puts: list[Record] = [session]
     what = EventType.SESSION_ISSUED if order.actor is None else EventType.SESSION_IMPERSONATED
-    by = order.by.beside(order.client.address)
+    address = order.client.address
+    by = order.by.beside(address)
     events = [session_event(session, what, by=by, now=now, data=_issued_facts(order))]
     if ground.found is None:
         expects[subject.key] = 0
         puts.append(subject)
-        created = session_event(session, EventType.SUBJECT_CREATED, by=by, now=now, data=_seen_at(order))
+        place: Facts | None = None if address is None else {"address": address}
+        created = session_event(session, EventType.SUBJECT_CREATED, by=by, now=now, data=place)
         events.insert(0, created)
-    elif counted(order, ground.policy) or subject.anonymous:
+    elif ground.others_matter or subject.anonymous:
         # An anonymous subject may be purged at this moment: whoever of the two comes second must notice.
         expects[subject.key] = subject.version
         puts.append(subject.signed_in())
@@ -133,12 +139,10 @@ def birth(
     return Change(partition=subject.partition, expects=expects, puts=puts, events=events)
 
 
-def _seen_at(order: Order) -> Facts:
-    return {} if order.client.address is None else {"address": order.client.address}
-
-
 def _issued_facts(order: Order) -> Facts:
-    facts: Facts = {"kind": order.session_kind} | _seen_at(order)
+    facts: Facts = {"kind": order.session_kind}
+    if order.client.address is not None:
+        facts["address"] = order.client.address
     if order.linked_from is not None:
         facts["linked_from"] = order.linked_from
     if order.actor is not None:

@@ -35,17 +35,6 @@ _DELIVERED = {"tokens": "tokens", "browser": "cookie"}
 _FORMATS = {form.value: form for form in AccessFormat}
 
 
-class Authentication(msgspec.Struct, frozen=True, kw_only=True):
-    """How a subject authenticated, as far as a body tells: when (None: now), its context class, by what."""
-
-    at: Instant | None = None
-    acr: str | None = None
-    amr: tuple[str, ...] = ()
-
-
-_UNTOLD = Authentication()
-
-
 class ClientMembers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The software that will hold the tokens, as your backend saw it."""
 
@@ -116,15 +105,16 @@ class CreateSession(SessionMembers, frozen=True, kw_only=True, forbid_unknown_fi
     reason: Annotated[Reason | None, Meta(description="Why they act.")] = None
     ticket: Annotated[Ticket | None, Meta(description="On which ticket of yours.")] = None
 
+    @property
+    def tells_assurance(self) -> bool:
+        """Whether it says how, or when, the subject authenticated."""
+        return self.acr is not None or self.authenticated_at is not None or bool(self.amr)
+
 
 def order_of(
-    request: Request,
-    caller: ServerCaller | OperatorCaller,
-    subject: SubjectId,
-    asked: SessionMembers,
-    authentication: Authentication = _UNTOLD,
+    request: Request, caller: ServerCaller | OperatorCaller, subject: SubjectId, asked: SessionMembers
 ) -> Order:
-    """Return the order that the members of a sound body are, without its actor."""
+    """Return the order that the members of a sound body are, without its assurance and its actor."""
     cookie, retry = asked.by_cookie, request.header(b"idempotency-key")
     return Order(
         project=caller.project,
@@ -139,19 +129,15 @@ def order_of(
         idle_timeout=duration(asked.idle_timeout_seconds),
         metadata=asked.metadata,
         browser=Browser(remember=asked.remember is not False) if cookie else None,
-        acr=authentication.acr,
-        amr=authentication.amr,
-        authenticated_at=authentication.at,
         idempotency_key=retry,
         asked=b"" if retry is None else msgspec.json.encode(asked, order="deterministic"),
     )
 
 
-def authentication_of(asked: CreateSession, now: Instant) -> Authentication:
-    """Return what a sound create tells of how the subject authenticated."""
-    return Authentication(
-        at=authenticated_at(asked.authenticated_at, now), acr=asked.acr, amr=tuple(asked.amr)
-    )
+def assured(order: Order, asked: CreateSession, now: Instant) -> Order:
+    """Return *order* with what a sound create tells of how the subject authenticated."""
+    at = authenticated_at(asked.authenticated_at, now)
+    return msgspec.structs.replace(order, authenticated_at=at, acr=asked.acr, amr=tuple(asked.amr))
 
 
 def create_faults(asked: CreateSession, now: Instant) -> dict[str, str | None]:
@@ -160,7 +146,7 @@ def create_faults(asked: CreateSession, now: Instant) -> dict[str, str | None]:
     faults["/subject"] = subject_id_fault(asked.subject)
     if asked.actor is not None or asked.reason is not None or asked.ticket is not None:
         faults |= acting_faults(asked.actor, asked.reason, asked.ticket)
-    if asked.acr is not None or asked.amr or asked.authenticated_at is not None:
+    if asked.tells_assurance:
         faults |= assurance_faults(asked.acr, asked.amr, asked.authenticated_at, now)
     return faults
 

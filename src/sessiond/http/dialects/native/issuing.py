@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sessiond.domain.callers import OperatorCaller, ServerCaller
 from sessiond.domain.errors import InvalidRequest
+from sessiond.domain.sessions import SessionKind
 from sessiond.http.answer import Answer
 from sessiond.http.dialects.native.creating import SessionMembers
 from sessiond.http.dialects.native.token_answers import cookie_name, created
@@ -30,7 +31,7 @@ class NativeIssuing:
         acting: Asked | None,
     ) -> Answer:
         """Issue the session of *order*; with *acting* an impersonation."""
-        cookie = asked.by_cookie
+        cookie = order.session_kind is SessionKind.BROWSER
         if cookie:
             if asked.format == "jwt":
                 raise INVALID_FORMAT

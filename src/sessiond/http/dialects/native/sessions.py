@@ -15,7 +15,7 @@ from sessiond.http.dialects.native.acting import asked_of
 from sessiond.http.dialects.native.creating import (
     IDEMPOTENCY,
     CreateSession,
-    authentication_of,
+    assured,
     create_faults,
     order_of,
 )
@@ -112,10 +112,11 @@ class ManagedSessions:
 
     async def create(self, request: Request) -> Answer:
         """Issue a session; the answer carries its tokens, or sets its cookie."""
-        asked, caller = request.body_as(CreateSession), manager(request)
-        require_sound(create_faults(asked, request.now))
-        authentication = authentication_of(asked, request.now)
-        order = order_of(request, caller, SubjectId(asked.subject), asked, authentication)
+        asked, caller, now = request.body_as(CreateSession), manager(request), request.now
+        require_sound(create_faults(asked, now))
+        order = order_of(request, caller, SubjectId(asked.subject), asked)
+        if asked.tells_assurance:
+            order = assured(order, asked, now)
         acting = None if asked.actor is None else asked_of(asked.actor, asked.reason or "", asked.ticket)
         return await self._issuing.issue(request, caller, asked, order, acting)
 

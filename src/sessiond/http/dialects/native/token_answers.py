@@ -5,7 +5,6 @@ from __future__ import annotations
 from sessiond.crypto.tokens import TokenKind
 from sessiond.domain.callers import SubjectCaller
 from sessiond.domain.errors import InvalidRequest
-from sessiond.domain.ids import id_text
 from sessiond.domain.instants import Instant, unix_seconds
 from sessiond.domain.policies import Policy
 from sessiond.domain.sessions import AccessFormat, Session, SessionKind
@@ -15,7 +14,7 @@ from sessiond.http.dialects.native.shapes import CreatedAnswer, TokensAnswer, vi
 from sessiond.http.edge import host_name, is_loopback
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
-from sessiond.services.native_tokens import Minted, mint_native
+from sessiond.services.native_tokens import mint_native
 
 _CLEARED = ("Clear-Site-Data", '"cookies", "storage"')
 
@@ -26,7 +25,8 @@ _NEEDS_HTTPS = InvalidRequest(
 
 async def tokens_of(services: Services, session: Session, policy: Policy, *, now: Instant) -> TokensAnswer:
     """Return the access and refresh token of the session's current generation."""
-    minted = await _minted(services, session, policy, now=now)
+    claims = {} if session.access_format is AccessFormat.OPAQUE else await services.claims.of(session)
+    minted = mint_native(services.tokens, session, policy, claims=claims, now=now, entropy=services.entropy)
     return TokensAnswer(
         token_type="Bearer",
         access_token=minted.access_token,
@@ -36,25 +36,21 @@ async def tokens_of(services: Services, session: Session, policy: Policy, *, now
     )
 
 
-async def _minted(services: Services, session: Session, policy: Policy, *, now: Instant) -> Minted:
-    claims = {} if session.access_format is AccessFormat.OPAQUE else await services.claims.of(session)
-    return mint_native(services.tokens, session, policy, claims=claims, now=now, entropy=services.entropy)
-
-
 async def created(services: Services, request: Request, session: Session, policy: Policy) -> Answer:
     """Return the answer to whoever made *session*: its tokens, or the one cookie of a browser's."""
-    location = ("Location", f"/v1/sessions/{id_text(session.id)}")
+    shown = view(session)
+    location = ("Location", f"/v1/sessions/{shown.id}")
     if session.session_kind is SessionKind.BROWSER:
         cookie = session_cookie(services, request, session)
-        return Answer(201, CreatedAnswer(session=view(session)), headers=(location,), cookies=(cookie,))
-    minted = await _minted(services, session, policy, now=request.now)
+        return Answer(201, CreatedAnswer(session=shown), headers=(location,), cookies=(cookie,))
+    tokens = await tokens_of(services, session, policy, now=request.now)
     body = CreatedAnswer(
-        session=view(session),
-        token_type="Bearer",
-        access_token=minted.access_token,
-        expires_in=minted.expires_in,
-        refresh_token=minted.refresh_token,
-        refresh_after=minted.refresh_after,
+        session=shown,
+        token_type=tokens.token_type,
+        access_token=tokens.access_token,
+        expires_in=tokens.expires_in,
+        refresh_token=tokens.refresh_token,
+        refresh_after=tokens.refresh_after,
     )
     return Answer(201, body, headers=(location,))
 
