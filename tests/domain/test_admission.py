@@ -9,7 +9,6 @@ import pytest
 
 from sessiond.domain.admission import Admission, Claim, admit_access, admitted_until, recent, recognise
 from sessiond.domain.errors import Unauthenticated
-from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.domain.steps import NOT_THE_SESSIONS
 from tests.domain.samples import NOW, a_session, a_standing
 
@@ -19,7 +18,7 @@ LAST = NOW + 30_000
 
 
 def claim(generation: int, kid: int, nonce: bytes | None = b"n" * 16) -> Claim:
-    return Claim(DEFAULT_PROJECT, ROTATED.id, kid, generation, NOW + 600_000, nonce)
+    return Claim(kid, generation, nonce)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import pytest
 from sessiond.domain.admission import Admission, Claim, admit_access
 from sessiond.domain.endings import Ending, ending
 from sessiond.domain.errors import Unauthenticated
-from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.domain.sessions import INVALID, Session, Standing
 from tests.domain.samples import NOW, a_session, a_standing, a_subject
 
@@ -18,14 +17,7 @@ GRACE = timedelta(seconds=30)
 
 
 def a_claim(session: Session, **changes: object) -> Claim:
-    claim = Claim(
-        project=DEFAULT_PROJECT,
-        session=session.id,
-        kid=session.kid,
-        generation=session.generation,
-        expires_at=NOW + 1000,
-        nonce=session.nonce,
-    )
+    claim = Claim(kid=session.kid, generation=session.generation, nonce=session.nonce)
     return msgspec.structs.replace(claim, **changes)
 
 

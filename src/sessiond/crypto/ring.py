@@ -34,6 +34,7 @@ class KeyRing:
         self._contents = contents
         self._roots = {key.kid: key for key in contents.roots if key.verifies}
         self._roots_of = _by_project(self._roots.values())
+        self._minting_roots = {key.project: key for key in contents.roots if key.mints}
         self._signing_keys = {key.kid: key for key in contents.signing_keys if key.verifies}
         self._signers = {(key.project, key.audience): key for key in contents.signing_keys if key.mints}
         self._data_keys = {key.id: key for key in contents.data_keys if key.verifies}
@@ -131,10 +132,10 @@ class KeyRing:
 
     def active_root(self, project: ProjectId) -> RootKey:
         """Return the root that new tokens of *project* are minted under."""
-        roots = self.roots_of(project)
-        if not roots or not roots[0].mints:
+        root = self._minting_roots.get(project)
+        if root is None:
             raise Unavailable("key_unavailable", "The project has no active key.")
-        return roots[0]
+        return root
 
     def roots_of(self, project: ProjectId) -> Sequence[RootKey]:
         """Return the roots of *project* that verify: the active one, then the others, newest first."""

@@ -14,7 +14,6 @@ import msgspec
 
 from sessiond.domain.endings import ending, refuse_ended, time_limit
 from sessiond.domain.errors import Unauthenticated
-from sessiond.domain.ids import ProjectId, SessionId
 from sessiond.domain.instants import Instant, millis
 from sessiond.domain.sessions import Session, Standing
 from sessiond.domain.steps import NOT_THE_SESSIONS
@@ -24,14 +23,10 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     """What a token whose MAC or signature passed says about its session.
 
     *nonce* is the 16 bytes of an opaque token; a JWT has None here: its `jti` was checked against the row instead.
-    *expires_at* is the token's own, in milliseconds.
     """
 
-    project: ProjectId
-    session: SessionId
     kid: int
     generation: int
-    expires_at: Instant
     nonce: bytes | None
 
 

@@ -10,7 +10,7 @@ from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import id_text
 from sessiond.domain.instants import Instant, rfc3339
 from sessiond.domain.projects import Epoch, LastEnding, Project
-from sessiond.domain.sessions import Session, Standing
+from sessiond.domain.sessions import Actor, Session, Standing
 from sessiond.domain.subjects import Subject, epoch_of
 
 
@@ -31,7 +31,9 @@ class Ending(enum.StrEnum):
 
 def ending(standing: Standing, now: Instant) -> Ending | None:
     """Return why the session has ended by *now*, or None while it lives."""
-    return _ended_alone(standing.session, now) or _overtaken(standing) or _abandoned(standing, now)
+    session = standing.session
+    why = _ended_alone(session, now) or _overtaken(standing)
+    return why if why is not None or session.actor is None else _abandoned(standing, session.actor, now)
 
 
 def _ended_alone(session: Session, now: Instant) -> Ending | None:
@@ -70,10 +72,10 @@ def _overtaken(standing: Standing) -> Ending | None:
     return Ending.SUBJECT_EPOCH if subject.epoch != epochs.subject else None
 
 
-def _abandoned(standing: Standing, now: Instant) -> Ending | None:
+def _abandoned(standing: Standing, actor: Actor, now: Instant) -> Ending | None:
     """Return why the one who acts may no longer, where that is a subject of ours."""
-    actor, acting, own = standing.session.actor, standing.actor, standing.acting
-    if actor is None or actor.subject is None:
+    acting, own = standing.actor, standing.acting
+    if actor.subject is None:
         return None
     if acting is None or acting.disabled_at is not None or acting.epoch != actor.epoch:
         return Ending.ACTOR_EPOCH

@@ -10,6 +10,7 @@ from sessiond.domain.policies import Policy
 from sessiond.domain.sessions import Session
 
 CLOCK_SKEW = timedelta(seconds=5)
+_SKEW_MS = millis(CLOCK_SKEW)
 
 
 class Verdict(enum.Enum):
@@ -44,7 +45,7 @@ def decide(
     age = now - session.rotated_at
     if ended:
         return Verdict.ENDED
-    if age < -millis(CLOCK_SKEW):
+    if age < -_SKEW_MS:
         return Verdict.UNSOUND_CLOCK
     behind = session.generation - generation
     if behind < 0:

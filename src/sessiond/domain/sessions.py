@@ -126,7 +126,7 @@ class Session(Record, frozen=True, kw_only=True, gc=False):
 
     @property
     def key(self) -> Key:
-        return session_key(self.project, self.id)
+        return Key(Kind.SESSION, partition_of(self.id), self.project, self.id)
 
     @property
     def owner(self) -> str | None:

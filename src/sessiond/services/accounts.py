@@ -94,7 +94,7 @@ class Accounts:
 
         session = await self._contention.settle((holder.project, f"account|{target.hex()}"), attempt)
         if holder.actor is not None:
-            await self._end_all([holder], reason=_LEFT, by=by)
+            await self._end(holder, reason=_LEFT, by=by)
         return session
 
     async def end(self, holder: Session, account: SessionId, *, by: Initiator) -> None:
@@ -116,7 +116,7 @@ class Accounts:
         """
         others = [standing.session for standing in await self._others(holder, to_end=True)]
         await self._end_all(others, reason="signed_out", by=by)
-        await self._end_all([holder], reason=reason, by=by)
+        await self._end(holder, reason=reason, by=by)
 
     # -- the parts ------------------------------------------------------------------------------------------------
 
@@ -140,9 +140,11 @@ class Accounts:
 
         *to_end*: also those to which the list is too old to lead. Who has it may end them, not use them.
         """
-        now = self._clock.now()
+        accounts, now = accounts_of(holder), self._clock.now()
+        if not accounts:
+            return ()
         found = await asyncio.gather(
-            *(self._latest(holder, account, now, to_end=to_end) for account in accounts_of(holder))
+            *(self._latest(holder, account, now, to_end=to_end) for account in accounts)
         )
         living = {each.session.id: each for each in found if each is not None and is_account(each, now)}
         living.pop(holder.id, None)
@@ -197,7 +199,8 @@ class Accounts:
         return successor
 
     async def _end_all(self, sessions: Sequence[Session], *, reason: str, by: Initiator) -> None:
-        await asyncio.gather(*(self._end(session, reason=reason, by=by) for session in sessions))
+        if sessions:
+            await asyncio.gather(*(self._end(session, reason=reason, by=by) for session in sessions))
 
     async def _end(self, session: Session, *, reason: str, by: Initiator) -> None:
         """End a session; where another tab switched to it meanwhile, end what took its place."""

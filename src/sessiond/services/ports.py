@@ -34,7 +34,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def replacing(cls, old: Record, new: Record, *events: Event) -> Change:
         """Return the change that puts *new* in the place of *old*, unless somebody wrote first, and tells *events*."""
-        return cls(partition=old.key.partition, expects={old.key: old.version}, puts=[new], events=events)
+        key = old.key
+        return cls(partition=key.partition, expects={key: old.version}, puts=(new,), events=events)
 
     @classmethod
     def telling(cls, event: Event) -> Change:

@@ -59,8 +59,9 @@ class Sessions(Verifying):
         repeated answer is the same text. Where the token ends the session, *address* is told: it came from there.
         Raises `Unauthenticated` and `Unavailable` (`clock_unsound`).
         """
+        forms = frozenset({form})
         for _ in range(_SWAPS):
-            judged = await self.judge_refresh(text, frozenset({form}))
+            judged = await self.judge_refresh(text, forms)
             try:
                 return await self._carry_out(judged, address)
             except Conflict:
@@ -98,6 +99,18 @@ class Sessions(Verifying):
         standing, now = judged.standing, judged.now
         session = standing.session
         match judged.verdict:
+            case Verdict.ROTATED:
+                successor = session.rotated(now=now, kid=self._keys.ring.active_root(session.project).kid)
+                await self._store.apply(Change.replacing(session, successor))
+                self._observer.count("refresh")
+                return msgspec.structs.replace(standing, session=successor)
+            case Verdict.REPEATED:
+                self._observer.count("refresh_twin")
+                return standing
+            case Verdict.RENEWED:
+                self._touches.note(session, now=now, grace=timedelta(0))
+                self._observer.count("refresh")
+                return standing
             case Verdict.ENDED:
                 raise refuse_ended(standing, judged.why or Ending.REVOKED)
             case Verdict.UNSOUND_CLOCK:
@@ -111,22 +124,6 @@ class Sessions(Verifying):
             case Verdict.LOST:
                 await self._end_reused(session, EventType.ROTATION_LOST, "rotation_lost", now, address)
                 raise SUPERSEDED_REFRESH
-            case Verdict.REPEATED:
-                self._observer.count("refresh_twin")
-                return standing
-            case Verdict.RENEWED:
-                self._touches.note(session, now=now, grace=timedelta(0))
-                self._observer.count("refresh")
-                return standing
-            case Verdict.ROTATED:
-                return await self._rotate(standing, now)
-
-    async def _rotate(self, standing: Standing, now: Instant) -> Standing:
-        session = standing.session
-        successor = session.rotated(now=now, kid=self._keys.ring.active_root(session.project).kid)
-        await self._store.apply(Change.replacing(session, successor))
-        self._observer.count("refresh")
-        return msgspec.structs.replace(standing, session=successor)
 
     async def _end_reused(
         self, session: Session, what: EventType, reason: str, now: Instant, address: str | None

@@ -32,6 +32,8 @@ _KINDS = {
 _OPAQUE = tuple(kind.value for kind in TokenKind)
 _SECRETS = ("sdk1_", "sdm1_", "sdx1_")
 _REMEMBERED = 100_000
+_NOT_REMEMBERED = frozenset({Form.REFRESH, Form.OPERATOR})
+"""A refresh token that rotates is shown once; whether an operator's passes depends on more than the ring."""
 
 _SESSION_TEXTS = (*_OPAQUE, "eyJ", "session:")
 
@@ -142,9 +144,9 @@ class Tokens:
         if known is not None:
             return known
         presented = self._read(text)
-        if len(self._remembered) >= _REMEMBERED:
-            self._remembered.clear()
-        if presented.form is not Form.OPERATOR:
+        if presented.form not in _NOT_REMEMBERED:
+            if len(self._remembered) >= _REMEMBERED:
+                self._remembered.clear()
             self._remembered[text] = presented
         return presented
 

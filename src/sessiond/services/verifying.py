@@ -224,14 +224,7 @@ class Verifying:
         deployment = standing.deployment
         if master is not None and (deployment is None or deployment.master_generation != master):
             raise KEY_UNKNOWN
-        return Claim(
-            project=presented.project,
-            session=presented.session,
-            kid=kid or 0,
-            generation=presented.generation,
-            expires_at=presented.expires_at,
-            nonce=presented.nonce,
-        )
+        return Claim(kid=kid or 0, generation=presented.generation, nonce=presented.nonce)
 
     async def _alarm(self, presented: Presented, now: Instant) -> None:
         standing = await self._find(presented)
