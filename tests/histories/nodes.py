@@ -21,8 +21,8 @@ def two_nodes(folder: Path, database: str, settings: Mapping[str, str] | None = 
     """Start two nodes on *database*, one after the other, with the same *settings*."""
     common = {"SESSIOND_DATABASE": database, "SESSIOND_KEY": WRAPPING_KEY} | dict(settings or {})
     with (
-        ServerProcess.started(folder / "one", settings=common | _clock(folder / "one")) as one,
-        ServerProcess.started(folder / "other", settings=common | _clock(folder / "other")) as other,
+        ServerProcess.started(folder / "one", settings=common | own_clock(folder / "one")) as one,
+        ServerProcess.started(folder / "other", settings=common | own_clock(folder / "other")) as other,
     ):
         yield one, other
 
@@ -33,7 +33,8 @@ def set_clock(node: ServerProcess, *, ahead_seconds: int) -> None:
         file.write((ahead_seconds * _SECOND_NS).to_bytes(8, signed=True))
 
 
-def _clock(folder: Path) -> dict[str, str]:
+def own_clock(folder: Path) -> dict[str, str]:
+    """Make *folder*, and return the settings of a node there with a clock of its own."""
     folder.mkdir()
     clock = folder / "clock"
     clock.write_bytes(bytes(8))

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.dialects.stack_calls import PROJECT
+from tests.histories.nodes import own_clock
 from tests.server_process import ServerProcess
 
 VERSIONS = ("2.8.77", "2.8.102", "2.8.108")
@@ -47,19 +48,21 @@ def installed(version: str) -> Path:
 
 
 @pytest.fixture(scope="module", params=VERSIONS)
-def seen(request: pytest.FixtureRequest, server: ServerProcess) -> Seen:
-    """What the client of each version saw."""
-    folder = installed(request.param)
-    environment = {
-        **os.environ,
-        "CLIENT_DIR": str(folder),
-        "URL": server.url,
-        "PROJECT": PROJECT,
-        "SERVER_KEY": server.server_key,
-    }
-    done = subprocess.run(
-        ["node", str(SCRIPT)], env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    """What the client of each version saw, at a server whose clock it sets: none of its sessions ends too early."""
+    client, folder = installed(request.param), tmp_path_factory.mktemp("server") / "node"
+    with ServerProcess.started(folder, settings=own_clock(folder)) as server:
+        environment = {
+            **os.environ,
+            "CLIENT_DIR": str(client),
+            "URL": server.url,
+            "PROJECT": PROJECT,
+            "SERVER_KEY": server.server_key,
+            "CLOCK": server.command_environment["TEST_CLOCK"],
+        }
+        done = subprocess.run(
+            ["node", str(SCRIPT)], env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
     results = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     assert len(results) == 1, done.stdout + done.stderr
     result: Seen = json.loads(results[0].removeprefix("RESULT "))
