@@ -149,3 +149,39 @@ def test_an_ended_session_is_not_kept_in_its_own_place() -> None:
     cache.replace(standing.session.revoked(now=samples.NOW + 1, reason="revoked"))
 
     assert cache.get(DEFAULT_PROJECT, standing.session.id) is None
+
+
+def test_a_session_that_was_just_made_stands_on_what_is_known_when_it_is_asked_for() -> None:
+    standing = complete(samples.session())
+    standing = msgspec.structs.replace(standing, actor=None, acting=None)
+    cache = StandingCache(10, lambda session: msgspec.structs.replace(standing, session=session))
+    cache.welcome(standing.session)
+
+    assert cache.get(samples.OTHER_PROJECT, standing.session.id) is None
+    assert cache.get(DEFAULT_PROJECT, standing.session.id) == standing
+    successor = standing.session.rotated(now=samples.NOW + 1, kid=9)
+    cache.replace(successor)
+    assert cache.get(DEFAULT_PROJECT, successor.id) == msgspec.structs.replace(standing, session=successor)
+
+
+def test_a_session_that_was_just_made_is_replaced_and_forgotten_before_anyone_asked_for_it() -> None:
+    standing = msgspec.structs.replace(complete(samples.session()), actor=None, acting=None)
+    cache = StandingCache(10, lambda session: msgspec.structs.replace(standing, session=session))
+    successor = standing.session.rotated(now=samples.NOW + 1, kid=9)
+    cache.welcome(standing.session)
+
+    cache.replace(successor)
+
+    assert cache.get(DEFAULT_PROJECT, successor.id) == msgspec.structs.replace(standing, session=successor)
+    cache.welcome(standing.session)
+    drop(cache, standing.session)
+    assert cache.get(DEFAULT_PROJECT, standing.session.id) is None
+
+
+def test_a_session_that_was_just_made_is_unknown_where_only_a_read_tells_what_it_stands_on() -> None:
+    cache = StandingCache(10)
+    session = samples.session()
+
+    cache.welcome(session)
+
+    assert cache.get(DEFAULT_PROJECT, session.id) is None

@@ -15,6 +15,7 @@ from sessiond.domain.subjects import Subject
 from sessiond.services.ports import Change, Store
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.sqlite.database import DatabaseFile
+from sessiond.storage.engines.sqlite.operations import Apply
 from sessiond.storage.engines.sqlite.reads import Reads
 from sessiond.storage.engines.sqlite.trust import TrustedMemory
 from sessiond.storage.engines.sqlite.wal_index import WalIndex
@@ -23,6 +24,7 @@ from sessiond.testing import samples
 from sessiond.testing.samples import NOW
 
 COMMAND = Path(__file__).parent / "command.py"
+STOOD_ON = (samples.project(), samples.deployment(), samples.subject())
 Tell = Callable[..., None]
 
 
@@ -100,6 +102,47 @@ async def test_what_the_server_wrote_over_a_session_is_known_without_a_read(
     assert peek(server, session.id) == successor
     tell("revoke", session.id.hex())
     assert peek(server, session.id) is None
+
+
+async def test_a_session_that_was_just_made_is_known_without_a_read(server: Store, tell: Tell) -> None:
+    session, later = samples.session(), samples.session()
+    await server.get_many([record.key for record in STOOD_ON])
+
+    await server.apply(samples.put(session))
+    await server.apply(samples.put(later))
+
+    assert peek(server, session.id) == session
+    tell("revoke", session.id.hex())
+    assert peek(server, session.id) is None
+    assert peek(server, later.id) == later
+    tell("epoch", samples.ALICE, samples.PARTITION, 77)
+    assert peek(server, later.id) is None
+
+
+async def test_a_session_is_not_known_as_it_was_made_where_others_wrote_before_its_maker_was_told(
+    server: Store, tell: Tell, tmp_path: Path
+) -> None:
+    file = DatabaseFile(tmp_path / "sessiond.db", busy_seconds=1)
+    reads = Reads(file.connect(writing=False))
+    memory = TrustedMemory(reads, WalIndex(file.path), 10)
+    for record in STOOD_ON:
+        memory.keep_record(record)
+    revoked, untouched = samples.session(), samples.session()
+    before = memory.caught_up_to
+    await server.apply(samples.put(revoked))
+    tell("revoke", revoked.id.hex())
+    memory.catch_up()
+
+    take_over(memory, revoked, before)
+    take_over(memory, untouched, memory.caught_up_to)
+
+    assert memory.get(DEFAULT_PROJECT, revoked.id) is None
+    assert memory.get(DEFAULT_PROJECT, untouched.id) is not None
+    reads.close()
+
+
+def take_over(memory: TrustedMemory, made: Session, caught_up_to: int) -> None:
+    memory.take_over(Apply(samples.put(made), [made.key]), caught_up_to=caught_up_to)
 
 
 async def test_no_revocation_by_another_process_is_missed(server: Store, tell: Tell) -> None:

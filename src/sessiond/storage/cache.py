@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 import msgspec
@@ -57,11 +57,13 @@ class Recent(Generic[K, V]):
 class StandingCache:
     """Standings by session, each good only as long as its subject, actor and actor's session are those that are kept.
 
-    Only complete standings are kept, so that nothing that is merely added can overtake one.
+    Only complete standings are kept, so that nothing that is merely added can overtake one. A session that was just
+    made has none yet: *completed* tells what it stands on once it is asked for, or None where only a read can tell.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._standings: Recent[SessionId, Standing] = Recent(limit)
+    def __init__(self, limit: int, completed: Callable[[Session], Standing | None] = lambda _: None) -> None:
+        self._completed = completed
+        self._standings: Recent[SessionId, Standing | Session] = Recent(limit)
         self._subjects: Recent[tuple[ProjectId, SubjectId], Subject] = Recent(limit)
         self._acting: Recent[SessionId, Session] = Recent(limit)
 
@@ -70,7 +72,8 @@ class StandingCache:
 
     def get(self, project: ProjectId, session: SessionId) -> Standing | None:
         """Return the standing of *session*, or None."""
-        standing = self._standings.get(session)
+        kept = self._standings.get(session)
+        standing = kept if isinstance(kept, Standing) else self._complete(kept)
         if standing is None:
             return None
         found, actor = standing.session, standing.actor
@@ -79,14 +82,14 @@ class StandingCache:
             return None
         return standing if actor is None or self._still_acts(home, actor, standing.acting) else None
 
-    def put(self, standing: Standing) -> None:
-        """Keep *standing* if it is complete."""
+    def put(self, standing: Standing) -> Standing | None:
+        """Keep *standing* if it is complete, and return it as it is kept."""
         found, subject, actor, acting = standing.session, standing.subject, standing.actor, standing.acting
         if subject is None or standing.project is None or standing.deployment is None:
-            return
+            return None
         acts = found.actor is not None and found.actor.subject is not None
         if acts and (actor is None or acting is None):
-            return
+            return None
         kept = Standing(
             session=found,
             subject=self._shared(found.project, subject),
@@ -96,23 +99,31 @@ class StandingCache:
             acting=self._shared_session(acting) if acting is not None else None,
         )
         self._standings.put(found.id, kept)
+        return kept
+
+    def welcome(self, session: Session) -> None:
+        """Keep a session that was just made."""
+        self._standings.put(session.id, session)
 
     def replace(self, successor: Session) -> None:
         """Take over a session that was written over the version that is kept, with all else as it stands; or forget it.
 
         A touch moves no version: where the row was seen later than *successor* says, only a read can tell.
         """
-        standing = self._standings.get(successor.id)
+        kept = self._standings.get(successor.id)
         self.drop(Kind.SESSION, successor.project, successor.id)
-        if standing is None or successor.revoked_at is not None:
+        if kept is None or successor.revoked_at is not None:
             return
-        former = standing.session
+        former = kept.session if isinstance(kept, Standing) else kept
         if (
             former.version == successor.version - 1
             and former.last_seen_at <= successor.last_seen_at
             and former.seen_generation <= successor.seen_generation
         ):
-            self._standings.put(successor.id, msgspec.structs.replace(standing, session=successor))
+            if isinstance(kept, Standing):
+                self._standings.put(successor.id, msgspec.structs.replace(kept, session=successor))
+            else:
+                self.welcome(successor)
 
     def drop(self, kind: Kind, project: ProjectId, identifier: bytes) -> None:
         """Forget what depends on this record, which has changed or gone."""
@@ -132,6 +143,10 @@ class StandingCache:
         self._standings.clear()
         self._subjects.clear()
         self._acting.clear()
+
+    def _complete(self, session: Session | None) -> Standing | None:
+        standing = None if session is None else self._completed(session)
+        return None if standing is None else self.put(standing)
 
     def _still_acts(self, project: ProjectId, actor: Subject, acting: Session | None) -> bool:
         known = self._subjects.get((project, actor.id))

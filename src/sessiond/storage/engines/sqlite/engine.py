@@ -126,7 +126,7 @@ class SqliteStore:
             standing = self.peek_session(project, session)
             if standing is not None:
                 return standing
-        with answering():
+        with answering:
             standing = self._reads.standing(project, session)
         if standing is not None and memory is not None:
             memory.keep(standing)
@@ -156,7 +156,7 @@ class SqliteStore:
         partition: Partition | None = None,  # noqa: ARG002  sessions of all partitions lie together
     ) -> Sequence[Session]:
         self._ready()
-        with answering():
+        with answering:
             return self._reads.list_by_subject(project, subject, live_at=live_at, limit=limit, before=before)
 
     async def scan(
@@ -202,7 +202,7 @@ class SqliteStore:
 
     async def newest_event(self) -> int:
         self._ready()
-        with answering():
+        with answering:
             return self._reads.newest_event()
 
     async def walk(self, place: str, *, limit: int) -> Stretch:
@@ -298,16 +298,16 @@ class SqliteStore:
         return self._batcher.submit(operation)
 
     def _run(self, operations: Sequence[Operation], done: Callable[[Sequence[Outcome]], None]) -> None:
+        memory = self._memory
+        caught_up_to = 0 if memory is None else memory.caught_up_to
+
         def finished(outcomes: Sequence[Outcome]) -> None:
             # Also for those that failed: a commit whose end is unknown may have happened.
             self._being_written = frozenset()
-            memory = self._memory
             if memory is not None:
                 for operation, outcome in zip(operations, outcomes, strict=True):
-                    if not operation.stale:
-                        continue
                     if outcome is None and type(operation) is Apply:
-                        memory.replace(operation.stale, operation.change)
+                        memory.take_over(operation, caught_up_to=caught_up_to)
                     else:
                         memory.drop(operation.stale)
             if any(isinstance(outcome, Unavailable) for outcome in outcomes):
@@ -315,7 +315,7 @@ class SqliteStore:
                     self.check()
             done(outcomes)
 
-        if self._memory is not None:
+        if memory is not None:
             self._being_written = frozenset(key for operation in operations for key in operation.keys)
         self._writer.post(operations, finished)
 
@@ -334,7 +334,7 @@ class SqliteStore:
         self._ready()
 
         def run() -> T:
-            with answering():
+            with answering:
                 return read(self._long_reads)
 
         return await asyncio.get_running_loop().run_in_executor(self._long, run)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sqlite3
-from collections.abc import Iterator
+from types import TracebackType
 
 from sessiond.domain.errors import Unavailable
 from sessiond.storage.engine import MOVED_AWAY, unavailable
@@ -43,10 +42,17 @@ def refused(error: sqlite3.Error) -> Unavailable:
     return refusal
 
 
-@contextlib.contextmanager
-def answering() -> Iterator[None]:
-    """Turn SQLite's errors within into `Unavailable`."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise refused(error) from error
+class _Answering:
+    """Turns SQLite's errors within into `Unavailable`. It has no state: one for all, and a read makes none anew."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, sqlite3.Error):
+            raise refused(error) from error
+
+
+answering = _Answering()

@@ -92,7 +92,7 @@ _DELETE_SESSION = f"DELETE FROM sessions WHERE {_ONE_SESSION}"  # noqa: S608
 _DELETE_RECORD = f"DELETE FROM records WHERE {_ONE_RECORD}"  # noqa: S608
 _REVOKE = f"""
 UPDATE sessions SET revoked_at = ?, revoked_reason = ?, version = version + 1
-WHERE {_ONE_SESSION} AND revoked_at IS NULL
+WHERE {_ONE_SESSION} AND revoked_at IS NULL RETURNING {", ".join(SESSION_COLUMNS)}
 """  # noqa: S608
 _READ_SESSION = f"SELECT {', '.join(SESSION_COLUMNS)} FROM sessions WHERE {_ONE_SESSION}"  # noqa: S608
 _TOUCH = """
@@ -138,12 +138,16 @@ class Operation(batching.Operation, Protocol):
 
 
 class Apply:
-    """A change that writes *keys* (of its puts, then of its deletes): its expectations, then its statements."""
+    """A change that writes *keys* (of its puts, then of its deletes): its expectations, then its statements.
+
+    *born* are those of its sessions that were not there before.
+    """
 
     def __init__(self, change: Change, keys: Sequence[Key]) -> None:
         self.change = change
         self.keys = keys
         self.stale: list[Key] = []
+        self.born: list[Session] = []
         self._checks: list[tuple[Key, int, str, Row]] = []
         self._steps: list[_Step] = []
         self._events: list[Row] = []
@@ -156,7 +160,10 @@ class Apply:
             if version or key.kind is not Kind.SESSION or not written:
                 self._checks.append((key, version, *_version_of(key)))
         for record, key in zip(change.puts, keys, strict=False):
-            self._steps.append(_put(record, key, change.expects[key]))
+            expected = change.expects[key]
+            self._steps.append(_put(record, key, expected))
+            if not expected and isinstance(record, Session):
+                self.born.append(record)
         for key in change.deletes:
             self._steps.append(_delete(key))
         for event in change.events:
@@ -300,7 +307,9 @@ def _delete(key: Key) -> _Step:
 
 
 def _revoke(database: sqlite3.Connection, values: Row, event: Row) -> Session | None:
-    if database.execute(_REVOKE, values).rowcount:
+    rows = database.execute(_REVOKE, values).fetchall()
+    if rows:
         database.execute(_INSERT_EVENT, event)
-    row = database.execute(_READ_SESSION, values[2:]).fetchone()
-    return session_from(row) if row is not None else None
+    else:
+        rows = database.execute(_READ_SESSION, values[2:]).fetchall()
+    return session_from(rows[0]) if rows else None

@@ -46,6 +46,7 @@ WHERE s.id = ? AND s.project = ?
 """  # noqa: S608
 _EVENTS = f"SELECT sequence, {', '.join(EVENT_COLUMNS)} FROM events WHERE sequence > ?"  # noqa: S608
 _NEWEST_EVENT = "SELECT max(newest, ifnull((SELECT max(sequence) FROM events), 0)) FROM purged_events"
+_DEPLOYMENT = project_bytes(deployment_key().project)
 _STAMPS = slice(_WIDTH + 1, _WIDTH + 3)
 _MOST_CONTROL_RECORDS = 1000
 _EVER = 1 << 53  # milliseconds
@@ -83,7 +84,7 @@ class Reads:
         values = (
             partition_of(session),
             CONTROL_PARTITION,
-            project_bytes(deployment_key().project),
+            _DEPLOYMENT,
             CONTROL_PARTITION,
             session,
             project_bytes(project),
@@ -92,7 +93,12 @@ class Reads:
         if row is None:
             return None
         found = session_from(row)
-        if (found.actor is None or found.actor.subject is None) and self._known.keys() >= set(row[_STAMPS]):
+        of_project, of_deployment = row[_STAMPS]
+        if (
+            (found.actor is None or found.actor.subject is None)
+            and of_project in self._known
+            and of_deployment in self._known
+        ):
             return self._assembled(found, row)
         with self._one_instant():
             # An actor has its own records, and changed control records their bodies: more than one statement.

@@ -38,6 +38,8 @@ class _Rest(msgspec.Struct, frozen=True, omit_defaults=True):
 _NO_REST = _Rest()
 _SESSION_KINDS = {kind.value: kind for kind in SessionKind}
 _EVENT_TYPES = {kind.value: kind for kind in EventType}
+_epochs = functools.lru_cache(maxsize=4096)(Epochs)
+"""The same few for nearly all sessions, so that those in memory share them."""
 _encode = msgspec.json.Encoder().encode
 _decode_rest = msgspec.json.Decoder(_Rest).decode
 _decode_data = msgspec.json.Decoder(dict[str, str | int | None]).decode
@@ -155,7 +157,7 @@ def session_from(row: Row) -> Session:
         kid=row[11],
         generation=row[13],
         rotated_at=row[14],
-        epochs=Epochs(row[17], row[18], row[19]),
+        epochs=_epochs(row[17], row[18], row[19]),
     )
     return msgspec.structs.replace(
         born,

@@ -11,12 +11,15 @@ between its read and its entry.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 from sessiond.domain.ids import ProjectId
+from sessiond.domain.projects import Deployment, Project, deployment_key
 from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import Session, Standing
-from sessiond.services.ports import Change
+from sessiond.domain.subjects import Subject
 from sessiond.storage.cache import Recent, StandingCache
+from sessiond.storage.engines.sqlite.operations import Apply
 from sessiond.storage.engines.sqlite.reads import Reads
 from sessiond.storage.engines.sqlite.wal_index import WalIndex
 
@@ -30,7 +33,7 @@ class TrustedMemory:
     def __init__(self, reads: Reads, index: WalIndex, limit: int) -> None:
         self._reads = reads
         self._index = index
-        self._cache = StandingCache(limit)
+        self._cache = StandingCache(limit, self._completed)
         self._records: Recent[tuple[Kind, ProjectId, bytes], Record] = Recent(limit)
         self.get = self._cache.get
         """Return what is known of a session; only after `has_moved` was False or `catch_up` succeeded."""
@@ -77,13 +80,21 @@ class TrustedMemory:
         if key.kind in OFTEN_READ:
             self._records.put((key.kind, key.project, key.id), record)
 
-    def replace(self, keys: Iterable[Key], change: Change) -> None:
-        """Forget what a change of our own wrote, but for a session alone: memory knows what it is now."""
-        puts = change.puts
-        if len(puts) == 1 and not change.deletes and isinstance(puts[0], Session):
-            self._cache.replace(puts[0])
-        else:
-            self.drop(keys)
+    def take_over(self, applied: Apply, *, caught_up_to: int) -> None:
+        """Know what a change of our own wrote, before which others' changes were followed up to *caught_up_to*.
+
+        A session that it made is kept unless more of theirs were followed since: one may have been to that session,
+        and nothing would drop it again.
+        """
+        puts = applied.change.puts
+        if applied.stale:
+            if len(puts) == 1 and not applied.change.deletes and isinstance(puts[0], Session):
+                self._cache.replace(puts[0])
+            else:
+                self.drop(applied.stale)
+        if self.caught_up_to == caught_up_to:
+            for session in applied.born:
+                self._cache.welcome(session)
 
     def drop(self, keys: Iterable[Key]) -> None:
         """Forget what one of our own batches wrote, or may have written."""
@@ -93,6 +104,19 @@ class TrustedMemory:
     def _drop(self, kind: Kind, project: ProjectId, identifier: bytes) -> None:
         self._cache.drop(kind, project, identifier)
         self._records.drop((kind, project, identifier))
+
+    def _completed(self, session: Session) -> Standing | None:
+        """Return the standing of a session that was just made, if memory knows all that it stands on."""
+        project, known = session.project, self._records.get
+        subject = cast("Subject | None", known((Kind.SUBJECT, project, session.subject.encode())))
+        if subject is None or subject.key.partition != session.key.partition:
+            return None
+        return Standing(
+            session=session,
+            subject=subject,
+            project=cast("Project | None", known((Kind.PROJECT, project, b""))),
+            deployment=cast("Deployment | None", known((Kind.DEPLOYMENT, deployment_key().project, b""))),
+        )
 
     def close(self) -> None:
         """Let go of the index, after SQLite did."""
