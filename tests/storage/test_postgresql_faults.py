@@ -285,7 +285,8 @@ async def test_a_commit_is_on_disk_whatever_the_server_s_own_setting_is(
     try:
         connection = await asyncpg.connect(postgresql.admin_url)
         async with connection.transaction():
-            await connection.execute(f"SELECT {parse_url(url).namespace}.lock_partitions('{{1}}')")
+            await connection.execute(f"SET LOCAL search_path = {parse_url(url).namespace}")
+            await connection.execute("SELECT lock_partitions('{1}')")
             inside = await connection.fetchval("SHOW synchronous_commit")
         await connection.close()
     finally:

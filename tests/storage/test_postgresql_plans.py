@@ -1,0 +1,61 @@
+"""On PostgreSQL a record is looked for by its primary key, whenever the plan for that was made."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from sessiond.storage.engines.postgresql.migrations import known_migrations, migrate
+from tests.servers.postgresql import PostgresqlServer
+
+pytestmark = pytest.mark.slow
+
+NAMESPACE = "planned"
+PROJECT = bytes(16)
+KEY = (0, "subject", 7, PROJECT, b"7")
+SESSION = (0, 7, PROJECT, b"session")
+ABSENT = (0, "subject", 7, PROJECT, b"absent")
+_ONE_SESSION = """
+    INSERT INTO sessions VALUES (1, 1, 1, 0, 0, 7, 7, 'session', $1, '7', NULL, NULL, NULL, '7', NULL, '')
+"""
+_MANY_SUBJECTS = """
+    INSERT INTO records (version, sorted_at, partition, kind, project, id, body)
+    SELECT 1, n, n % 4096, 'subject', $1, n::text::bytea, '{}' FROM generate_series(1, 3000) AS n
+"""
+_SCANS = """
+    SELECT indexrelid::regclass::text, pg_stat_get_xact_numscans(indexrelid)
+    FROM pg_index WHERE indrelid = 'records'::regclass
+"""
+
+
+@pytest.fixture
+async def connection(postgresql: PostgresqlServer) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(postgresql.admin_url)
+    await migrate(connection, NAMESPACE, known_migrations())
+    await connection.execute(f"SET search_path = {NAMESPACE}")
+    yield connection
+    await connection.execute(f"DROP SCHEMA {NAMESPACE} CASCADE")
+    await connection.close()
+
+
+async def test_no_record_is_looked_for_among_all_of_its_kind(connection: asyncpg.Connection) -> None:
+    await connection.execute(_ONE_SESSION, PROJECT)
+    await ask(connection)  # makes the plans while the tables are as good as empty
+    await connection.execute(_MANY_SUBJECTS, PROJECT)
+
+    async with connection.transaction():
+        await ask(connection)
+        scans = dict(await connection.fetch(_SCANS))
+
+    assert scans.pop("records_pkey") > 0
+    assert set(scans.values()) == {0}
+
+
+async def ask(connection: asyncpg.Connection) -> None:
+    """Find a record, find a session with all that its life depends on, and remove a record, expecting none."""
+    assert len(await connection.fetch("SELECT * FROM find_records($1)", [KEY])) == 1
+    assert len(await connection.fetch("SELECT * FROM find_sessions($1, true)", [SESSION])) == 1
+    change = [7], [(*ABSENT, 0)], [], [], [ABSENT], []
+    assert await connection.fetchval("SELECT apply_changes($1, $2, $3, $4, $5, $6)", *change) == []
