@@ -7,9 +7,8 @@ lost may have been done: a read is repeated once, a write never; its caller hear
 from __future__ import annotations
 
 import asyncio
-import collections
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 import hiredis
@@ -47,6 +46,20 @@ def script_call(name: str, slot: int, keys: Sequence[bytes], arguments: Sequence
 class _Where(NamedTuple):
     address: Address
     asking: bool = False
+
+
+class _Sent(NamedTuple):
+    """What went to one server: the answer to each of so many *calls* is the last of *step*.
+
+    Behind these comes how many replicas have what was written, of the *wanted* ones, unless that is None; at last its
+    role, if it *asks* for that.
+    """
+
+    told: asyncio.Future[list[Answer]]
+    calls: int
+    step: int
+    wanted: int | None = None
+    asks: bool = False
 
 
 class _Begun(NamedTuple):
@@ -92,31 +105,32 @@ class Caller:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + MIGRATION_SECONDS
         outcomes: list[Outcome] = [None] * len(calls)
-        lost: collections.Counter[int] = collections.Counter()
-        places = {n: self._place(call.slot) for n, call in enumerate(calls)}
-        while places:
-            groups = _grouped(places, outcomes)
+        losses: dict[int, int] = {}
+        groups = _grouped([(n, self._place(call.slot)) for n, call in enumerate(calls)], outcomes)
+        while groups:
             begun = [
                 self._begin(where, [calls[n] for n in members], lane) for where, members in groups.items()
             ]
             found = await _all(begun)
-            places, pause = {}, False
+            places: list[tuple[int, _Where | Unavailable]] = []
+            pause = False
             for (where, members), answers in zip(groups.items(), found, strict=True):
                 for n, answer in zip(members, answers, strict=True):
                     if not isinstance(answer, (hiredis.ReplyError, LinkLost)):
                         outcomes[n] = answer
                         continue
-                    lost[n] += isinstance(answer, LinkLost)
-                    place = self._next(answer, where, calls[n], lane, lost[n])
+                    losses[n] = losses.get(n, 0) + isinstance(answer, LinkLost)
+                    place = self._next(answer, where, calls[n], lane, losses[n])
                     if place is None or loop.time() > deadline:
                         outcomes[n] = refused(answer)
                     elif patient or not is_moving(answer):
-                        places[n] = place
+                        places.append((n, place))
                         pause = pause or is_moving(answer)
                     else:
                         outcomes[n] = Moving()
             if pause:
                 await asyncio.sleep(PAUSE_SECONDS)
+            groups = _grouped(places, outcomes)
         return outcomes
 
     def _place(self, slot: int) -> _Where | Unavailable:
@@ -148,48 +162,26 @@ class Caller:
         return where if kind == "NOSCRIPT" else None
 
     def _begin(self, where: _Where, calls: Sequence[Call], lane: Lane) -> _Begun:
-        """Send to one server; a read on a link that is there needs no task."""
-        node = self._nodes.linked(where.address, lane) if lane is Lane.READ and not where.asking else None
+        """Send to one server; where it is linked that needs no task."""
+        node = self._nodes.linked(where.address, lane)
         if node is None:
             task = asyncio.create_task(self._at(where, calls, lane))
             return _Begun(task, _result(task))
-        sent = node.link.send([call.command for call in calls])
-        return _Begun(sent, self._answers(where, node, sent, len(calls)))
-
-    async def _answers(
-        self, where: _Where, node: Node, sent: Awaitable[Sequence[Answer]], count: int
-    ) -> Sequence[Answer | LinkLost]:
-        try:
-            return await self._heard(where, node, await sent)
-        except LinkLost as lost:
-            await self._nodes.refresh(doubted=where.address)
-            return [lost] * count
+        sent = self._send(node, where, calls, lane)
+        return _Begun(sent.told, self._answers(where, node, sent))
 
     async def _at(self, where: _Where, calls: Sequence[Call], lane: Lane) -> Sequence[Answer | LinkLost]:
-        """Return the answers of one server; on the lane of writes once its replicas have what was written."""
+        """Return the answers of one server that has to be linked before."""
         try:
             node = await self._nodes.node(where.address, lane)
-            answers = await self._send(node, where, calls, lane)
+            sent = self._send(node, where, calls, lane)
         except LinkLost as lost:
             await self._nodes.refresh(doubted=where.address)
             return [lost] * len(calls)
-        return await self._heard(where, node, answers)
+        return await self._answers(where, node, sent)
 
-    async def _heard(
-        self, where: _Where, node: Node, answers: Sequence[Answer | LinkLost]
-    ) -> Sequence[Answer | LinkLost]:
-        """Return *answers*, once what they show of the server has been acted upon."""
-        kinds = {kind_of(answer) for answer in answers if isinstance(answer, hiredis.ReplyError)}
-        if "NOSCRIPT" in kinds:
-            await self._teach(node)
-        if kinds & _MAP_CHANGED:
-            node.link.close()
-            await self._nodes.refresh(doubted=where.address)
-        return answers
-
-    async def _send(
-        self, node: Node, where: _Where, calls: Sequence[Call], lane: Lane
-    ) -> Sequence[Answer | LinkLost]:
+    def _send(self, node: Node, where: _Where, calls: Sequence[Call], lane: Lane) -> _Sent:
+        """Send *calls* at once, those of the lane of writes with the question which replicas have them."""
         commands: list[Command] = []
         for call in calls:
             if where.asking:
@@ -197,7 +189,7 @@ class Caller:
             commands.append(call.command)
         step = 2 if where.asking else 1
         if lane is Lane.READ:
-            return (await node.link.send(commands))[step - 1 :: step]
+            return _Sent(node.link.send(commands), len(calls), step)
         wanted = self._wanted(node)
         asks = node.asked_at + _REPLICAS_ASKED_EVERY_SECONDS < asyncio.get_running_loop().time()
         synced = self._nodes.target.synced
@@ -207,14 +199,35 @@ class Caller:
             commands.append(("WAIT", wanted, WAIT_MILLISECONDS))
         if asks:
             commands.append(("ROLE",))
-        told = await node.link.send(commands, seconds=ANSWER_SECONDS + WAIT_MILLISECONDS / 1000)
-        answers = told[step - 1 : step * len(calls) : step]
-        if asks and not node.learn(told[-1]):
-            node.link.close()
-        if (wanted or synced) and not await self._have(node, told[step * len(calls)], wanted):
-            lost = LinkLost("the replicas did not confirm the write in time", sent=True)
-            return [answer if isinstance(answer, hiredis.ReplyError) else lost for answer in answers]
+        told = node.link.send(commands, seconds=ANSWER_SECONDS + WAIT_MILLISECONDS / 1000)
+        return _Sent(told, len(calls), step, wanted if wanted or synced else None, asks=asks)
+
+    async def _answers(self, where: _Where, node: Node, sent: _Sent) -> Sequence[Answer | LinkLost]:
+        """Return the answers of one server; on the lane of writes once its replicas have what was written."""
+        try:
+            told = await sent.told
+            end = sent.step * sent.calls
+            answers: list[Answer | LinkLost] = told[sent.step - 1 : end : sent.step]
+            if sent.asks and not node.learn(told[-1]):
+                node.link.close()
+            if sent.wanted is not None and not await self._have(node, told[end], sent.wanted):
+                lost = LinkLost("the replicas did not confirm the write in time", sent=True)
+                answers = [answer if isinstance(answer, hiredis.ReplyError) else lost for answer in answers]
+        except LinkLost as lost:
+            await self._nodes.refresh(doubted=where.address)
+            return [lost] * sent.calls
+        kinds = {kind_of(answer) for answer in answers if isinstance(answer, hiredis.ReplyError)}
+        if kinds:
+            await self._learn(kinds, where, node)
         return answers
+
+    async def _learn(self, kinds: Collection[str], where: _Where, node: Node) -> None:
+        """Act upon what refusals show of a server."""
+        if "NOSCRIPT" in kinds:
+            await self._teach(node)
+        if not _MAP_CHANGED.isdisjoint(kinds):
+            node.link.close()
+            await self._nodes.refresh(doubted=where.address)
 
     def _wanted(self, node: Node) -> int:
         wait = self._nodes.target.wait
@@ -240,10 +253,12 @@ class Caller:
             _LOG.debug("a link was lost while scripts were loaded")
 
 
-def _grouped(places: Mapping[int, _Where | Unavailable], outcomes: list[Outcome]) -> dict[_Where, list[int]]:
+def _grouped(
+    places: Sequence[tuple[int, _Where | Unavailable]], outcomes: list[Outcome]
+) -> dict[_Where, list[int]]:
     """Return which calls go where; those that can go nowhere have their outcome."""
     groups: dict[_Where, list[int]] = {}
-    for n, place in places.items():
+    for n, place in places:
         if isinstance(place, Unavailable):
             outcomes[n] = place
         else:

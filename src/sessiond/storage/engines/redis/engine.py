@@ -56,7 +56,8 @@ class RedisStore:
         self._closing: asyncio.Future[None] | None = None
 
     async def get(self, key: Key) -> Record | None:
-        return (await self.get_many([key]))[0]
+        self.check()
+        return (await self._reading.records([key]))[0]
 
     async def get_many(self, keys: Sequence[Key]) -> Sequence[Record | None]:
         self.check()
@@ -96,8 +97,7 @@ class RedisStore:
 
     async def apply(self, change: Change) -> None:
         self.check()
-        check_shape(change)
-        await self._writing.write(Apply(change))
+        await self._writing.write(Apply(change, check_shape(change)))
 
     async def revoke(self, revocations: Sequence[Revocation]) -> Sequence[Session | None]:
         self.check()

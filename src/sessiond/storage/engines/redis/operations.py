@@ -94,16 +94,15 @@ class _Put(NamedTuple):
 
 
 class Apply:
-    """A change."""
+    """A change, and the keys that it writes: of its puts, then of its deletes."""
 
-    def __init__(self, change: Change) -> None:
+    def __init__(self, change: Change, keys: Sequence[Key]) -> None:
         self.partition = change.partition
-        self.keys = [record.key for record in change.puts]
-        self.adds = list(self.keys)
-        self.keys.extend(change.deletes)
-        self.changes = [key for key in self.keys if change.expects[key] > 0]
+        self.keys = keys
+        self.adds = keys[: len(change.puts)]
+        self.changes = [key for key in keys if change.expects[key] > 0]
         self._expects = [(key, field(key), version) for key, version in change.expects.items()]
-        self._puts = [_put(record) for record in change.puts]
+        self._puts = [_put(key, record) for key, record in zip(self.adds, change.puts, strict=True)]
         self._deletes = [(key, field(key)) for key in change.deletes]
         self._events = [event_value(event) for event in change.events]
         for key in change.expects:
@@ -132,8 +131,7 @@ class Apply:
         return None if answer == 0 else Conflict(f"{cast('bytes', answer).decode()} is not as expected")
 
 
-def _put(record: Record) -> _Put:
-    key = record.key
+def _put(key: Key, record: Record) -> _Put:
     name = field(key)
     if isinstance(record, Session):
         ends = record.expires_at if record.revoked_at is None else min(record.expires_at, record.revoked_at)

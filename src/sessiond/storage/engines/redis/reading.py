@@ -24,6 +24,7 @@ from sessiond.storage.engines.redis.asking import Asking
 from sessiond.storage.engines.redis.batches import Batches, answers_of
 from sessiond.storage.engines.redis.calls import Call, Caller, script_call, while_moving
 from sessiond.storage.engines.redis.controls import Controls, Found
+from sessiond.storage.engines.redis.failures import Moving
 from sessiond.storage.engines.redis.layout import Layout, field, prefix, record_from, session_from
 from sessiond.storage.engines.redis.link import Answer
 from sessiond.storage.engines.redis.nodes import Lane, Nodes
@@ -78,7 +79,11 @@ class Reading:
 
     async def standing(self, project: ProjectId, session: SessionId) -> Standing | None:
         """Return the session with everything its life depends on."""
-        standing = cast("Standing | None", await while_moving(self._submit, _Lookup(project, session)))
+        lookup = _Lookup(project, session)
+        try:
+            standing = cast("Standing | None", await self._submit(lookup))
+        except Moving:
+            standing = cast("Standing | None", await while_moving(self._submit, lookup))
         if standing is None or standing.session.actor is None:
             return standing
         return await self._with_actor(standing)

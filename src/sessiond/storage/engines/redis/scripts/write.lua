@@ -5,7 +5,7 @@
 -- ARGV  the operations, one after the other. A record is named by two values: the number of its key in KEYS, or 0 for one
 --       in `r`; and its field (kind, a zero byte, 16 bytes of project, id).
 --       a  n (key field version)…  n (key field value purge ttl)…  n (key field)…  n event…
---          Apply a change. version 0: absent. purge: instant in ms, or empty: never. ttl: ms, or empty: none.
+--          Apply a change; what is put or deleted is expected, too. version 0: absent. purge: instant in ms, or empty: never. ttl: ms, or empty: none.
 --       v  key field at reason event   Revoke a session. at: ms.
 --       t  key seen_at generation      Touch a session. seen_at: ms.
 -- Answer: the last sequence that was given (0: none), then one for each operation: for a, 0 or the kind in conflict;
@@ -20,7 +20,8 @@
 --       than the partition's last where that is not less; the last is kept at `#` in `r` and never falls.
 -- Where `r` has a `!` the partition was moved to another database: nothing is written, the answer is the error FENCED.
 
-if redis.call('HEXISTS', KEYS[1], '!') == 1 then return redis.error_reply('FENCED moved away') end
+local marks = redis.call('HMGET', KEYS[1], '!', '#')
+if marks[1] then return redis.error_reply('FENCED moved away') end
 local RECORDS, INDEX, GOING, DUE, EVENTS = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local SESSION_HEAD, RECORD_HEAD, NO_OWNER = 56, 32, 65535
 local sub, pack, unpack_ = string.sub, struct.pack, struct.unpack
@@ -48,7 +49,7 @@ local function read_clock()
     if clock then return end
     local time = call('TIME')
     clock = time[1] * 1000000 + time[2]
-    given = tonumber(call('HGET', RECORDS, '#') or '0')
+    given = tonumber(marks[2] or '0')
 end
 
 local function tell(event)
@@ -63,8 +64,7 @@ local function unlist(key, field, value)
     if own then call('ZREM', INDEX, own) end
 end
 
-local function remove(key, field)
-    local value = stored(key, field)
+local function remove(key, field, value)
     if not value then return end
     unlist(key, field, value)
     if key == 0 then
@@ -83,16 +83,21 @@ local function merged(value, old)
     return sub(value, 1, 24) .. pack('>I8I8', math.max(seen, former), math.max(generation, formers)) .. sub(value, 41)
 end
 
-local function put(key, field, value, purge, ttl)
-    local old = stored(key, field)
+local function list(all, own)
+    if own then call('ZADD', INDEX, 0, all, 0, own) else call('ZADD', INDEX, 0, all) end
+end
+
+local function put(key, field, value, purge, ttl, old)
     local all, own = members(key, field, value)
     if old then
         local former, formers = members(key, field, old)
-        if former ~= all then call('ZREM', INDEX, former) end
-        if formers and formers ~= own then call('ZREM', INDEX, formers) end
+        if former ~= all or formers ~= own then
+            unlist(key, field, old)
+            list(all, own)
+        end
+    else
+        list(all, own)
     end
-    call('ZADD', INDEX, 0, all)
-    if own then call('ZADD', INDEX, 0, own) end
     if key == 0 then
         call('HSET', RECORDS, field, value)
         if purge ~= '' then call('ZADD', DUE, purge, field) elseif old then call('ZREM', DUE, field) end
@@ -123,14 +128,19 @@ end
 
 local function apply()
     local expected, puts, deletes, events = several(3), several(5), several(2), several(1)
+    local found = {}
     for _, row in ipairs(expected) do
         local value = stored(tonumber(row[1]), row[2])
+        found[row[2]] = value
         local version = value and unpack_('>I8', value) or 0
         if version ~= tonumber(row[3]) then return sub(row[2], 1, string.find(row[2], '\0', 1, true) - 1) end
     end
     if #events > 0 then read_clock() end
-    for _, row in ipairs(puts) do put(tonumber(row[1]), row[2], row[3], row[4], row[5]) end
-    for _, row in ipairs(deletes) do remove(tonumber(row[1]), row[2]) end
+    for _, row in ipairs(puts) do
+        put(tonumber(row[1]), row[2], row[3], row[4], row[5], found[row[2]])
+        found[row[2]] = row[3]
+    end
+    for _, row in ipairs(deletes) do remove(tonumber(row[1]), row[2], found[row[2]]) end
     for _, row in ipairs(events) do tell(row[1]) end
     return 0
 end
