@@ -18,6 +18,8 @@ from typing import BinaryIO
 
 import httpx
 
+from tests.servers.patience import shares_a_server
+
 SERVER_KEY = "test-server-key-0123456789abcdefghijklmnop"
 MASTER_TOKEN = "test-master-token-0123456789abcdefghijkl"
 WITHIN_SECONDS = 120
@@ -25,6 +27,7 @@ WITHIN_SECONDS = 120
 
 _PORTS = range(20_000, 30_000)
 _PORT_LOCKS = Path(tempfile.gettempdir()) / f"sessiond-test-ports-{os.getuid()}"
+_PATIENT = Path(__file__).parent / "servers" / "patient_sessiond.py"
 _held: list[BinaryIO] = []
 
 databases: list[Callable[[], str]] = []
@@ -57,7 +60,13 @@ class ServerProcess:
     """A running server; `url`, `server_key` and `master_token` are all that a client needs."""
 
     def __init__(
-        self, data_dir: Path, port: int, arguments: tuple[str, ...], settings: Mapping[str, str]
+        self,
+        data_dir: Path,
+        port: int,
+        arguments: tuple[str, ...],
+        settings: Mapping[str, str],
+        *,
+        patient: bool,
     ) -> None:
         self.data_dir = data_dir
         self.port = port
@@ -67,16 +76,27 @@ class ServerProcess:
         self.log_path = data_dir.with_name(data_dir.name + ".log")
         self._arguments = arguments
         self._settings = settings
+        busy = patient and shares_a_server(settings.get("SESSIOND_DATABASE", ""))
+        self._command = [sys.executable, "-P", str(_PATIENT)] if busy else sessiond_command()
         self.process = self._spawn()
 
     @classmethod
     @contextlib.contextmanager
     def started(
-        cls, folder: Path, *arguments: str, settings: Mapping[str, str] | None = None, port: int | None = None
+        cls,
+        folder: Path,
+        *arguments: str,
+        settings: Mapping[str, str] | None = None,
+        port: int | None = None,
+        patient: bool = True,
     ) -> Iterator[ServerProcess]:
-        """Start a server with its data below *folder*, wait until it is ready, and stop it in the end."""
+        """Start a server with its data below *folder*, wait until it is ready, and stop it in the end.
+
+        A *patient* one waits for a database's server that is busy, and also for one that hangs.
+        """
         database = {"SESSIOND_DATABASE": databases[-1]()} if databases else {}
-        server = cls(folder / "data", port or free_port(), arguments, database | dict(settings or {}))
+        chosen = database | dict(settings or {})
+        server = cls(folder / "data", port or free_port(), arguments, chosen, patient=patient)
         try:
             server.wait_until_ready()
             yield server
@@ -98,7 +118,7 @@ class ServerProcess:
         seeds = {"SESSIOND_SERVER_KEY": self.server_key, "SESSIOND_MASTER_TOKEN": self.master_token}
         environment = seeds | self.command_environment  # settings go before the seeds: empty ones plant none
         command = [
-            *sessiond_command(),
+            *self._command,
             "serve",
             "--host",
             "127.0.0.1",
@@ -149,7 +169,7 @@ class ServerProcess:
     def run(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run the command line beside the server, e.g. `run("users", "list", "--json")`."""
         return subprocess.run(
-            [*sessiond_command(), *arguments],
+            [*self._command, *arguments],
             input=stdin,
             capture_output=True,
             text=True,

@@ -26,7 +26,7 @@ Nodes = tuple[ServerProcess, ServerProcess]
 @pytest.fixture(scope="module", params=["postgresql", "redis_cluster"])
 def nodes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     database: PostgresqlServer | RedisCluster = request.getfixturevalue(request.param)
-    with two_nodes(tmp_path_factory.mktemp("racing"), database.url(), PATIENT) as pair:
+    with two_nodes(tmp_path_factory.mktemp("racing"), database.url(), PATIENT, patient=True) as pair:
         yield pair
 
 

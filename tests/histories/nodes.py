@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.server_process import ServerProcess
@@ -17,13 +18,20 @@ Nodes = tuple[ServerProcess, ServerProcess]
 
 
 @contextlib.contextmanager
-def two_nodes(folder: Path, database: str, settings: Mapping[str, str] | None = None) -> Iterator[Nodes]:
+def two_nodes(
+    folder: Path, database: str, settings: Mapping[str, str] | None = None, *, patient: bool = False
+) -> Iterator[Nodes]:
     """Start two nodes on *database*, one after the other, with the same *settings*."""
     common = {"SESSIOND_DATABASE": database, "SESSIOND_KEY": WRAPPING_KEY} | dict(settings or {})
-    with (
-        ServerProcess.started(folder / "one", settings=common | own_clock(folder / "one")) as one,
-        ServerProcess.started(folder / "other", settings=common | own_clock(folder / "other")) as other,
-    ):
+    with ExitStack() as stack:
+        one, other = (
+            stack.enter_context(
+                ServerProcess.started(
+                    folder / name, settings=common | own_clock(folder / name), patient=patient
+                )
+            )
+            for name in ("one", "other")
+        )
         yield one, other
 
 

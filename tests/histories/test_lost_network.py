@@ -50,7 +50,9 @@ def nodes(request: pytest.FixtureRequest, tmp_path: Path, postgresql: Postgresql
         (tmp_path / "far").mkdir()
         near, far = (
             stack.enter_context(
-                ServerProcess.started(tmp_path / name, settings=settings | {"SESSIOND_DATABASE": database})
+                ServerProcess.started(
+                    tmp_path / name, settings=settings | {"SESSIOND_DATABASE": database}, patient=False
+                )
             )
             for name, database in (("near", url), ("far", through))
         )

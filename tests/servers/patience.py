@@ -6,24 +6,59 @@ test of something else would see a refusal.
 
 from __future__ import annotations
 
-import pytest
+import importlib
+from collections.abc import MutableMapping
+from typing import Any, Protocol
 
-from sessiond.storage.engines.postgresql import connections
-from sessiond.storage.engines.redis import calls, link, nodes
-from tests.server_process import WITHIN_SECONDS
+_SECONDS = 120
+_REDIS, _POSTGRESQL = "sessiond.storage.engines.redis", "sessiond.storage.engines.postgresql"
 
 
-def be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the stores of this process be patient from now on, until the test's end."""
-    defaults = link.Link.send.__kwdefaults__
-    assert defaults is not None
-    monkeypatch.setitem(defaults, "seconds", WITHIN_SECONDS)
-    monkeypatch.setattr(link, "CONNECT_SECONDS", WITHIN_SECONDS)
-    monkeypatch.setattr(nodes, "_MAP_SECONDS", WITHIN_SECONDS)
-    monkeypatch.setattr(calls, "ANSWER_SECONDS", WITHIN_SECONDS)
-    monkeypatch.setattr(calls, "WAIT_MILLISECONDS", WITHIN_SECONDS * 1000)
-    monkeypatch.setattr(calls, "MIGRATION_SECONDS", float(WITHIN_SECONDS))
+class Patching(Protocol):
+    """What sets something, such as pytest's `monkeypatch`."""
+
+    def setattr(self, target: Any, name: str, value: object, /) -> None: ...  # noqa: ANN401  whatever it is
+    def setitem(self, dic: Any, name: Any, value: Any, /) -> None: ...  # noqa: ANN401
+
+
+class ForGood:
+    """Sets it once and for all."""
+
+    def setattr(self, target: object, name: str, value: object) -> None:
+        """Set an attribute."""
+        setattr(target, name, value)
+
+    def setitem(self, dic: MutableMapping[Any, Any], name: object, value: object) -> None:
+        """Set a member."""
+        dic[name] = value
+
+
+def shares_a_server(url: str) -> bool:
+    """Tell whether the database at *url* is one of a server."""
+    return url.startswith(("postgresql:", "redis:", "redis+cluster:"))
+
+
+def be_patient(patching: Patching, url: str = "redis: postgresql:") -> None:
+    """Let the stores of this process be patient from now on, at least those for *url*."""
+    if "redis" in url:
+        _with_redis(patching)
+    if "postgresql:" in url:
+        _with_postgresql(patching)
+
+
+def _with_redis(patching: Patching) -> None:
+    calls, link, nodes = (importlib.import_module(f"{_REDIS}.{name}") for name in ("calls", "link", "nodes"))
+    patching.setitem(link.Link.send.__kwdefaults__, "seconds", _SECONDS)
+    patching.setattr(link, "CONNECT_SECONDS", _SECONDS)
+    patching.setattr(nodes, "_MAP_SECONDS", _SECONDS)
+    patching.setattr(calls, "ANSWER_SECONDS", _SECONDS)
+    patching.setattr(calls, "WAIT_MILLISECONDS", _SECONDS * 1000)
+    patching.setattr(calls, "MIGRATION_SECONDS", _SECONDS)
+
+
+def _with_postgresql(patching: Patching) -> None:
+    connections = importlib.import_module(f"{_POSTGRESQL}.connections")
     for name in ("CONNECT_SECONDS", "WAIT_SECONDS", "STATEMENT_SECONDS"):
-        monkeypatch.setattr(connections, name, float(WITHIN_SECONDS))
+        patching.setattr(connections, name, float(_SECONDS))
     for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
-        monkeypatch.setitem(connections._SETTINGS, name, f"{WITHIN_SECONDS}s")  # noqa: SLF001  of no other use
+        patching.setitem(connections._SETTINGS, name, f"{_SECONDS}s")  # noqa: SLF001  of no other use
