@@ -157,6 +157,18 @@ async def test_no_revocation_by_another_process_is_missed(server: Store, tell: T
         assert standing.session.revoked_at is not None
 
 
+async def test_an_end_answers_what_its_row_is_and_not_what_memory_saw(server: Store, tell: Tell) -> None:
+    still, touched = samples.session(), samples.session()
+    await known(server, still, touched)
+    tell("touch", touched.id.hex(), NOW + 5)
+
+    ended = await server.revoke([samples.revocation(still), samples.revocation(touched)])
+
+    assert ended == [await server.get(still.key), await server.get(touched.key)]
+    assert [each.last_seen_at for each in ended if each is not None] == [still.last_seen_at, NOW + 5]
+    assert await server.revoke([samples.revocation(still, reason="again")]) == ended[:1]
+
+
 async def test_the_end_of_an_actor_s_session_by_another_process_is_noticed(server: Store, tell: Tell) -> None:
     bob = samples.subject(SubjectId("bob"), partition=samples.ELSEWHERE)
     own = samples.session(bob.id, id=samples.session_id(NOW, samples.ELSEWHERE))

@@ -82,6 +82,11 @@ class StandingCache:
             return None
         return standing if actor is None or self._still_acts(home, actor, standing.acting) else None
 
+    def seen(self, session: SessionId) -> Session | None:
+        """Return *session* as it was last seen, for those who find out themselves whether it still is so."""
+        kept = self._standings.get(session)
+        return kept.session if isinstance(kept, Standing) else kept
+
     def put(self, standing: Standing) -> Standing | None:
         """Keep *standing* if it is complete, and return it as it is kept."""
         found, subject, actor, acting = standing.session, standing.subject, standing.actor, standing.acting

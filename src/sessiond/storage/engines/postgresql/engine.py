@@ -124,8 +124,7 @@ class PostgresqlStore:
 
     async def apply(self, change: Change) -> None:
         self.check()
-        check_shape(change)
-        await self._changes.submit(Apply(change))
+        await self._changes.submit(Apply(change, check_shape(change)))
 
     async def revoke(self, revocations: Sequence[Revocation]) -> Sequence[Session | None]:
         self.check()

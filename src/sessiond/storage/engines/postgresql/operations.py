@@ -43,11 +43,11 @@ class Operation(Protocol):
 
 
 class Apply:
-    """A change. Its keys are also those that it only expects, as they must not change in the same batch."""
+    """A change and the keys that it *writes*. Those that it only expects must not change in the same batch, either."""
 
-    def __init__(self, change: Change) -> None:
+    def __init__(self, change: Change, writes: Sequence[Key]) -> None:
         self.keys: Sequence[Key] = sorted(change.expects)
-        self.writes: Sequence[Key] = [*(record.key for record in change.puts), *change.deletes]
+        self.writes = writes
         self.change = change
 
 
@@ -86,16 +86,18 @@ def changes(operations: Sequence[Apply]) -> Values:
     told: list[Row] = []
     for op, operation in enumerate(operations):
         change = operation.change
-        partitions.update(key.partition for key in change.expects)
-        partitions.update(event.partition for event in change.events)
-        expectations.extend((*key_row(op, key), version) for key, version in change.expects.items())
+        for key, version in change.expects.items():
+            partitions.add(key.partition)
+            expectations.append((*key_row(op, key), version))
         for record in change.puts:
             if isinstance(record, Session):
                 sessions.append(session_row(op, record))
             else:
                 records.append(record_row(op, record))
-        removals.extend(key_row(op, key) for key in change.deletes)
-        told.extend(told_row(op, event) for event in change.events)
+        removals += [key_row(op, key) for key in change.deletes]
+        for event in change.events:
+            partitions.add(event.partition)
+            told.append(told_row(op, event))
     return sorted(partitions), expectations, sessions, records, removals, told
 
 

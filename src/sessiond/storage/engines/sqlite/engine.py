@@ -175,7 +175,9 @@ class SqliteStore:
         self._ready()
         if not revocations:
             return []
-        return cast("list[Session | None]", await self._write(Revoke(revocations)))
+        memory = self._memory
+        known = [None if memory is None else memory.seen(each.session) for each in revocations]
+        return cast("list[Session | None]", await self._write(Revoke(revocations, known)))
 
     async def touch(self, touches: Sequence[Touch]) -> None:
         self._ready()

@@ -92,8 +92,10 @@ _DELETE_SESSION = f"DELETE FROM sessions WHERE {_ONE_SESSION}"  # noqa: S608
 _DELETE_RECORD = f"DELETE FROM records WHERE {_ONE_RECORD}"  # noqa: S608
 _REVOKE = f"""
 UPDATE sessions SET revoked_at = ?, revoked_reason = ?, version = version + 1
-WHERE {_ONE_SESSION} AND revoked_at IS NULL RETURNING {", ".join(SESSION_COLUMNS)}
+WHERE {_ONE_SESSION} AND revoked_at IS NULL
 """  # noqa: S608
+# A touch moves no version.
+_REVOKE_KNOWN = f"{_REVOKE} AND version = ? AND last_seen_at = ? AND seen_generation = ?"
 _READ_SESSION = f"SELECT {', '.join(SESSION_COLUMNS)} FROM sessions WHERE {_ONE_SESSION}"  # noqa: S608
 _TOUCH = """
 UPDATE sessions SET last_seen_at = max(last_seen_at, ?1), seen_generation = max(seen_generation, min(?2, generation))
@@ -183,17 +185,19 @@ class Apply:
 
 
 class Revoke:
-    """Revocations; the answer is each session as it is afterwards."""
+    """Revocations; the answer is each session as it is afterwards.
 
-    def __init__(self, revocations: Sequence[Revocation]) -> None:
+    *known* are the sessions as they were last seen, if they were: one whose row is still that need not be read.
+    """
+
+    def __init__(self, revocations: Sequence[Revocation], known: Sequence[Session | None]) -> None:
         self.keys = self.stale = [session_key(each.project, each.session) for each in revocations]
         self._each = [
-            ((each.at, each.reason, each.session, project_bytes(each.project)), event_row(each.event))
-            for each in revocations
+            (each, event_row(each.event), seen) for each, seen in zip(revocations, known, strict=True)
         ]
 
     def run(self, database: sqlite3.Connection) -> list[Session | None]:
-        """End each and read it."""
+        """End each, and read what is not known."""
         return [_revoke(database, *each) for each in self._each]
 
 
@@ -306,10 +310,17 @@ def _delete(key: Key) -> _Step:
     return _DELETE_RECORD, key_row(key), None
 
 
-def _revoke(database: sqlite3.Connection, values: Row, event: Row) -> Session | None:
-    rows = database.execute(_REVOKE, values).fetchall()
-    if rows:
+def _revoke(
+    database: sqlite3.Connection, asked: Revocation, event: Row, known: Session | None
+) -> Session | None:
+    one = (asked.session, project_bytes(asked.project))
+    values = (asked.at, asked.reason, *one)
+    if known is not None:
+        seen = (known.version, known.last_seen_at, known.seen_generation)
+        if database.execute(_REVOKE_KNOWN, (*values, *seen)).rowcount:
+            database.execute(_INSERT_EVENT, event)
+            return known.revoked(now=asked.at, reason=asked.reason)
+    if database.execute(_REVOKE, values).rowcount:
         database.execute(_INSERT_EVENT, event)
-    else:
-        rows = database.execute(_READ_SESSION, values[2:]).fetchall()
-    return session_from(rows[0]) if rows else None
+    row = database.execute(_READ_SESSION, one).fetchone()
+    return session_from(row) if row is not None else None

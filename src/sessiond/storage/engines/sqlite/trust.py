@@ -37,6 +37,8 @@ class TrustedMemory:
         self._records: Recent[tuple[Kind, ProjectId, bytes], Record] = Recent(limit)
         self.get = self._cache.get
         """Return what is known of a session; only after `has_moved` was False or `catch_up` succeeded."""
+        self.seen = self._cache.seen
+        """Return a session as it was last seen; at any time."""
         self._header = index.header()
         self.caught_up_to = reads.newest_change()
 
