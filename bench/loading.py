@@ -18,8 +18,7 @@ import msgspec
 from bench.ours import SERVER_KEY
 from sessiond.bootstrap.opening import Opened, open_deployment
 from sessiond.config.loading import load
-from sessiond.crypto import tokens
-from sessiond.crypto.tokens import PURPOSES, TokenKind
+from sessiond.crypto.tokens import TokenKind
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition, SessionId, SubjectId, mint_id
 from sessiond.domain.instants import Instant, unix_seconds
 from sessiond.domain.projects import Deployment, Project, deployment_key, project_key
@@ -185,10 +184,10 @@ class Filling:
         return mint_id(now=born, partition=partition, entropy=entropy[:8]), name, entropy[8:], born
 
     def _tokens(self, kind: TokenKind) -> Iterator[str]:
-        key = self._keys.ring.key(self._kid, PURPOSES[kind])
+        mint = self._keys.ring.mint(self._kid, kind)
         exp = unix_seconds(self._now + _DAY)
         for session, _, nonce, _ in self._sample:
-            yield tokens.mint(kind, key, kid=self._kid, session=session, nonce=nonce, generation=0, exp=exp)
+            yield mint.token(session=session, nonce=nonce, generation=0, exp=exp)
 
 
 def _epochs(project: object, deployment: object) -> Epochs:

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from sessiond.crypto import operator, tokens
-from sessiond.crypto.tokens import TokenKind
+from sessiond.crypto import operator
+from sessiond.crypto.tokens import Mint, TokenKind
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.domain.sessions import Session
@@ -40,14 +40,8 @@ def guesses(deployment: TestDeployment, session: Session) -> Iterator[str]:
     for number in range(GUESSES):
         key = number.to_bytes(32)
         for kind in (TokenKind.ACCESS, TokenKind.BROWSER):
-            yield tokens.mint(
-                kind,
-                key,
-                kid=session.kid,
-                session=session.id,
-                nonce=session.nonce,
-                generation=0,
-                exp=exp,
+            yield Mint(kind, session.kid, key).token(
+                session=session.id, nonce=session.nonce, generation=0, exp=exp
             )
         yield operator.mint(key, kid=session.kid, session=session.id, nonce=session.nonce, exp=exp)
     real = deployment.services.tokens.jwt(

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import httpx
 import pytest
 
-from sessiond.crypto import checksum, tokens
+from sessiond.crypto import checksum
 from sessiond.crypto.tokens import TokenKind
 from sessiond.domain.errors import Unauthenticated
 from tests.crypto.forging import segment
@@ -85,14 +85,8 @@ async def test_row_23_a_wrong_pin_takes_as_long_as_an_unknown_name(record_proper
 async def test_row_23_a_mac_is_compared_in_constant_time(record_property: Record) -> None:
     deployment = await TestDeployment.born()
     session = await deployment.issue()
-    good = tokens.mint(
-        TokenKind.ACCESS,
-        deployment.services.keys.ring.key(session.kid, TokenKind.ACCESS.purpose),
-        kid=session.kid,
-        session=session.id,
-        nonce=session.nonce,
-        generation=0,
-        exp=NOON // 1000 + 600,
+    good = deployment.services.keys.ring.mint(session.kid, TokenKind.ACCESS).token(
+        session=session.id, nonce=session.nonce, generation=0, exp=NOON // 1000 + 600
     )
     # Many texts of each case: one text alone may be told from any other, by where it lies in memory.
     places = {

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessiond.crypto.checksum import checksum
-from sessiond.crypto.tokens import PURPOSES, Opaque, TokenKind, authentic, mint, parse
+from sessiond.crypto.tokens import PURPOSES, Mint, Opaque, TokenKind, parse
 from sessiond.domain.ids import SessionId
 from tests.crypto.material import KEY, NONCE, OTHER_KEY, OTHER_PROJECT, PROJECT, SESSION, two_projects
 
@@ -20,7 +20,11 @@ KINDS = st.sampled_from(TokenKind)
 
 
 def token(kind: TokenKind = TokenKind.ACCESS, key: bytes = KEY) -> str:
-    return mint(kind, key, kid=7, session=SESSION, nonce=NONCE, generation=3, exp=1_900_000_000)
+    return Mint(kind, 7, key).token(session=SESSION, nonce=NONCE, generation=3, exp=1_900_000_000)
+
+
+def authentic(found: Opaque, key: bytes) -> bool:
+    return Mint(found.kind, found.kid, key).made(found)
 
 
 def checked(text: str) -> str:
@@ -39,7 +43,8 @@ def test_what_is_minted_is_parsed_and_authentic(
     kind: TokenKind, kid: int, octets: bytes, generation: int, exp: int
 ) -> None:
     nonce = octets[::-1]
-    text = mint(kind, KEY, kid=kid, session=SessionId(octets), nonce=nonce, generation=generation, exp=exp)
+    minted = Mint(kind, kid, KEY)
+    text = minted.token(session=SessionId(octets), nonce=nonce, generation=generation, exp=exp)
 
     found = parsed(text)
 
@@ -145,7 +150,7 @@ def test_a_parsed_token_does_not_print_what_would_forge_it() -> None:
     shown = repr(found) + repr(found.__rich_repr__())
 
     assert "ACCESS" in shown
-    for secret in (found.nonce, found.tag, found.signed):
+    for secret in (found.nonce, found.tag, found.body):
         assert repr(secret) not in shown
         assert secret.hex() not in shown
 
@@ -153,7 +158,7 @@ def test_a_parsed_token_does_not_print_what_would_forge_it() -> None:
 @pytest.mark.parametrize(("session", "nonce"), [(b"short", NONCE), (SESSION, b"short")])
 def test_ids_of_another_size_are_not_minted(session: bytes, nonce: bytes) -> None:
     with pytest.raises(ValueError, match="16 bytes"):
-        mint(TokenKind.ACCESS, KEY, kid=1, session=SessionId(session), nonce=nonce, generation=0, exp=0)
+        Mint(TokenKind.ACCESS, 1, KEY).token(session=SessionId(session), nonce=nonce, generation=0, exp=0)
 
 
 @pytest.mark.parametrize("prefix", ["sdA1_", "sda2_", "sdk1_", "sda1-", "AAAAA"])

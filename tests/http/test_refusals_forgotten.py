@@ -8,9 +8,8 @@ import os
 import httpx
 import pytest
 
-from sessiond.crypto import tokens
 from sessiond.crypto.secrets import Secret
-from sessiond.crypto.tokens import TokenKind
+from sessiond.crypto.tokens import Mint, TokenKind
 from sessiond.domain.errors import Refusal
 from sessiond.domain.ids import DEFAULT_PROJECT, SessionId
 from sessiond.domain.sessions import Client
@@ -59,10 +58,7 @@ async def deployment() -> TestDeployment:
 
 
 def token_of_an_unknown_key() -> str:
-    return tokens.mint(
-        TokenKind.ACCESS,
-        os.urandom(32),
-        kid=0,
+    return Mint(TokenKind.ACCESS, 0, os.urandom(32)).token(
         session=SessionId(os.urandom(16)),
         nonce=os.urandom(16),
         generation=0,

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from sessiond.crypto import tokens
 from sessiond.crypto.checksum import checksum
-from sessiond.crypto.tokens import PURPOSES, TokenKind
+from sessiond.crypto.tokens import PURPOSES, Mint, TokenKind
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SubjectId
 from sessiond.domain.projects import deployment_key
@@ -143,10 +143,7 @@ class Codec(RuleBasedStateMachine):
                 session.generation,
                 session.expires_at // 1000 * 1000,
             )
-            again = tokens.mint(
-                token.kind,
-                self.services.keys.ring.key(token.kid, PURPOSES[token.kind]),
-                kid=token.kid,
+            again = self.services.keys.ring.mint(token.kid, token.kind).token(
                 session=token.session,
                 nonce=token.nonce,
                 generation=token.generation,
@@ -195,10 +192,7 @@ class Codec(RuleBasedStateMachine):
             root = ring.active_root(project)
             if root.kid == session.kid and key_of is kind:
                 continue
-            forged = tokens.mint(
-                kind,
-                ring.key(root.kid, PURPOSES[key_of]),
-                kid=session.kid,
+            forged = Mint(kind, session.kid, ring.key(root.kid, PURPOSES[key_of])).token(
                 session=session.id,
                 nonce=session.nonce,
                 generation=session.generation,

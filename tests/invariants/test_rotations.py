@@ -21,9 +21,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from sessiond.crypto import tokens
 from sessiond.crypto.secrets import Secret
-from sessiond.crypto.tokens import PURPOSES, TokenKind
+from sessiond.crypto.tokens import TokenKind
 from sessiond.domain.callers import ServerCaller
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import DEFAULT_PROJECT, SessionId, SubjectId
@@ -218,10 +217,7 @@ class Rotations(RuleBasedStateMachine):
             for root in services.keys.ring.roots_of(DEFAULT_PROJECT):
                 if root.kid in {session.kid, session.prev_kid}:
                     continue
-                forged = tokens.mint(
-                    TokenKind.ACCESS,
-                    services.keys.ring.key(root.kid, PURPOSES[TokenKind.ACCESS]),
-                    kid=root.kid,
+                forged = services.keys.ring.mint(root.kid, TokenKind.ACCESS).token(
                     session=session.id,
                     nonce=session.nonce,
                     generation=session.generation,

@@ -7,7 +7,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from sessiond.crypto.tokens import TokenKind, mint
+from sessiond.crypto.tokens import Mint, TokenKind
 from sessiond.domain.errors import Refusal
 from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.domain.initiators import Initiator
@@ -55,14 +55,8 @@ async def test_a_good_token_passes_every_step_in_the_order_of_admission(deployme
 
 def minted(session: Session, *, key: bytes, kid: int) -> str:
     """Return an access token that was minted with another key than the session's."""
-    return mint(
-        TokenKind.ACCESS,
-        key,
-        kid=kid,
-        session=session.id,
-        nonce=session.nonce,
-        generation=0,
-        exp=session.expires_at // 1000,
+    return Mint(TokenKind.ACCESS, kid, key).token(
+        session=session.id, nonce=session.nonce, generation=0, exp=session.expires_at // 1000
     )
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from sessiond.crypto.macs import TAG_SIZE, tag
-from sessiond.crypto.tokens import TokenKind, mint
+from sessiond.crypto.tokens import Mint, TokenKind
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.domain.projects import ServerKey
@@ -21,10 +21,7 @@ PLANTED = "planted-server-key-0123456789abcdefghijklmn"
 
 def access_token(session: Session, key: bytes) -> str:
     """Return an access token of *session* as whoever knows its row, and has *key*, makes one."""
-    return mint(
-        TokenKind.ACCESS,
-        key,
-        kid=session.kid,
+    return Mint(TokenKind.ACCESS, session.kid, key).token(
         session=session.id,
         nonce=session.nonce,
         generation=session.generation,

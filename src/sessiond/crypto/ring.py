@@ -17,6 +17,7 @@ from sessiond.crypto.es256 import PublicJwk, public_jwk
 from sessiond.crypto.purposes import KEY_SIZE, Purpose, derive
 from sessiond.crypto.ring_contents import Entropy, RingContents
 from sessiond.crypto.sealing import SEAL_ENTROPY, Unsealable, seal, unseal
+from sessiond.crypto.tokens import Mint, TokenKind
 from sessiond.domain.errors import Misconfigured, Unavailable
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition, ProjectId, SubjectId
 from sessiond.domain.instants import Instant
@@ -42,6 +43,7 @@ class KeyRing:
         # Bounded, and each ring has its own: a key that a new ring refuses is not answered from an old cache.
         self._kept_partition = lru_cache(_PARTITIONS_KEPT)(self._partition)
         self._kept_key = lru_cache(_KEYS_KEPT)(self._key)
+        self._kept_mint = lru_cache(_KEYS_KEPT)(self._mint)
         self._kept_jwks = lru_cache(_KEY_SETS_KEPT)(self._jwks)
         self._kept_lookup_key = lru_cache(_KEYS_KEPT)(self._lookup_key)
 
@@ -145,6 +147,10 @@ class KeyRing:
         """Return the derived key of *purpose*, and of *suffix* if more than the purpose decides, under a root."""
         return self._kept_key(kid, purpose, suffix)
 
+    def mint(self, kid: int, kind: TokenKind) -> Mint:
+        """Return what mints the opaque tokens of *kind* under a root, and knows them again."""
+        return self._kept_mint(kid, kind)
+
     # Keys that sign and keys that seal
 
     def held(self) -> Sequence[HeldKey]:
@@ -206,6 +212,9 @@ class KeyRing:
         if root is None:
             raise Unavailable("key_unavailable", "A key that is needed is not in the key ring.")
         return derive(root.secret, purpose, root.project, suffix)
+
+    def _mint(self, kid: int, kind: TokenKind) -> Mint:
+        return Mint(kind, kid, self._key(kid, kind.purpose, ""))
 
     def _unwrapped(self, key: DataKey) -> bytes:
         kek = self.key(key.kid, Purpose.VAULT_KEK)

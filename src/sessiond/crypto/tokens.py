@@ -19,9 +19,8 @@ from typing import Any
 
 import msgspec
 
-from sessiond.crypto import macs
 from sessiond.crypto.checksum import ALPHABET, CHECK_LENGTH, checksum
-from sessiond.crypto.macs import TAG_SIZE
+from sessiond.crypto.macs import TAG_SIZE, Mac
 from sessiond.crypto.purposes import Purpose
 from sessiond.domain.ids import SessionId
 
@@ -60,13 +59,12 @@ PURPOSES = {
 """The purpose of the key that a kind's tokens are authenticated with."""
 
 _KINDS = {kind.value: kind for kind in TokenKind}
-_PREFIXES = {kind: kind.value.encode() for kind in TokenKind}
 
 
 class Opaque(msgspec.Struct, frozen=True, gc=False):
-    """What an opaque token says, before its MAC is checked: nothing here is true until `authentic` says so.
+    """What an opaque token says, before its MAC is checked: nothing here is true until `Mint.made` says so.
 
-    *exp* is in Unix seconds. *signed* and *tag* are what the MAC is computed over, and the MAC.
+    *exp* is in Unix seconds. *body* is what the MAC is computed over after the prefix, *tag* the MAC.
     """
 
     kind: TokenKind
@@ -75,7 +73,7 @@ class Opaque(msgspec.Struct, frozen=True, gc=False):
     nonce: bytes
     generation: int
     exp: int
-    signed: bytes
+    body: bytes
     tag: bytes
 
     def __repr__(self) -> str:
@@ -85,17 +83,27 @@ class Opaque(msgspec.Struct, frozen=True, gc=False):
         return [("kind", self.kind), ("kid", self.kid), ("session", self.session.hex())]
 
 
-def mint(
-    kind: TokenKind, key: bytes, *, kid: int, session: SessionId, nonce: bytes, generation: int, exp: int
-) -> str:
-    """Return the token's text; *key* is of the kind's purpose under the root *kid*, *exp* in Unix seconds."""
-    if len(session) != ID_SIZE or len(nonce) != NONCE_SIZE:
-        raise ValueError("session id and nonce are 16 bytes each")
-    prefix = _PREFIXES[kind]
-    body = _BODY.pack(kid, session, nonce, generation, exp)
-    box = body + macs.tag(key, prefix + body)
-    text = prefix + b2a_base64(box, newline=False).translate(_TO_URL)
-    return (text + checksum(text)).decode()
+class Mint:
+    """Mints the tokens of one kind under the root *kid*, and knows them again; *key* is of the kind's purpose there."""
+
+    __slots__ = ("_kid", "_mac", "_prefix")
+
+    def __init__(self, kind: TokenKind, kid: int, key: bytes) -> None:
+        self._kid = kid
+        self._prefix = kind.value.encode()
+        self._mac = Mac(key, self._prefix)
+
+    def token(self, *, session: SessionId, nonce: bytes, generation: int, exp: int) -> str:
+        """Return the token's text; *exp* is in Unix seconds."""
+        if len(session) != ID_SIZE or len(nonce) != NONCE_SIZE:
+            raise ValueError("session id and nonce are 16 bytes each")
+        body = _BODY.pack(self._kid, session, nonce, generation, exp)
+        text = self._prefix + b2a_base64(body + self._mac.tag(body), newline=False).translate(_TO_URL)
+        return (text + checksum(text)).decode()
+
+    def made(self, token: Opaque) -> bool:
+        """Tell whether *token* was minted here."""
+        return self._mac.matches(token.body, token.tag)
 
 
 def parse(text: str) -> Opaque | None:
@@ -111,9 +119,4 @@ def parse(text: str) -> Opaque | None:
         return None
     box = a2b_base64(raw[_PREFIX:_END].translate(_FROM_URL))
     kid, session, nonce, generation, exp, tag = _BOX.unpack(box)
-    return Opaque(kind, kid, session, nonce, generation, exp, raw[:_PREFIX] + box[:-TAG_SIZE], tag)
-
-
-def authentic(token: Opaque, key: bytes) -> bool:
-    """Tell whether *token* was minted with *key*."""
-    return macs.matches(key, token.signed, token.tag)
+    return Opaque(kind, kid, session, nonce, generation, exp, box[:-TAG_SIZE], tag)

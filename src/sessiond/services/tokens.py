@@ -12,7 +12,7 @@ import msgspec
 
 from sessiond.crypto import operator, tokens
 from sessiond.crypto.purposes import Purpose
-from sessiond.crypto.tokens import PURPOSES, TokenKind
+from sessiond.crypto.tokens import TokenKind
 from sessiond.domain.errors import Unauthenticated
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SessionId, parse_id
 from sessiond.domain.instants import Instant, unix_seconds
@@ -88,10 +88,7 @@ class Tokens:
 
     def opaque(self, kind: TokenKind, session: Session, *, expires_at: Instant) -> str:
         """Return the opaque token of *kind* for the session's current generation."""
-        return tokens.mint(
-            kind,
-            self._keys.ring.key(session.kid, PURPOSES[kind]),
-            kid=session.kid,
+        return self._keys.ring.mint(session.kid, kind).token(
             session=session.id,
             nonce=session.nonce,
             generation=session.generation,
@@ -168,7 +165,7 @@ class Tokens:
         root = self._keys.ring.root(token.kid)
         if root is None:
             raise UnknownKey
-        if not tokens.authentic(token, self._keys.ring.key(token.kid, PURPOSES[token.kind])):
+        if not self._keys.ring.mint(token.kid, token.kind).made(token):
             raise INVALID
         return Presented(
             form=_KINDS[token.kind],
