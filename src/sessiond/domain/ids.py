@@ -36,7 +36,7 @@ def mint_id(*, now: Instant, partition: Partition, entropy: bytes) -> SessionId:
     """Return a UUIDv7 born *now* in *partition*; *entropy* is 8 bytes from the operating system, 62 bits are used."""
     head = (now << 16) | 0x7000 | partition
     tail = (int.from_bytes(entropy) & 0x3FFF_FFFF_FFFF_FFFF) | 0x8000_0000_0000_0000
-    return SessionId(head.to_bytes(8) + tail.to_bytes(8))
+    return SessionId((head << 64 | tail).to_bytes(16))
 
 
 def partition_of(identifier: bytes) -> Partition:

@@ -42,7 +42,7 @@ def second_of(instant: Instant) -> Instant:
     return instant - instant % 1000
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=128)  # a new session shows the same instant three times
 def rfc3339(instant: Instant) -> str:
     """Return *instant* as RFC 3339 text with milliseconds and `Z`."""
     minutes, rest = instant // 60_000, instant % 60_000

@@ -65,7 +65,7 @@ def refresh_after(life_seconds: int, draw: bytes) -> int:
     """
     least = -(-life_seconds // 2)
     choices = max(1, life_seconds * 9 // 10 - least + 1)
-    return least + (int.from_bytes(draw, "big") * choices >> 8 * len(draw))
+    return least + (int.from_bytes(draw) * choices >> 8 * len(draw))
 
 
 def _previous(session: Session, age: int, policy: Policy) -> Verdict:

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from sessiond.domain.callers import Caller
+from sessiond.domain.callers import Caller, ServerCaller
 from sessiond.domain.endings import Ended, ending, how_ended
 from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.ids import SessionId, id_text, parse_id
@@ -85,14 +85,19 @@ class RenameSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     client: ClientName
 
 
-def listed(session: Session, caller: Caller | None, ended: Ended | None = None) -> ListedSession:
-    """Return the session as *caller* sees it; *ended* says how it ended, if it did."""
-    standing = getattr(caller, "standing", None)
+def own_session(caller: Caller | None) -> SessionId | None:
+    """Return the id of the session by which *caller* asks, or None for who has none."""
+    standing = None if caller is None or isinstance(caller, ServerCaller) else caller.standing
+    return None if standing is None else standing.session.id
+
+
+def listed(session: Session, own: SessionId | None, ended: Ended | None = None) -> ListedSession:
+    """Return the session as who asks by the session *own* sees it; *ended* says how it ended, if it did."""
     return view_as(
         ListedSession,
         session,
         _client(session.client),
-        is_current=standing is not None and standing.session.id == session.id,
+        is_current=session.id == own,
         ended=None if ended is None else view_ended(ended),
     )
 
@@ -119,7 +124,7 @@ def looked_up(standing: Standing, caller: Caller | None, now: Instant) -> Listed
     """Return one session as *caller* sees it *now*."""
     why = ending(standing, now)
     ended = None if why is None else how_ended(standing, why)
-    return ListedAnswer(session=listed(standing.session, caller, ended))
+    return ListedAnswer(session=listed(standing.session, own_session(caller), ended))
 
 
 def session_id(text: str) -> SessionId:
@@ -151,6 +156,6 @@ def reason_of(query: ReasonQuery, default: str) -> str:
 
 def require_sound(faults: Mapping[str, str | None], *, where: str = "body") -> None:
     """Raise `InvalidMembers` with every fault that there is, by the pointer of its member."""
-    found = [Fault(pointer, detail) for pointer, detail in faults.items() if detail is not None]
-    if found:
+    if any(faults.values()):
+        found = [Fault(pointer, detail) for pointer, detail in faults.items() if detail is not None]
         raise InvalidMembers(found, where=where)

@@ -126,7 +126,7 @@ class MySessions:
         """List what lives, newest first."""
         query, holder = request.query_as(PageQuery), held(request.caller)
         rows, following = await self._own.list_page(holder, limit=query.limit, before=cursor(query.after))
-        items = [listed(row, request.caller) for row in rows]
+        items = [listed(row, holder.id) for row in rows]
         return Answer(200, ListedPage(items=items, next=next_text(following)))
 
     async def show(self, request: Request) -> Answer:

@@ -28,6 +28,7 @@ from sessiond.http.dialects.native.listed import (
     listed,
     looked_up,
     next_text,
+    own_session,
     require_sound,
     session_id,
 )
@@ -129,7 +130,8 @@ class ManagedSessions:
             limit=query.limit,
             before=cursor(query.after),
         )
-        items = [listed(row, caller, why) for row, why in found]
+        own = own_session(caller)
+        items = [listed(row, own, why) for row, why in found]
         return Answer(200, ListedPage(items=items, next=next_text(following)))
 
     async def show(self, request: Request) -> Answer:
