@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import asyncpg
 import pytest
@@ -57,5 +57,5 @@ async def ask(connection: asyncpg.Connection) -> None:
     """Find a record, find a session with all that its life depends on, and remove a record, expecting none."""
     assert len(await connection.fetch("SELECT * FROM find_records($1)", [KEY])) == 1
     assert len(await connection.fetch("SELECT * FROM find_sessions($1, true)", [SESSION])) == 1
-    change = [7], [(*ABSENT, 0)], [], [], [ABSENT], []
+    change: Sequence[object] = ([7], [(*ABSENT, 0)], [], [], [ABSENT], [])
     assert await connection.fetchval("SELECT apply_changes($1, $2, $3, $4, $5, $6)", *change) == []
