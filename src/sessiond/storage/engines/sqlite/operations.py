@@ -71,13 +71,15 @@ def _order(columns: Sequence[str], key: int, indexed: Sequence[str]) -> Callable
 
 
 def _in_place(table: str, columns: Sequence[str], indexed: Sequence[str], one: str, also: str = "") -> str:
-    """Return the update of a row whose *indexed* columns stay.
+    """Return the update of a row whose *indexed* columns stay, if it is of the version that comes last.
 
     SQLite writes anew the entry of every index that has a column of the SET clause, also where its value stays: for
     a session two random pages besides its own.
     """
     same = "".join(f" AND {name} IS ?" for name in indexed)
-    return _update(table, [name for name in columns if name not in indexed], one + same, also)
+    return _update(
+        table, [name for name in columns if name not in indexed], f"{one}{same} AND version = ?", also
+    )
 
 
 _UPDATE_SESSION = _update("sessions", SESSION_COLUMNS[2:], _ONE_SESSION)
@@ -170,9 +172,19 @@ class Apply:
             self._steps.append(_delete(key))
         for event in change.events:
             self._events.append(event_row(event))
+        self._attempt: tuple[str, Row] | None = None
+        if len(change.expects) == len(change.puts) == 1 and (otherwise := self._steps[0][2]) is not None:
+            # It stands on nothing but the record that it writes: an update in place is the check, too.
+            self._attempt, self._steps = self._steps[0][:2], [(*otherwise, None)]
 
     def run(self, database: sqlite3.Connection) -> None:
         """Check, then write."""
+        if self._attempt is None or not database.execute(*self._attempt).rowcount:
+            self._check_and_write(database)
+        for event in self._events:
+            database.execute(_INSERT_EVENT, event)
+
+    def _check_and_write(self, database: sqlite3.Connection) -> None:
         for key, version, sql, values in self._checks:
             row = database.execute(sql, values).fetchone()
             if (row[0] if row is not None else 0) != version:
@@ -180,8 +192,6 @@ class Apply:
         for sql, values, otherwise in self._steps:
             if not database.execute(sql, values).rowcount and otherwise is not None:
                 database.execute(*otherwise)
-        for event in self._events:
-            database.execute(_INSERT_EVENT, event)
 
 
 class Revoke:
@@ -297,11 +307,13 @@ def _put(record: Record, key: Key, expected: int) -> _Step:
         row = session_row(record)
         if not expected:
             return _INSERT_SESSION, row, None
-        return _UPDATE_SESSION_IN_PLACE, _PLACED_SESSION(row), (_UPDATE_SESSION, (*row[2:], *row[:2]))
+        placed = (*_PLACED_SESSION(row), expected)
+        return _UPDATE_SESSION_IN_PLACE, placed, (_UPDATE_SESSION, (*row[2:], *row[:2]))
     row = record_row(record, key)
     if not expected:
         return _INSERT_RECORD, row, None
-    return _UPDATE_RECORD_IN_PLACE, _PLACED_RECORD(row), (_UPDATE_RECORD, (*row[4:], *row[:4]))
+    placed = (*_PLACED_RECORD(row), expected)
+    return _UPDATE_RECORD_IN_PLACE, placed, (_UPDATE_RECORD, (*row[4:], *row[:4]))
 
 
 def _delete(key: Key) -> _Step:
