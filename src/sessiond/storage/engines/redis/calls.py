@@ -106,13 +106,13 @@ class Caller:
         deadline = loop.time() + MIGRATION_SECONDS
         outcomes: list[Outcome] = [None] * len(calls)
         losses: dict[int, int] = {}
-        groups = _grouped([(n, self._place(call.slot)) for n, call in enumerate(calls)], outcomes)
+        groups = self._placed(calls, outcomes)
         while groups:
             begun = [
                 self._begin(where, [calls[n] for n in members], lane) for where, members in groups.items()
             ]
             found = await _all(begun)
-            places: list[tuple[int, _Where | Unavailable]] = []
+            again: dict[_Where, list[int]] = {}
             pause = False
             for (where, members), answers in zip(groups.items(), found, strict=True):
                 for n, answer in zip(members, answers, strict=True):
@@ -123,15 +123,27 @@ class Caller:
                     place = self._next(answer, where, calls[n], lane, losses[n])
                     if place is None or loop.time() > deadline:
                         outcomes[n] = refused(answer)
-                    elif patient or not is_moving(answer):
-                        places.append((n, place))
-                        pause = pause or is_moving(answer)
-                    else:
+                    elif is_moving(answer) and not patient:
                         outcomes[n] = Moving()
+                    elif isinstance(place, Unavailable):
+                        outcomes[n] = place
+                    else:
+                        again.setdefault(place, []).append(n)
+                        pause = pause or is_moving(answer)
             if pause:
                 await asyncio.sleep(PAUSE_SECONDS)
-            groups = _grouped(places, outcomes)
+            groups = again
         return outcomes
+
+    def _placed(self, calls: Sequence[Call], outcomes: list[Outcome]) -> dict[_Where, list[int]]:
+        """Return which calls go where at first; those that can go nowhere have their outcome."""
+        groups: dict[Address, list[int]] = {}
+        for n, call in enumerate(calls):
+            try:
+                groups.setdefault(self._nodes.address_of(call.slot), []).append(n)
+            except Unavailable as refusal:
+                outcomes[n] = refusal
+        return {_Where(address): members for address, members in groups.items()}
 
     def _place(self, slot: int) -> _Where | Unavailable:
         try:
@@ -251,19 +263,6 @@ class Caller:
             await node.link.send([("SCRIPT", "LOAD", script.source) for script in scripts().values()])
         except LinkLost:
             _LOG.debug("a link was lost while scripts were loaded")
-
-
-def _grouped(
-    places: Sequence[tuple[int, _Where | Unavailable]], outcomes: list[Outcome]
-) -> dict[_Where, list[int]]:
-    """Return which calls go where; those that can go nowhere have their outcome."""
-    groups: dict[_Where, list[int]] = {}
-    for n, place in places:
-        if isinstance(place, Unavailable):
-            outcomes[n] = place
-        else:
-            groups.setdefault(place, []).append(n)
-    return groups
 
 
 async def _all(begun: Sequence[_Begun]) -> list[Sequence[Answer | LinkLost]]:

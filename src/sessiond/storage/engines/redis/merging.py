@@ -35,7 +35,7 @@ async def merged(
 ) -> AsyncIterator[Item]:
     """Yield the items of all *sources* in their *order*, lowest first; about *expected* will be taken."""
     portion = min(MOST_AT_ONCE, 1 + 2 * expected // max(1, len(sources)))
-    cursors = [_Cursor[Source, Item](source) for source in sources]
+    cursors: list[_Cursor[Source, Item]] = [_Cursor(source) for source in sources]
     await _fill(cursors, fetch, portion)
     heap = [(order(cursor.buffer[0]), n) for n, cursor in enumerate(cursors) if cursor.buffer]
     heapq.heapify(heap)
