@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.server_process import ServerProcess
+from tests.system.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -85,6 +86,7 @@ def test_a_backup_is_of_one_instant_while_others_write(server: ServerProcess, tm
     writer = threading.Thread(target=write)
     writer.start()
     try:
+        eventually(lambda: made)
         for number in range(3):
             back_up(server, tmp_path / f"copy-{number}", "--sealed")
     finally:
