@@ -76,15 +76,15 @@ def parse_project_id(text: str) -> ProjectId | None:
 
 
 def subject_id_fault(text: str) -> str | None:
-    """Return why *text* cannot name a subject, or None."""
-    return None if acceptable_subject_id(text) else _SUBJECT_FAULT
+    """Return why *text* cannot name a subject, or None. A surrogate is no UTF-8."""
+    if not text or _CONTROL.search(text):
+        return _SUBJECT_FAULT
+    try:
+        return None if len(text.encode()) <= LONGEST_SUBJECT_ID else _SUBJECT_FAULT
+    except UnicodeEncodeError:
+        return _SUBJECT_FAULT
 
 
 def acceptable_subject_id(text: str) -> bool:
     """Tell whether *text* may name a subject: 1 to 256 bytes of UTF-8, no control characters, no surrogates."""
-    if not text or _CONTROL.search(text):
-        return False
-    try:
-        return len(text.encode()) <= LONGEST_SUBJECT_ID
-    except UnicodeEncodeError:
-        return False
+    return subject_id_fault(text) is None

@@ -39,6 +39,14 @@ from sessiond.services.ports import Clock, Entropy, Store
 from sessiond.services.replays import Memory, Replays, Ticket
 
 
+class _Keyed(msgspec.Struct, frozen=True):
+    """An order that came with an idempotency key: its ticket, what is remembered of it, and what it is issued on."""
+
+    ticket: Ticket
+    memory: Memory
+    ground: Ground
+
+
 class Issuing:
     """Issues sessions for subjects of any kind."""
 
@@ -74,8 +82,13 @@ class Issuing:
         Raises `NotFound` (`subject_unknown`, `project_unknown`), `Forbidden` (`subject_disabled`), `StateConflict`
         (`session_limit_reached`, `replay_superseded`), `InvalidRequest` (`idempotency_key_reused`).
         """
-        ticket = None if order.idempotency_key is None else self._ticket(order, order.idempotency_key)
-        return await self._contention.settle((order.project, order.subject), self._attempt, order, ticket)
+        if order.session_kind is not SessionKind.OPERATOR:
+            check_not_operator(order.project, order.subject)
+        contended = (order.project, order.subject)
+        if order.idempotency_key is None:
+            return await self._contention.settle(contended, self._issue, order, None)
+        ticket = self._ticket(order, order.idempotency_key)
+        return await self._contention.settle(contended, self._issue_once, order, ticket)
 
     def _ticket(self, order: Order, idempotency_key: str) -> Ticket:
         return self._replays.ticket(
@@ -86,18 +99,15 @@ class Issuing:
             request=("session", order.subject, order.asked),
         )
 
-    async def _attempt(self, order: Order, ticket: Ticket | None) -> Issued:
-        if order.session_kind is not SessionKind.OPERATOR:
-            check_not_operator(order.project, order.subject)
+    async def _issue_once(self, order: Order, ticket: Ticket) -> Issued:
+        """Issue the session, unless the order with the same key was carried out: then answer with that one's."""
         ground = await self._ground(order)
-        if ticket is None:
-            return await self._issue(order, ground, None)
         memory = await self._replays.recall(ticket, ground.now)
         if memory.first is not None:
             return await self._repeat(memory.first, ground)
         await self._replays.claim(ticket, memory, ground.now)
         try:
-            return await self._issue(order, ground, (ticket, memory))
+            return await self._issue(order, _Keyed(ticket, memory, ground))
         except StateConflict:  # the same order on another node may have taken the place meanwhile
             memory = await self._replays.recall(ticket, ground.now)
             if memory.first is None:
@@ -110,7 +120,8 @@ class Issuing:
         standing = None if created is None else await self._store.find_session(first.project, created)
         return Issued(check_replayable(standing, ground.now), ground.subject, ground.policy, fresh=False)
 
-    async def _issue(self, order: Order, ground: Ground, retry: tuple[Ticket, Memory] | None) -> Issued:
+    async def _issue(self, order: Order, keyed: _Keyed | None) -> Issued:
+        ground = await self._ground(order) if keyed is None else keyed.ground
         subject = ground.subject
         if subject.disabled_at is not None:
             raise Forbidden("subject_disabled", "The subject is disabled.")
@@ -126,9 +137,14 @@ class Issuing:
             leaving = {each.id for each in replaced}
             evicted = make_room([each for each in live if each.id not in leaving], ground.policy)
         change = birth(order, ground, session, evicted=evicted, replaced=replaced)
-        if retry is not None:
+        if keyed is not None:
             change = self._replays.remembering(
-                change, *retry, subject=session.subject, created=id_text(session.id), now=ground.now
+                change,
+                keyed.ticket,
+                keyed.memory,
+                subject=session.subject,
+                created=id_text(session.id),
+                now=ground.now,
             )
         await self._store.apply(change)
         return Issued(session, subject, ground.policy)
