@@ -114,8 +114,9 @@ class Accounts:
 
         The current one goes last: should this break off, the same cookie can do it again.
         """
-        others = [standing.session for standing in await self._others(holder, to_end=True)]
-        await self._end_all(others, reason="signed_out", by=by)
+        others = await self._others(holder, to_end=True)
+        if others:
+            await self._end_all([standing.session for standing in others], reason="signed_out", by=by)
         await self._end(holder, reason=reason, by=by)
 
     # -- the parts ------------------------------------------------------------------------------------------------
@@ -199,8 +200,7 @@ class Accounts:
         return successor
 
     async def _end_all(self, sessions: Sequence[Session], *, reason: str, by: Initiator) -> None:
-        if sessions:
-            await asyncio.gather(*(self._end(session, reason=reason, by=by) for session in sessions))
+        await asyncio.gather(*(self._end(session, reason=reason, by=by) for session in sessions))
 
     async def _end(self, session: Session, *, reason: str, by: Initiator) -> None:
         """End a session; where another tab switched to it meanwhile, end what took its place."""

@@ -72,6 +72,8 @@ def signed_out(request: Request) -> Answer:
 
     A browser that signed out by its cookie forgets all that it keeps of us (Clear-Site-Data); it would on https only.
     """
+    if not request.has_cookies:
+        return NO_CONTENT
     cookies = [
         SetCookie(name=name, value="", secure=request.secure).deleted()
         for name in request.edge.session_cookies(request)
