@@ -5,8 +5,8 @@
 -- primary key, and then one record is looked for among all of its kind. So the rows are compared as wholes, which only an
 -- index can do that begins with the partition. This becomes a part of each statement that calls it, as it has no settings.
 CREATE FUNCTION record_of(of_partition smallint, of_kind text, of_project bytea, of_id bytea)
-RETURNS SETOF records LANGUAGE sql STABLE ROWS 1 AS $$
-    SELECT * FROM records AS r
+RETURNS TABLE (version bigint, stamp bytea, body text) LANGUAGE sql STABLE ROWS 1 AS $$
+    SELECT r.version, r.stamp, r.body FROM records AS r
     WHERE (r.partition, r.kind, r.project, r.id) >= (of_partition, of_kind, of_project, of_id)
         AND (r.partition, r.kind, r.project, r.id) <= (of_partition, of_kind, of_project, of_id)
     LIMIT 1
