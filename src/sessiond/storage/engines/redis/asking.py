@@ -9,8 +9,8 @@ from typing import NamedTuple
 from sessiond.domain.records import Key
 from sessiond.storage.batch_counts import BatchCounts
 from sessiond.storage.batching import Outcome
-from sessiond.storage.engines.redis.batches import Batches, answers_of
-from sessiond.storage.engines.redis.calls import Call, Caller, while_moving
+from sessiond.storage.engines.redis.batches import Batches
+from sessiond.storage.engines.redis.calls import Call, Caller, answer_of, while_moving
 from sessiond.storage.engines.redis.link import Answer
 from sessiond.storage.engines.redis.nodes import Lane, Nodes
 
@@ -42,11 +42,10 @@ class Asking:
         return self._batches.submit(call.slot, _Question(call))
 
     async def ask(self, calls: Sequence[Call]) -> list[Answer]:
-        """Return the answer to each of *calls*, or raise the refusal of one."""
-        return await while_moving(self._attempt, calls)
-
-    async def _attempt(self, calls: Sequence[Call]) -> list[Answer]:
-        return await answers_of(map(self.submit, calls))
+        """Return the answer to each of *calls*, or raise the refusal of one; several are a batch by themselves."""
+        if len(calls) == 1:
+            return [await while_moving(self.submit, calls[0])]
+        return [answer_of(outcome) for outcome in await self._caller.call(calls, Lane.READ)]
 
     async def _run(self, questions: Sequence[_Question]) -> Sequence[Outcome]:
         return await self._caller.call([each.call for each in questions], Lane.READ, patient=False)
