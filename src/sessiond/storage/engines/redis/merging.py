@@ -42,7 +42,12 @@ async def merged(
     while heap:
         _, n = heap[0]
         cursor = cursors[n]
-        yield cursor.buffer.pop(0)
+        if len(heap) > 1:
+            yield cursor.buffer.pop(0)
+        else:  # it is compared with none
+            for item in cursor.buffer:
+                yield item
+            cursor.buffer = []
         if not cursor.buffer and not cursor.is_exhausted:
             portion = min(MOST_AT_ONCE, 2 * portion)
             await _fill([cursor], fetch, portion)
