@@ -21,7 +21,7 @@ from sessiond.domain.subjects import Subject, SubjectKind
 from sessiond.services.ports import Change
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class Order(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a session is to be. *linked_from* is whose session it continues, *actor* who acts in it instead.
 
     *absolute_timeout* and *idle_timeout* None mean the policy's; a longer one than the policy's is cut to it, unless
@@ -61,7 +61,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     asked: bytes = b""
 
 
-class Issued(msgspec.Struct, frozen=True):
+class Issued(msgspec.Struct, frozen=True, gc=False):
     """A session that was issued, or found alive when *fresh* is false."""
 
     session: Session
@@ -70,7 +70,7 @@ class Issued(msgspec.Struct, frozen=True):
     fresh: bool = True
 
 
-class Ground(msgspec.Struct, frozen=True, kw_only=True):
+class Ground(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a session is issued on, read at one instant; *found* None: *subject* is to be created with it.
 
     *others_matter* tells whether the subject has other sessions that do, so that its version moves with the change.

@@ -18,7 +18,7 @@ from sessiond.domain.sessions import Session, Standing
 from sessiond.services.measures import StoreMeasures
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One atomic intent within one partition.
 
     *expects* names the version each record must have now (0: it must be absent). Every key that is put or deleted
@@ -43,7 +43,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         return cls(partition=event.partition, expects={}, events=[event])
 
 
-class Revocation(msgspec.Struct, frozen=True, kw_only=True):
+class Revocation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One session to be ended, with the event to be written if this is what ends it."""
 
     project: ProjectId

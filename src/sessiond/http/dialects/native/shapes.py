@@ -15,7 +15,7 @@ from sessiond.domain.sessions import Actor, PriorActor, Session
 V = TypeVar("V")
 
 
-class ClientView(msgspec.Struct, frozen=True, kw_only=True):
+class ClientView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The software that holds the tokens, as it was seen at sign-in."""
 
     address: str | None
@@ -45,7 +45,7 @@ class ActorView(msgspec.Struct, frozen=True, kw_only=True):
     actor: PriorActorView | None
 
 
-class SessionView(msgspec.Struct, frozen=True, kw_only=True):
+class SessionView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A session as it is shown. Instants are RFC 3339 in UTC."""
 
     id: str
@@ -63,13 +63,13 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Mapping[str, object]
 
 
-class SessionAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class SessionAnswer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One session."""
 
     session: SessionView
 
 
-class TokensAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class TokensAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A session's tokens. `expires_in` is the access token's life in seconds, `refresh_after` when to refresh it.
 
     Both count from now. `refresh_after` is drawn at random for each answer, from 50 to 90 % of the life.
@@ -82,7 +82,7 @@ class TokensAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     refresh_after: int
 
 
-class CreatedAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CreatedAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A new session with its tokens; with `delivery: cookie` the session alone."""
 
     session: SessionView
@@ -93,7 +93,7 @@ class CreatedAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     refresh_after: int | None = None
 
 
-class RefreshSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RefreshSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """A refresh token."""
 
     refresh_token: Annotated[str, Meta(min_length=1)]
