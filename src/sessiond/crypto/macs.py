@@ -23,9 +23,6 @@ class Mac:
         self._state = HMAC(key, SHA256())
         self._state.update(start)
 
-    def __repr__(self) -> str:
-        return "Mac(…)"
-
     def tag(self, message: bytes) -> bytes:
         """Return the tag of *start* and *message*."""
         state = self._state.copy()
