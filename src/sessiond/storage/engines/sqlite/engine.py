@@ -312,13 +312,13 @@ class SqliteStore:
                         memory.take_over(operation, caught_up_to=caught_up_to)
                     else:
                         memory.drop(operation.stale)
-            if any(isinstance(outcome, Unavailable) for outcome in outcomes):
+            if Unavailable in map(type, outcomes):
                 with contextlib.suppress(Unavailable):
                     self.check()
             done(outcomes)
 
         if memory is not None:
-            self._being_written = frozenset(key for operation in operations for key in operation.keys)
+            self._being_written = frozenset[Key]().union(*[operation.keys for operation in operations])
         self._writer.post(operations, finished)
 
     async def _in_portions(self, limit: int, operation: Callable[[int], Operation]) -> int:
