@@ -46,3 +46,16 @@ async def test_nobody_is_told_to_refresh_after_the_session_has_ended(deployment:
     assert near_the_end.expires_in == timedelta(seconds=20).seconds
     assert 10 <= near_the_end.refresh_after <= 18
     assert last_second.refresh_after == last_second.expires_in == 1
+
+
+async def test_what_an_access_token_says_is_kept_and_a_refresh_token_s_text_is_not(
+    deployment: TestDeployment,
+) -> None:
+    tokens, given = deployment.services.tokens, minted(deployment, await deployment.issue())
+
+    access = [tokens.recognise(given.access_token) for _ in range(2)]
+    refresh = [tokens.recognise(given.refresh_token) for _ in range(2)]
+
+    assert access[0] is access[1]
+    assert refresh[0] == refresh[1]
+    assert refresh[0] is not refresh[1]
