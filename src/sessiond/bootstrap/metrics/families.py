@@ -96,7 +96,7 @@ EVENTS = _counter(
 
 BATCH_DURATION = _histogram(
     "store_batch_duration",
-    "How long the store took for batches: `write` until durable, `read` on PostgreSQL and, of sessions, on Redis.",
+    "How long the store took for batches: `write` until durable, `read` on PostgreSQL and Redis.",
     "kind",
 )
 OPERATIONS = _counter(
