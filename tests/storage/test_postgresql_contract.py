@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from sessiond.services.ports import Store
 from sessiond.storage.engine import Role
 from sessiond.storage.open import open_store
+from sessiond.testing import samples
 from sessiond.testing.contract import StoreContract
 from sessiond.testing.record_contract import RecordContract
 from sessiond.testing.session_contract import SessionContract
@@ -29,6 +31,15 @@ class TestPostgresql(StoreContract):
         store = await open_store(postgresql.url(), role=Role.SERVER)
         yield store
         await store.close()
+
+    async def test_what_several_ask_for_at_once_is_read_and_made_once(self, store: Store) -> None:
+        project = samples.project()
+        await store.apply(samples.put(project))
+
+        found = await asyncio.gather(*(store.get(project.key) for _ in range(32)))
+
+        assert found[0] == project
+        assert len({id(each) for each in found}) == 1
 
 
 class TestBehindAPooler(RecordContract, SessionContract):
