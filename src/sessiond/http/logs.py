@@ -39,12 +39,12 @@ _second = (0, "")
 def timestamp(millis: int) -> str:
     """Return Unix milliseconds as RFC 3339 text; the part up to the second is kept from call to call."""
     global _second  # noqa: PLW0603 - a memo of one value, written whole
-    second, rest = divmod(millis, 1000)
+    second = millis // 1000
     known, text = _second
     if known != second:
         text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
         _second = (second, text)
-    return f"{text}{rest:03d}Z"
+    return f"{text}{millis % 1000:03d}Z"
 
 
 def frames_of(trace: TracebackType | None) -> list[str]:
