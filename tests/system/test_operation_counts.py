@@ -121,16 +121,16 @@ class Server:
         self._log = log
 
     async def ask(self, requests: Iterable[Request]) -> list[dict[str, Any]]:
-        """Make *requests*, one after the other."""
-        return await asyncio.to_thread(ask, self._address, list(requests))
+        """Make *requests*, one after the other, and write their lines in the log: no later request pays for them."""
+        answers = await asyncio.to_thread(ask, self._address, list(requests))
+        self._log.flush()
+        return answers
 
     async def counted(self, calls: Calls, requests: Sequence[Request]) -> float:
-        """Return how many calls of ours a request took, with its line in the log and no line of an earlier one."""
-        self._log.flush()
+        """Return how many calls of ours a request took."""
         before = calls.count
         sys.setprofile(calls)
         await self.ask(requests)
-        self._log.flush()
         sys.setprofile(None)
         return (calls.count - before) / len(requests)
 
