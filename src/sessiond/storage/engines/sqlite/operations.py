@@ -6,8 +6,7 @@ All values are prepared on the loop, where a value that cannot be stored is its 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
-from operator import itemgetter
+from collections.abc import Sequence
 from typing import Protocol
 
 from sessiond.domain.errors import Conflict
@@ -59,37 +58,32 @@ _SESSION_INDEXED = ("subject", "expires_at", "revoked_at")
 _RECORD_INDEXED = ("owner", "sorted_at", "purge_at")
 
 
-def _update(table: str, columns: Sequence[str], one: str, also: str = "") -> str:
-    sets = (f"{name} = max({name}, ?)" if name in _NEVER_FALLING else f"{name} = ?" for name in columns)
-    return f"UPDATE {table} SET {', '.join(sets)}{also} WHERE {one}"  # noqa: S608
+def _update(
+    table: str, columns: Sequence[str], key: int, *, staying: Sequence[str] = (), also: str = ""
+) -> str:
+    """Return the update of a row whose first *key* columns are its key. It takes a row's values and its former version.
 
-
-def _order(columns: Sequence[str], key: int, indexed: Sequence[str]) -> Callable[[Row], Row]:
-    """Return what brings a row into the order of an update in place: what changes, the key, what must be the same."""
-    changing = [n for n, name in enumerate(columns) if n >= key and name not in indexed]
-    return itemgetter(*changing, *range(key), *map(columns.index, indexed))
-
-
-def _in_place(table: str, columns: Sequence[str], indexed: Sequence[str], one: str, also: str = "") -> str:
-    """Return the update of a row whose *indexed* columns stay, if it is of the version that comes last.
-
-    SQLite writes anew the entry of every index that has a column of the SET clause, also where its value stays: for
-    a session two random pages besides its own.
+    It finds no row whose *staying* columns would change. They are not in its SET clause: SQLite writes anew the entry
+    of every index that has a column there, also where its value stays; for a session two random pages besides its own.
     """
-    same = "".join(f" AND {name} IS ?" for name in indexed)
-    return _update(
-        table, [name for name in columns if name not in indexed], f"{one}{same} AND version = ?", also
+    at = {name: f"?{n}" for n, name in enumerate(columns, start=1)}
+    sets = (
+        f"{name} = max({name}, {at[name]})" if name in _NEVER_FALLING else f"{name} = {at[name]}"
+        for name in columns[key:]
+        if name not in staying
     )
+    one = [f"{name} = {at[name]}" for name in columns[:key]]
+    one += [f"{name} IS {at[name]}" for name in staying]
+    one.append(f"version = ?{len(columns) + 1}")
+    return f"UPDATE {table} SET {', '.join(sets)}{also} WHERE {' AND '.join(one)}"  # noqa: S608
 
 
-_UPDATE_SESSION = _update("sessions", SESSION_COLUMNS[2:], _ONE_SESSION)
-_UPDATE_SESSION_IN_PLACE = _in_place("sessions", SESSION_COLUMNS[2:], _SESSION_INDEXED, _ONE_SESSION)
-_UPDATE_RECORD = _update("records", RECORD_COLUMNS[4:], _ONE_RECORD, ", stamp = random()")
-_UPDATE_RECORD_IN_PLACE = _in_place(
-    "records", RECORD_COLUMNS[4:], _RECORD_INDEXED, _ONE_RECORD, ", stamp = random()"
+_UPDATE_SESSION = _update("sessions", SESSION_COLUMNS, 2)
+_UPDATE_SESSION_IN_PLACE = _update("sessions", SESSION_COLUMNS, 2, staying=_SESSION_INDEXED)
+_UPDATE_RECORD = _update("records", RECORD_COLUMNS, 4, also=", stamp = random()")
+_UPDATE_RECORD_IN_PLACE = _update(
+    "records", RECORD_COLUMNS, 4, staying=_RECORD_INDEXED, also=", stamp = random()"
 )
-_PLACED_SESSION = _order(SESSION_COLUMNS, 2, _SESSION_INDEXED)
-_PLACED_RECORD = _order(RECORD_COLUMNS, 4, _RECORD_INDEXED)
 _DELETE_SESSION = f"DELETE FROM sessions WHERE {_ONE_SESSION}"  # noqa: S608
 _DELETE_RECORD = f"DELETE FROM records WHERE {_ONE_RECORD}"  # noqa: S608
 _REVOKE = f"""
@@ -124,8 +118,8 @@ _REMEMBER_NEWEST = (
 )
 
 
-_Step = tuple[str, Row, tuple[str, Row] | None]
-"""A statement, and the one to be run where it finds no row."""
+_Step = tuple[str, Row, str | None]
+"""A statement, its values, and the one to be run with them where it finds no row."""
 
 
 class Operation(batching.Operation, Protocol):
@@ -155,13 +149,14 @@ class Apply:
         self._checks: list[tuple[Key, int, str, Row]] = []
         self._steps: list[_Step] = []
         self._events: list[Row] = []
+        alone = len(change.expects) == len(change.puts) == 1
         # Loops, where comprehensions would read better: before Python 3.12 each of those is a call, for every write.
         for key, version in change.expects.items():
             written = key in keys
             if version and written:
                 self.stale.append(key)
-            # A new session's insert checks by itself: its primary key fails where one is there.
-            if version or key.kind is not Kind.SESSION or not written:
+            # The update of nothing else checks by itself; so does a new session's insert, by its primary key.
+            if not (alone if version else key.kind is Kind.SESSION and written):
                 self._checks.append((key, version, *_version_of(key)))
         for record, key in zip(change.puts, keys, strict=False):
             expected = change.expects[key]
@@ -172,26 +167,20 @@ class Apply:
             self._steps.append(_delete(key))
         for event in change.events:
             self._events.append(event_row(event))
-        self._attempt: tuple[str, Row] | None = None
-        if len(change.expects) == len(change.puts) == 1 and (otherwise := self._steps[0][2]) is not None:
-            # It stands on nothing but the record that it writes: an update in place is the check, too.
-            self._attempt, self._steps = self._steps[0][:2], [(*otherwise, None)]
 
     def run(self, database: sqlite3.Connection) -> None:
         """Check, then write."""
-        if self._attempt is None or not database.execute(*self._attempt).rowcount:
-            self._check_and_write(database)
-        for event in self._events:
-            database.execute(_INSERT_EVENT, event)
-
-    def _check_and_write(self, database: sqlite3.Connection) -> None:
         for key, version, sql, values in self._checks:
             row = database.execute(sql, values).fetchone()
             if (row[0] if row is not None else 0) != version:
                 raise Conflict(f"{key.kind} is not at version {version}")
         for sql, values, otherwise in self._steps:
-            if not database.execute(sql, values).rowcount and otherwise is not None:
-                database.execute(*otherwise)
+            if database.execute(sql, values).rowcount or otherwise is None:
+                continue
+            if not database.execute(otherwise, values).rowcount:
+                raise Conflict("the record is not at the version that was expected")
+        for event in self._events:
+            database.execute(_INSERT_EVENT, event)
 
 
 class Revoke:
@@ -307,13 +296,11 @@ def _put(record: Record, key: Key, expected: int) -> _Step:
         row = session_row(record)
         if not expected:
             return _INSERT_SESSION, row, None
-        placed = (*_PLACED_SESSION(row), expected)
-        return _UPDATE_SESSION_IN_PLACE, placed, (_UPDATE_SESSION, (*row[2:], *row[:2]))
+        return _UPDATE_SESSION_IN_PLACE, (*row, expected), _UPDATE_SESSION
     row = record_row(record, key)
     if not expected:
         return _INSERT_RECORD, row, None
-    placed = (*_PLACED_RECORD(row), expected)
-    return _UPDATE_RECORD_IN_PLACE, placed, (_UPDATE_RECORD, (*row[4:], *row[:4]))
+    return _UPDATE_RECORD_IN_PLACE, (*row, expected), _UPDATE_RECORD
 
 
 def _delete(key: Key) -> _Step:
