@@ -91,21 +91,24 @@ class App:
             raise RuntimeError(f"no {scope['type']} here")
         finished = await self.respond(*self._request(scope), receive)
         if finished is not None:
-            status, headers, fixed, body = finished
-            await send({"type": "http.response.start", "status": status, "headers": headers + fixed.pairs})
-            await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+            body = b"" if scope["method"] == "HEAD" else finished.body
+            await send(
+                {"type": "http.response.start", "status": finished.status, "headers": finished.headers}
+            )
+            await send({"type": "http.response.body", "body": body})
 
     def request(
         self, method: str, path: str, query_string: bytes, headers: Headers, connection: Connection
     ) -> tuple[Request, Refusal | None]:
         """Return a request, and what is wrong with its headers, if anything."""
         values = dict(headers)
-        sound = len(values) == len(headers) and _sound_host(values.get(b"host", b""))
-        problem, incoming = None if sound else _unsound(headers, values), values.get(b"x-request-id")
+        incoming = values.get(b"x-request-id")
         request_id = self.request_ids.mint() if incoming is None else self.request_ids.accept(incoming)
-        return Request(
+        request = Request(
             method, path, query_string, headers, connection, self.edge, self.clock, request_id, values
-        ), problem
+        )
+        sound = not request.repeats and _sound_host(values.get(b"host", b""))
+        return request, None if sound else _unsound(headers, values)
 
     async def respond(self, request: Request, problem: Refusal | None, receive: Receive) -> Finished | None:
         """Return the answer to *request*, ready for the wire and logged; None when the client has gone."""

@@ -34,7 +34,7 @@ class Request:
     *path* is the raw path as it was sent, *params* the decoded values of the template's names, *endpoint* what was
     found for it, *caller* who asks (None where no credential is needed), *context* what else a dialect's own credential
     found out, *quota* what is left of the rate limit that it counted towards, *whole_body* the body where all of it was
-    there before anybody asked for it.
+    there before anybody asked for it. *repeats* tells whether any header stands more than once.
     """
 
     # Defaults stand in the class: fewer stores when one is made, on the hot path.
@@ -73,7 +73,7 @@ class Request:
         self.request_id = request_id
         self._clock = clock
         self._values = dict(raw_headers) if values is None else values
-        self._repeats = len(self._values) != len(raw_headers)
+        self.repeats = len(self._values) != len(raw_headers)
 
     @property
     def now(self) -> Instant:
@@ -92,7 +92,7 @@ class Request:
         found = self._values.get(name)
         if found is None:
             return None
-        if self._repeats and len(self.headers(name)) > 1:
+        if self.repeats and len(self.headers(name)) > 1:
             raise InvalidRequest("repeated_header", f"The header {name.decode()} stands more than once.")
         return found.decode("latin-1")
 
@@ -110,7 +110,7 @@ class Request:
     def plain_bearer(self) -> str | None:
         """The bearer token, written as usual; None where it may be another's: with a cookie, or a second header."""
         header = self._values.get(b"authorization")
-        if header is None or header[:7] != b"Bearer " or self._repeats or b"cookie" in self._values:
+        if header is None or header[:7] != b"Bearer " or self.repeats or b"cookie" in self._values:
             return None
         return header[7:].decode("latin-1")
 

@@ -6,7 +6,8 @@ import functools
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import NamedTuple
+
+import msgspec
 
 from sessiond.domain.errors import Refusal, Throttled, Unavailable
 from sessiond.http.answer import JSON, Answer, encode_body
@@ -47,67 +48,61 @@ def refused(answer: Answer, refusal: Refusal) -> Answer:
     return answer.with_headers(*added) if added else answer
 
 
-class Fixed(NamedTuple):
-    """The headers that are the same in every answer of a kind, as pairs and as lines."""
-
-    pairs: Headers
-    lines: bytes
-
-
-class Finished(NamedTuple):
-    """An answer ready for the wire."""
+class Finished(msgspec.Struct, frozen=True, gc=False):
+    """An answer ready for the wire: *lines* are its header lines, each with its end."""
 
     status: int
-    headers: Headers
-    fixed: Fixed
+    lines: bytes
     body: bytes
 
     def response(self, common: bytes, *, with_body: bool = True) -> bytes:
         """Return the whole response (HTTP/1.1) with the header lines *common* in it."""
-        parts = [STATUS_LINES[self.status], common]
-        for name, value in self.headers:
-            parts += (name, b": ", value, b"\r\n")
-        parts += (self.fixed.lines, b"\r\n")
-        if with_body:
-            parts.append(self.body)
-        return b"".join(parts)
+        body = self.body if with_body else b""
+        return b"%b%b%b\r\n%b" % (STATUS_LINES[self.status], common, self.lines, body)
+
+    @property
+    def headers(self) -> Headers:
+        """Names and values, as ASGI wants them."""
+        pairs = [line.partition(b": ") for line in self.lines.splitlines()]
+        return [(name, value) for name, _, value in pairs]
 
 
 class Finisher:
-    """Makes answers ready; what does not change from answer to answer is made once."""
+    """Makes answers ready; the lines that are the same in every answer of a kind are made once."""
 
     def __init__(self) -> None:
-        self._fixed: dict[tuple[str, bool, bool, bool], Fixed] = {}
+        self._fixed: dict[tuple[str, str | None, bool, bool, bool], bytes] = {}
 
     def finish(self, answer: Answer, request: Request, dialect: Dialect) -> Finished:
         """Return *answer* ready for the wire. Raises `ValueError` for what may not stand in a header."""
         if dialect.decorate is not None:
             answer = dialect.decorate(request, answer)
         body, content_type = encode_body(answer)
-        headers: Headers = [(b"x-request-id", request.request_id.encode("ascii"))]
+        lines = b"x-request-id: %b\r\n" % request.request_id.encode("ascii")
         cached = placed = False
         for name, value in answer.headers:
             known = _name(name)
             cached = cached or known == b"cache-control"
             placed = placed or known == b"content-security-policy"
-            headers.append((known, _value(value)))
+            lines += b"%b: %b\r\n" % (known, _value(value))
         for cookie in answer.cookies:
-            headers.append((b"set-cookie", _value(cookie.render(secure=request.secure))))
-        if answer.status not in _BODILESS:
-            headers.append((b"content-length", b"%d" % len(body)))
-            if content_type is not None:
-                headers.append((b"content-type", content_type.encode("ascii")))
-        key_of_fixed = (dialect.name, cached, placed, request.edge.secure)
-        fixed = self._fixed.get(key_of_fixed)
+            lines += b"set-cookie: %b\r\n" % _value(cookie.render(secure=request.secure))
+        if answer.status in _BODILESS:
+            content_type = None
+        else:
+            lines += b"content-length: %d\r\n" % len(body)
+        kind = (dialect.name, content_type, cached, placed, request.edge.secure)
+        fixed = self._fixed.get(kind)
         if fixed is None:
-            fixed = self._fixed[key_of_fixed] = _fixed(
-                dialect, cached=cached, placed=placed, secure=request.edge.secure
+            fixed = self._fixed[kind] = _fixed(
+                dialect, content_type, cached=cached, placed=placed, secure=request.edge.secure
             )
-        return Finished(answer.status, headers, fixed, body)
+        return Finished(answer.status, lines + fixed, body)
 
 
-def _fixed(dialect: Dialect, *, cached: bool, placed: bool, secure: bool) -> Fixed:
-    pairs = list(_ALWAYS)
+def _fixed(dialect: Dialect, content_type: str | None, *, cached: bool, placed: bool, secure: bool) -> bytes:
+    pairs = [] if content_type is None else [(b"content-type", _value(content_type))]
+    pairs += _ALWAYS
     if not cached:
         pairs.append(_NO_STORE)
     if not placed:
@@ -118,7 +113,7 @@ def _fixed(dialect: Dialect, *, cached: bool, placed: bool, secure: bool) -> Fix
         pairs.append((b"access-control-allow-origin", b"*"))
         if dialect.cors.exposed:
             pairs.append((b"access-control-expose-headers", ", ".join(dialect.cors.exposed).encode("ascii")))
-    return Fixed(pairs, head_lines(pairs))
+    return head_lines(pairs)
 
 
 def preflight(dialect: Dialect) -> Answer:
