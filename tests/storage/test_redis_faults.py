@@ -17,7 +17,10 @@ from sessiond.domain.sessions import Session
 from sessiond.services.ports import Store, Touch
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.redis import calls
+from sessiond.storage.engines.redis.address import Address, parse_url
+from sessiond.storage.engines.redis.calls import Call, Caller
 from sessiond.storage.engines.redis.layout import Layout
+from sessiond.storage.engines.redis.nodes import Lane, Nodes
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
 from sessiond.testing.samples import NOW
@@ -208,6 +211,29 @@ async def test_a_master_that_hangs_under_load_is_replaced_and_loses_nothing(
     await load.end()
     be_patient(monkeypatch)
     await load.check()
+
+
+async def test_a_read_of_a_master_that_hangs_is_asked_of_its_heir_once_that_is_known(
+    cluster: RedisCluster, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    be_patient(monkeypatch)
+    home = layout[samples.PARTITION]
+    hanging = cluster.master_of(home.slot)
+    (heir,) = cluster.replicas_of(hanging)
+    nodes = Nodes(parse_url(cluster.url()))
+    await nodes.open()
+    read = [Call(home.slot, ("HMGET", home.records, b"absent"))]
+    await Caller(nodes).call(read, Lane.READ)
+
+    cluster.let_masters_be_replaced()
+    hanging.pause()
+    waiting = asyncio.create_task(Caller(nodes).call(read, Lane.READ))
+    await asyncio.to_thread(cluster.until_master, heir)
+    async with asyncio.timeout(WITHIN_SECONDS / 2):
+        while nodes.address_of(home.slot).port != heir.port:
+            await nodes.refresh(doubted=Address("127.0.0.1", hanging.port))
+        assert await waiting == [[None]]
+    await nodes.close()
 
 
 async def test_when_the_server_that_tells_of_changes_is_killed_memory_is_silent_until_the_next_one_does(

@@ -186,11 +186,17 @@ class Caller:
         """Return the answers of one server that has to be linked before."""
         try:
             node = await self._nodes.node(where.address, lane)
-            sent = self._send(node, where, calls, lane)
+            sent = None if self._is_replaced(where, lane) else self._send(node, where, calls, lane)
         except LinkLost as lost:
             await self._nodes.refresh(doubted=where.address)
             return [lost] * len(calls)
+        if sent is None:
+            return [LinkLost("the server was replaced while it was linked", sent=False)] * len(calls)
         return await self._answers(where, node, sent)
+
+    def _is_replaced(self, where: _Where, lane: Lane) -> bool:
+        """Tell whether another has the place of a server that was just linked: it may know of nothing since."""
+        return lane is Lane.READ and not where.asking and where.address not in self._nodes.masters()
 
     def _send(self, node: Node, where: _Where, calls: Sequence[Call], lane: Lane) -> _Sent:
         """Send *calls* at once, those of the lane of writes with the question which replicas have them."""

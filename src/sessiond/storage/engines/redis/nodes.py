@@ -215,9 +215,17 @@ class Nodes:
                 continue
             if isinstance(answer, list) and answer:
                 self._slots = _slots_from(answer, address)
+                self._let_go_of_the_replaced()
                 return
             failure = LinkLost(f"the cluster of {address} has no slots yet", sent=False)
         raise failure
+
+    def _let_go_of_the_replaced(self) -> None:
+        """Wait for no read any more of a server without slots: who was replaced, and goes on, knows only of before."""
+        masters = set(self.masters())
+        for (address, lane), node in self._linked.items():
+            if lane is Lane.READ and address not in masters:
+                node.link.close()
 
 
 def _slots_from(answer: list[Answer], asked: Address) -> list[Address | None]:
