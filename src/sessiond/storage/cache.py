@@ -59,11 +59,13 @@ class StandingCache:
 
     Only complete standings are kept, so that nothing that is merely added can overtake one. A session that was just
     made has none yet: *completed* tells what it stands on once it is asked for, or None where only a read can tell.
+    Of those, which nobody may ever ask for, only the newest tenth of *limit* are kept.
     """
 
     def __init__(self, limit: int, completed: Callable[[Session], Standing | None] = lambda _: None) -> None:
         self._completed = completed
-        self._standings: Recent[SessionId, Standing | Session] = Recent(limit)
+        self._standings: Recent[SessionId, Standing] = Recent(limit)
+        self._newborn: Recent[SessionId, Session] = Recent(limit // 10)
         self._subjects: Recent[tuple[ProjectId, SubjectId], Subject] = Recent(limit)
         self._acting: Recent[SessionId, Session] = Recent(limit)
 
@@ -72,8 +74,7 @@ class StandingCache:
 
     def get(self, project: ProjectId, session: SessionId) -> Standing | None:
         """Return the standing of *session*, or None."""
-        kept = self._standings.get(session)
-        standing = kept if isinstance(kept, Standing) else self._complete(kept)
+        standing = self._standings.get(session) or self._complete(session)
         if standing is None:
             return None
         found, actor = standing.session, standing.actor
@@ -84,8 +85,8 @@ class StandingCache:
 
     def seen(self, session: SessionId) -> Session | None:
         """Return *session* as it was last seen, for those who find out themselves whether it still is so."""
-        kept = self._standings.get(session)
-        return kept.session if isinstance(kept, Standing) else kept
+        standing = self._standings.get(session)
+        return self._newborn.get(session) if standing is None else standing.session
 
     def put(self, standing: Standing) -> Standing | None:
         """Keep *standing* if it is complete, and return it as it is kept."""
@@ -108,50 +109,56 @@ class StandingCache:
 
     def welcome(self, session: Session) -> None:
         """Keep a session that was just made."""
-        self._standings.put(session.id, session)
+        self._newborn.put(session.id, session)
 
     def replace(self, successor: Session) -> None:
         """Take over a session that was written over the version that is kept, with all else as it stands; or forget it.
 
         A touch moves no version: where the row was seen later than *successor* says, only a read can tell.
         """
-        kept = self._standings.get(successor.id)
+        standing, former = self._standings.get(successor.id), self.seen(successor.id)
         self.drop(Kind.SESSION, successor.project, successor.id)
-        if kept is None or successor.revoked_at is not None:
+        if former is None or successor.revoked_at is not None:
             return
-        former = kept.session if isinstance(kept, Standing) else kept
         if (
             former.version == successor.version - 1
             and former.last_seen_at <= successor.last_seen_at
             and former.seen_generation <= successor.seen_generation
         ):
-            if isinstance(kept, Standing):
-                self._standings.put(successor.id, msgspec.structs.replace(kept, session=successor))
-            else:
+            if standing is None:
                 self.welcome(successor)
+            else:
+                self._standings.put(successor.id, msgspec.structs.replace(standing, session=successor))
 
     def drop(self, kind: Kind, project: ProjectId, identifier: bytes) -> None:
         """Forget what depends on this record, which has changed or gone."""
         match kind:
             case Kind.SESSION:
                 self._standings.drop(SessionId(identifier))
+                self._newborn.drop(SessionId(identifier))
                 self._acting.drop(SessionId(identifier))
             case Kind.SUBJECT:
                 self._subjects.drop((project, SubjectId(identifier.decode())))
             case Kind.PROJECT | Kind.DEPLOYMENT:
                 self._standings.clear()
+                self._newborn.clear()
             case _:
                 pass
 
     def clear(self) -> None:
         """Forget everything."""
         self._standings.clear()
+        self._newborn.clear()
         self._subjects.clear()
         self._acting.clear()
 
-    def _complete(self, session: Session | None) -> Standing | None:
-        standing = None if session is None else self._completed(session)
-        return None if standing is None else self.put(standing)
+    def _complete(self, session: SessionId) -> Standing | None:
+        newborn = self._newborn.get(session)
+        standing = None if newborn is None else self._completed(newborn)
+        kept = None if standing is None else self.put(standing)
+        if kept is not None:
+            self._newborn.drop(session)
+        return kept
 
     def _still_acts(self, project: ProjectId, actor: Subject, acting: Session | None) -> bool:
         known = self._subjects.get((project, actor.id))
