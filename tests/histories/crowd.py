@@ -43,13 +43,13 @@ from tests.histories.operations import (
     SessionText,
     Verify,
 )
+from tests.progress import until
 from tests.server_process import SERVER_KEY
 
 FAMILIES, CLIENTS_OF_EACH = 5, 3
 _PER_SUBJECT = 36
 _RECENT = 4
 _PAUSE_SECONDS = 0.02
-_MOST_SECONDS = 300
 _OK, _UNAVAILABLE = 200, 503
 _SUCCESSES, _REFUSALS = {200, 201, 204}, {401, 403, 409}
 _EXPECTED = {0, _UNAVAILABLE} | _SUCCESSES | _REFUSALS
@@ -154,17 +154,10 @@ class Crowd:
 
     async def until(self, reached: Callable[[], bool]) -> None:
         """Return once what the clients did has *reached* something; raise what any of them failed with."""
-        try:
-            async with asyncio.timeout(_MOST_SECONDS):
-                while not reached():
-                    self._moved.clear()
-                    await self._moved.wait()
-                    for client in self._clients:
-                        if client.done():
-                            client.result()
-        except TimeoutError:
-            told = f"refused: {self.refused}, written: {self.written}, clients that wait: {self._waiting}"
-            raise AssertionError(f"not reached within {_MOST_SECONDS} s; {told}") from None
+        await until(reached, self._clients, self._moved, self._told)
+
+    def _told(self) -> str:
+        return f"refused: {self.refused}, written: {self.written}, clients that wait: {self._waiting}"
 
     async def look_again(self) -> None:
         """Verify every session on every node."""

@@ -15,6 +15,7 @@ from sessiond.services.ports import Store
 from sessiond.storage.engine import Role
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
+from tests.progress import until
 from tests.server_process import WITHIN_SECONDS
 from tests.servers.postgresql import PostgresqlServer
 from tests.system.waiting import eventually
@@ -86,17 +87,10 @@ class History:
 
     async def until(self, reached: Callable[[], bool]) -> None:
         """Return once what the clients did has *reached* something; raise what any of them failed with."""
-        try:
-            async with asyncio.timeout(WITHIN_SECONDS):
-                while not reached():
-                    self._moved.clear()
-                    await self._moved.wait()
-                    for client in self._clients:
-                        if client.done():
-                            client.result()
-        except TimeoutError:
-            told = f"issued: {len(self.issued)}, revoked: {len(self.revoked)}, refused: {self.refused}"
-            raise AssertionError(f"not reached within {WITHIN_SECONDS} s; {told}") from None
+        await until(reached, self._clients, self._moved, self._told)
+
+    def _told(self) -> str:
+        return f"issued: {len(self.issued)}, revoked: {len(self.revoked)}, refused: {self.refused}"
 
 
 async def until_heard(store: Store, *, heard: bool) -> None:

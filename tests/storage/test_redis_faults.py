@@ -24,6 +24,7 @@ from sessiond.storage.engines.redis.nodes import Lane, Nodes
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
 from sessiond.testing.samples import NOW
+from tests.progress import until
 from tests.server_process import WITHIN_SECONDS
 from tests.servers.patience import be_patient
 from tests.servers.redis import RedisCluster, RedisServer
@@ -113,6 +114,7 @@ class Load:
     def __init__(self, stores: Sequence[Store]) -> None:
         self._stores = stores
         self._stopped = False
+        self._moved = asyncio.Event()
         self._clients: list[asyncio.Task[None]] = []
         self.opened: list[Session] = []
         self.ended: list[Session] = []
@@ -123,18 +125,18 @@ class Load:
     def begin(self) -> None:
         """Open and end sessions all over the cluster, until the end."""
         self._clients = [asyncio.create_task(self._client(n)) for n in range(16)]
+        for client in self._clients:
+            client.add_done_callback(lambda _: self._moved.set())
 
     async def until(self, rounds: int) -> None:
         """Return once so many more sessions have ended; raise what any client failed with."""
         goal = len(self.ended) + rounds
-        deadline = time.monotonic() + WITHIN_SECONDS
-        while len(self.ended) < goal:
-            told = f"{goal - len(self.ended)} of {rounds} are missing, {self.refused} were refused in all"
-            assert time.monotonic() < deadline, told
-            for client in self._clients:
-                if client.done():
-                    client.result()
-            await asyncio.sleep(0.005)
+        await until(
+            lambda: len(self.ended) >= goal,
+            self._clients,
+            self._moved,
+            lambda: f"{goal - len(self.ended)} of {rounds} are missing, {self.refused} were refused in all",
+        )
 
     async def end(self) -> None:
         """Let every client finish what it is at."""
@@ -160,6 +162,7 @@ class Load:
             except Unavailable:
                 self.refused += 1
                 await asyncio.sleep(0.02)
+            self._moved.set()
 
     async def check(self) -> None:
         """Fail where a store lost what was acknowledged, or took a session for alive that was ended on the other."""
