@@ -56,8 +56,7 @@ def lowest_id(instant: Instant) -> SessionId:
 
 def id_text(identifier: bytes) -> str:
     """Return the canonical UUID text of 16 bytes."""
-    digits = identifier.hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    return f"{identifier[:4].hex()}-{identifier[4:10].hex('-', 2)}-{identifier[10:].hex()}"
 
 
 def parse_id(text: str) -> SessionId | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Literal, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -11,8 +11,6 @@ from msgspec import Meta
 from sessiond.domain.ids import id_text
 from sessiond.domain.instants import rfc3339
 from sessiond.domain.sessions import Actor, PriorActor, Session
-
-V = TypeVar("V")
 
 
 class ClientView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -140,15 +138,8 @@ class HealthAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 def view(session: Session) -> SessionView:
     """Return the session as it is shown."""
-    client = session.client
-    shown = ClientView(address=client.address, user_agent=client.user_agent, name=client.name)
-    return view_as(SessionView, session, shown)
-
-
-def view_as(kind: Callable[..., V], session: Session, client: ClientView, **more: object) -> V:
-    """Return the session as a *kind* of `SessionView`, which has *more* members."""
-    actor, idle = session.actor, session.idle_timeout_ms
-    return kind(
+    client, actor, idle = session.client, session.actor, session.idle_timeout_ms
+    return SessionView(
         id=id_text(session.id),
         subject=session.subject,
         kind=str(session.session_kind),
@@ -157,12 +148,11 @@ def view_as(kind: Callable[..., V], session: Session, client: ClientView, **more
         last_seen_at=rfc3339(session.last_seen_at),
         expires_at=rfc3339(session.expires_at),
         idle_timeout_seconds=None if idle is None else idle // 1000,
-        client=client,
+        client=ClientView(address=client.address, user_agent=client.user_agent, name=client.name),
         acr=session.acr,
         amr=session.amr,
         actor=None if actor is None else actor_view(actor),
         metadata=session.metadata,
-        **more,
     )
 
 
