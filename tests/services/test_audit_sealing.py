@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from sessiond.domain.audit_chain import LEASE_MS, Head, Link, head_key
+from sessiond.domain.audit_chain import LEASE_MS, MOST_ENTRIES, Head, Link, head_key
 from sessiond.domain.errors import Unavailable
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SubjectId
@@ -172,6 +172,7 @@ class Halting:
         self.read_gate: asyncio.Event | None = None
         self.reached = asyncio.Event()
         self.loses_answers = False
+        self.links_before_it_breaks: int | None = None
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the store's is
         return getattr(self._store, name)
@@ -188,6 +189,10 @@ class Halting:
         if links and self.gate is not None:
             self.reached.set()
             await self.gate.wait()
+        if links and self.links_before_it_breaks is not None:
+            if not self.links_before_it_breaks:
+                raise unavailable("the connection was lost")
+            self.links_before_it_breaks -= 1
         await self._store.apply(change)
         if links and self.loses_answers:
             raise unavailable("the connection was lost")
@@ -268,6 +273,35 @@ async def test_a_write_whose_answer_was_lost_is_not_made_twice() -> None:
     await seal_all(halted)
 
     assert await sealed(halted) == await told(halted)
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["the write was not made", "its answer was lost"])
+@pytest.mark.parametrize("heir", ["the same node", "another node"])
+async def test_what_was_read_at_once_and_sealed_in_part_is_sealed_on_where_it_broke_off(
+    heir: str, *, answered: bool
+) -> None:
+    halted, store, other = await halting_and_other()
+    await seal_all(halted)
+    event = (await store.events(after=0, limit=1))[0][1]
+    for _ in range(5):
+        await store.apply(Change(partition=event.partition, expects={}, events=[event] * (MOST_ENTRIES // 2)))
+    store.links_before_it_breaks = 1 if answered else None
+    store.loses_answers = not answered
+    with pytest.raises(Unavailable):
+        await halted.services.sealer.seal()
+    store.links_before_it_breaks, store.loses_answers = None, False
+    assert len(await links_of(other)) == 2
+    node = halted
+    if heir == "another node":
+        other.clock.advance(milliseconds=LEASE_MS)
+        node = other
+
+    await node.issue()
+    await seal_all(node)
+
+    assert await sealed(node) == await told(node)
+    counted = halted.services.sealer.sealed + other.services.sealer.sealed
+    assert counted.total() == len(await told(node)) - (0 if answered else MOST_ENTRIES)
 
 
 @pytest.mark.parametrize("rounds", [40])

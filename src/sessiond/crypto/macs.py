@@ -36,14 +36,15 @@ class Mac:
 
 def tag(key: bytes, message: bytes) -> bytes:
     """Return the tag of *message* under *key*."""
-    return _mac(key).tag(message)
+    return mac(key).tag(message)
 
 
 def matches(key: bytes, message: bytes, presented: bytes) -> bool:
     """Tell whether *presented* is the tag of *message* under *key*."""
-    return _mac(key).matches(message, presented)
+    return mac(key).matches(message, presented)
 
 
 @lru_cache(maxsize=4096)
-def _mac(key: bytes) -> Mac:
+def mac(key: bytes) -> Mac:
+    """Return what tags many messages under *key*."""
     return Mac(key)

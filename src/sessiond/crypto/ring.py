@@ -122,9 +122,9 @@ class KeyRing:
         """Return the 16-byte keyed hash by which *text* is found; *purpose* is one of `lookup.*`."""
         return macs.tag(self._kept_lookup_key(purpose, project), text.encode("utf-8", "surrogatepass"))
 
-    def audit_tag(self, project: ProjectId, message: bytes) -> bytes:
-        """Return the 16-byte keyed hash of *message* by which the audit of *project* is checked, for ever the same."""
-        return macs.tag(self._kept_lookup_key(Purpose.AUDIT, project), message)
+    def audit_mac(self, project: ProjectId) -> macs.Mac:
+        """Return what makes the keyed hashes by which the audit of *project* is checked, for ever the same."""
+        return macs.mac(self._kept_lookup_key(Purpose.AUDIT, project))
 
     # Roots and what is derived from them
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from sessiond.domain.audit_chain import Head, Link, Tag, link_key
 from sessiond.domain.ids import Partition, ProjectId, SubjectId
@@ -22,7 +21,7 @@ def chain_partition(keys: Keys, project: ProjectId) -> Partition:
 
 def tag_of(keys: Keys, project: ProjectId) -> Tag:
     """Return the keyed hash of the audit of *project*."""
-    return partial(keys.ring.audit_tag, project)
+    return keys.ring.audit_mac(project).tag
 
 
 def proof_of(keys: Keys, project: ProjectId) -> Callable[[bytes], str]:

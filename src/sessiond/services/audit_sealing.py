@@ -36,6 +36,9 @@ from sessiond.services.ports import Change, Clock, Entropy, Store
 LOOKED_EVERY_MS = 30_000
 """How often every partition is looked at though no higher sequence is known: a lower one may be committed later."""
 
+FOLLOWED_AT_ONCE = 4 * MOST_ENTRIES
+"""How many events are read at once: to look for them costs as much for one as for all of a second."""
+
 _CHAINS_AT_ONCE = 64
 _DROPPED_AT_ONCE = 4
 _TAGGED_AT_ONCE = 64
@@ -68,9 +71,9 @@ class Sealer:
         if not holding.waiting:
             if newest == holding.newest and started - holding.sealed_until < LOOKED_EVERY_MS:
                 return False
-            rows, holding.mark = await self._store.follow(holding.mark, limit=MOST_ENTRIES)
+            rows, holding.mark = await self._store.follow(holding.mark, limit=FOLLOWED_AT_ONCE)
             holding.turn += 1 if rows else 0
-            more = len(rows) == MOST_ENTRIES
+            more = len(rows) == FOLLOWED_AT_ONCE
             for row in rows:
                 holding.waiting.setdefault(row[1].project, []).append(row)
         if not await self._seal_all(holding):
@@ -116,21 +119,21 @@ class Sealer:
         partition, rows = chain_partition(self._keys, project), holding.waiting[project]
         found = await self._store.get(head_key(project, partition))
         head = found if isinstance(found, Head) else None
-        if (
-            head is not None and head.fence > holding.lease.fence
-        ) or self._clock.now() >= holding.lease.until:
+        if head is not None and head.fence > holding.lease.fence:
             return False
-        tag = tag_of(self._keys, project)
-        entries = await _entries(rows, tag)
         if head is not None and (head.fence < holding.lease.fence or project in holding.unsure):
             since = holding.sealed_turn if head.fence == holding.lease.fence else holding.taken
             known = await self._sealed_after(since, head)
-            entries = [entry for entry in entries if entry[:2] not in known]
-        if entries:
+            rows = [row for row in rows if (row[1].partition, row[0]) not in known]
+        tag = tag_of(self._keys, project)
+        for start in range(0, len(rows), MOST_ENTRIES):
+            some = rows[start : start + MOST_ENTRIES]
+            entries = await _entries(some, tag)
+            if self._clock.now() >= holding.lease.until:
+                return False
             holding.unsure.add(project)
-            await self._append(holding, head, entries, project, partition)
-            written = {entry[:2] for entry in entries}
-            self.sealed.update(event.type for n, event in rows if (event.partition, n) in written)
+            head = await self._append(holding, head, entries, project, partition)
+            self.sealed.update(event.type for _, event in some)
         holding.unsure.discard(project)
         del holding.waiting[project]
         return True
@@ -142,7 +145,8 @@ class Sealer:
         entries: Sequence[Entry],
         project: ProjectId,
         partition: Partition,
-    ) -> None:
+    ) -> Head:
+        """Write the link that names *entries* after *head*; return the head that follows."""
         link, following = appended(
             head,
             entries,
@@ -161,6 +165,7 @@ class Sealer:
             Change(partition=partition, expects=expects, puts=puts, deletes=[each.key for each in gone])
         )
         self._new_heads[project] = following
+        return following
 
     async def _without_purged(self, head: Head, purged_before: Instant) -> tuple[Head, Sequence[Link]]:
         """Return the head without its first links whose events may all be gone, a few at a time; and those links."""

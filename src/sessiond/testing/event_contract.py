@@ -98,6 +98,21 @@ class EventContract:
         assert len(found) == len(told)
         assert await store.follow(mark, limit=9) == ([], mark)
 
+    @pytest.mark.parametrize("limit", [1, 40, 69, 71])
+    async def test_fewer_than_asked_for_are_told_only_where_there_are_no_more(
+        self, store: Store, limit: int
+    ) -> None:
+        for place in (Partition(n) for n in range(31)):
+            events = [samples.event(at=NOW + n, partition=place) for n in range(40 if place == 7 else 1)]
+            await store.apply(Change(partition=place, expects={}, events=events))
+        told, mark = await store.follow(b"", limit=limit)
+        rest, _ = await store.follow(mark, limit=99)
+        assert len(told) == min(limit, 70)
+        numbers = [(sequence, event.partition) for sequence, event in [*told, *rest]]
+        assert len(numbers) == len(set(numbers)) == 70
+        own = [sequence for sequence, partition in numbers if partition == 7]
+        assert own == sorted(own)
+
     async def test_whoever_follows_while_others_write_misses_nothing(self, store: Store) -> None:
         async def write(partition: Partition) -> None:
             for n in range(10):

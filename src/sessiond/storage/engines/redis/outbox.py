@@ -7,6 +7,7 @@ partition to the highest that was acknowledged to it, when it is asked.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import cast
 
 from sessiond.domain.events import Event
@@ -24,6 +25,7 @@ _CALLS_AT_ONCE = 256
 _LARGEST_PORTION = 100
 
 Told = tuple[int, Event]
+_sequence = itemgetter(0)
 
 
 class Outbox:
@@ -51,9 +53,23 @@ class Outbox:
         return await self._read(everywhere, lambda _: after, limit, project)
 
     async def follow(self, positions: Positions, limit: int) -> Sequence[Told]:
-        """Return events above the position of their partition, lowest first."""
+        """Return events above the position of their partition, which is told up to somewhere before another begins."""
         everywhere = await self._directory.holding_anything()
-        return await self._read(everywhere, positions.of, limit, None)
+        found: list[Told] = []
+        for start in range(0, len(everywhere), _CALLS_AT_ONCE):
+            reached = {each: positions.of(each) for each in everywhere[start : start + _CALLS_AT_ONCE]}
+            while reached and len(found) < limit:
+                portion = 1 + 2 * (limit - len(found)) // len(reached)
+                calls = [self._range(each, after, portion) for each, after in reached.items()]
+                outcomes = await self._caller.call(calls, Lane.READ)
+                unfinished: dict[Partition, int] = {}
+                for each, outcome in zip(reached, outcomes, strict=True):
+                    told = [event_from(member) for member in values_of(outcome) if member is not None]
+                    found += told
+                    if len(told) == portion:
+                        unfinished[each] = told[-1][0]
+                reached = unfinished
+        return sorted(found[:limit], key=_sequence)
 
     async def _read(
         self,
