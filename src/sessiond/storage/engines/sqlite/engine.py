@@ -38,7 +38,7 @@ from sessiond.storage.engines.sqlite.operations import (
     RewriteEvents,
     TouchAll,
 )
-from sessiond.storage.engines.sqlite.reads import Reads
+from sessiond.storage.engines.sqlite.reads import OfSubject, Reads
 from sessiond.storage.engines.sqlite.trust import TrustedMemory
 from sessiond.storage.engines.sqlite.writer import Writer
 
@@ -156,8 +156,24 @@ class SqliteStore:
         partition: Partition | None = None,  # noqa: ARG002  sessions of all partitions lie together
     ) -> Sequence[Session]:
         self._ready()
+        wanted = OfSubject(project, subject, live_at, limit, before)
         with answering:
-            return self._reads.list_by_subject(project, subject, live_at=live_at, limit=limit, before=before)
+            memory = self._memory
+            return self._reads.list_by_subject(wanted) if memory is None else self._listed(memory, wanted)
+
+    def _listed(self, memory: TrustedMemory, wanted: OfSubject) -> Sequence[Session]:
+        """Read which sessions there are, and what memory does not know of them: all, so that it is of one instant."""
+        if memory.has_moved():
+            memory.catch_up()
+        ids = self._reads.ids_by_subject(wanted)
+        known = memory.sessions(ids)
+        # As in `_get_many`: a batch may have been committed and its sessions not be dropped yet.
+        writing = {key.id for key in self._being_written}
+        if known is not None and writing.isdisjoint(ids) and not memory.has_moved():
+            return known
+        read = self._reads.list_by_subject(wanted)
+        memory.keep_sessions(read)
+        return read
 
     async def scan(
         self, selection: Selection, *, limit: int, offset: int = 0, after: Place | None = None

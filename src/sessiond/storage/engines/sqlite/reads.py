@@ -52,6 +52,16 @@ _MOST_CONTROL_RECORDS = 1000
 _EVER = 1 << 53  # milliseconds
 
 
+class OfSubject(msgspec.Struct, frozen=True):
+    """Which of a subject's sessions a list is about, as `Store.list_by_subject` says."""
+
+    project: ProjectId
+    subject: SubjectId
+    live_at: Instant | None
+    limit: int | None
+    before: SessionId | None
+
+
 class Reads:
     """What can be asked of one reading connection."""
 
@@ -111,28 +121,27 @@ class Reads:
                     self._learn(stamp, key)
             return self._acted(self._assembled(found, row))
 
-    def list_by_subject(
-        self,
-        project: ProjectId,
-        subject: SubjectId,
-        *,
-        live_at: Instant | None,
-        limit: int | None,
-        before: SessionId | None,
-    ) -> list[Session]:
+    def list_by_subject(self, wanted: OfSubject) -> list[Session]:
         """Return a subject's sessions, newest id first."""
-        sql = f"SELECT {_SESSION} FROM sessions AS s WHERE project = ? AND subject = ?"  # noqa: S608
-        values: list[object] = [project_bytes(project), subject]
-        if before is not None:
+        return [session_from(row) for row in self._of_subject(_SESSION, wanted)]
+
+    def ids_by_subject(self, wanted: OfSubject) -> list[SessionId]:
+        """Return the ids of what `list_by_subject` would: a third of its time, for who knows the rest."""
+        return [row[0] for row in self._of_subject("s.id", wanted)]
+
+    def _of_subject(self, columns: str, wanted: OfSubject) -> list[Row]:
+        sql = f"SELECT {columns} FROM sessions AS s WHERE project = ? AND subject = ?"  # noqa: S608
+        values: list[object] = [project_bytes(wanted.project), wanted.subject]
+        if wanted.before is not None:
             sql += " AND id < ?"
-            values.append(before)
-        if live_at is not None:
+            values.append(wanted.before)
+        if wanted.live_at is not None:
             sql += (
                 " AND revoked_at IS NULL AND expires_at > ? AND last_seen_at + ifnull(idle_timeout_ms, ?) > ?"
             )
-            values += [live_at, _EVER, live_at]
-        values.append(-1 if limit is None else limit)
-        return [session_from(row) for row in self._all(f"{sql} ORDER BY id DESC LIMIT ?", values)]
+            values += [wanted.live_at, _EVER, wanted.live_at]
+        values.append(-1 if wanted.limit is None else wanted.limit)
+        return self._all(f"{sql} ORDER BY id DESC LIMIT ?", values)
 
     def scan(self, selection: Selection, limit: int, offset: int, after: Place | None) -> list[Record]:
         """Return a page of a selection, newest first. A session's id begins with its `created_at`."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import cast
 
-from sessiond.domain.ids import ProjectId
+from sessiond.domain.ids import ProjectId, SessionId
 from sessiond.domain.projects import Deployment, Project, deployment_key
 from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import Session, Standing
@@ -66,6 +66,22 @@ class TrustedMemory:
     def keep(self, standing: Standing) -> None:
         """Remember what was just read."""
         self._cache.put(standing)
+
+    def sessions(self, ids: Iterable[SessionId]) -> list[Session] | None:
+        """Return sessions, if all are known; only after `has_moved` was False or `catch_up` succeeded."""
+        known = []
+        for identifier in ids:
+            session = self.seen(identifier)
+            if session is None:
+                return None
+            known.append(session)
+        return known
+
+    def keep_sessions(self, sessions: Iterable[Session]) -> None:
+        """Remember sessions that were just read by themselves."""
+        for session in sessions:
+            if self.seen(session.id) is None:
+                self._cache.welcome(session)
 
     def record(self, key: Key) -> Record | None:
         """Return what is known of a record; only after `has_moved` was False or `catch_up` succeeded."""

@@ -1,0 +1,156 @@
+"""A list that memory answers is what a read would be: as new, and of one instant."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sessiond.domain.ids import DEFAULT_PROJECT, SessionId
+from sessiond.domain.instants import Instant
+from sessiond.domain.sessions import Session
+from sessiond.services.ports import Change, Store, Touch
+from sessiond.storage.engine import Role
+from sessiond.storage.engines.sqlite.database import DatabaseFile
+from sessiond.storage.engines.sqlite.reads import OfSubject, Reads
+from sessiond.storage.open import open_store
+from sessiond.testing import samples
+from sessiond.testing.samples import ALICE, NOW
+
+CHANGES = 200
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the list to which is added what any connection selects from the sessions."""
+    selected: list[str] = []
+    connect = DatabaseFile.connect
+
+    def noted(statement: str) -> None:
+        if "FROM sessions" in statement:
+            selected.append(statement.partition(" FROM ")[0])
+
+    def traced(file: DatabaseFile, *, writing: bool, busy_seconds: float | None = None) -> object:
+        database = connect(file, writing=writing, busy_seconds=busy_seconds)
+        database.set_trace_callback(noted)
+        return database
+
+    monkeypatch.setattr(DatabaseFile, "connect", traced)
+    return selected
+
+
+@pytest.fixture
+async def server(statements: list[str], tmp_path: Path) -> AsyncIterator[Store]:
+    store = await open_store(f"sqlite:///{tmp_path}/sessiond.db", role=Role.SERVER)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def command(server: Store, tmp_path: Path) -> AsyncIterator[Store]:
+    """The same database as a command beside the server has it open."""
+    store = await open_store(f"sqlite:///{tmp_path}/sessiond.db", role=Role.TOOL)
+    yield store
+    await store.close()
+
+
+async def listed(store: Store) -> list[Session]:
+    return list(await store.list_by_subject(DEFAULT_PROJECT, ALICE, live_at=NOW))
+
+
+def sight(session: Session, at: Instant) -> Touch:
+    return Touch(project=session.project, session=session.id, seen_at=at, generation=0)
+
+
+async def test_sessions_that_are_known_are_listed_by_their_ids_alone(
+    server: Store, statements: list[str]
+) -> None:
+    older, newer = samples.session(created_at=NOW), samples.session(created_at=NOW + 1)
+    await server.apply(samples.put(older, newer))
+    statements.clear()
+
+    assert await listed(server) == [newer, older]
+    assert statements == ["SELECT s.id"]
+
+
+async def test_sessions_that_were_read_are_known(
+    server: Store, command: Store, statements: list[str]
+) -> None:
+    session = samples.session()
+    await command.apply(samples.put(session))
+    assert await listed(server) == [session]
+    statements.clear()
+
+    assert await listed(server) == [session]
+    assert statements == ["SELECT s.id"]
+
+
+async def test_a_list_shows_what_others_did_and_what_the_server_did(server: Store, command: Store) -> None:
+    revoked, touched, seen = (samples.session(created_at=NOW + n) for n in range(3))
+    await server.apply(samples.put(revoked, touched, seen))
+    assert await listed(server) == [seen, touched, revoked]
+
+    await command.touch([sight(touched, NOW + 5)])
+    await command.revoke([samples.revocation(revoked)])
+    await server.touch([sight(seen, NOW + 6)])
+
+    assert [each.last_seen_at for each in await listed(server)] == [NOW + 6, NOW + 5]
+    assert await listed(server) == await listed(command)
+
+
+async def test_a_commit_by_another_while_memory_is_asked_is_seen_as_a_whole(
+    server: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stays, goes = samples.session(created_at=NOW + 1), samples.session()
+    await server.apply(samples.put(stays, goes))
+    ids_by_subject = Reads.ids_by_subject
+
+    def overtaken(reads: Reads, wanted: OfSubject) -> list[SessionId]:
+        with contextlib.closing(sqlite3.connect(tmp_path / "sessiond.db")) as database, database:
+            database.execute("UPDATE sessions SET version = 2")
+            database.execute("UPDATE sessions SET expires_at = ? WHERE id = ?", (NOW, goes.id))
+        return ids_by_subject(reads, wanted)
+
+    monkeypatch.setattr(Reads, "ids_by_subject", overtaken)
+
+    assert await listed(server) == [msgspec.structs.replace(stays, version=2)]
+
+
+async def test_what_changes_together_is_listed_together(server: Store) -> None:
+    stays, comes_and_goes = samples.session(created_at=NOW + 1), samples.session()
+    keys = [stays.key, comes_and_goes.key]
+    writing = True
+
+    def at(version: int) -> list[Session]:
+        """Both at *version*; the second lives in every other."""
+        expires_at = NOW + samples.HOUR * (version % 2)
+        members = [{"version": version}, {"version": version, "expires_at": expires_at}]
+        return [
+            msgspec.structs.replace(each, **changed)
+            for each, changed in zip((stays, comes_and_goes), members, strict=True)
+        ]
+
+    await server.apply(samples.put(*at(1)))
+
+    async def change_both() -> None:
+        nonlocal writing
+        for version in range(2, CHANGES):
+            expects = dict.fromkeys(keys, version - 1)
+            await server.apply(Change(partition=samples.PARTITION, expects=expects, puts=at(version)))
+        writing = False
+
+    async def list_both() -> set[tuple[int, ...]]:
+        seen = set()
+        while writing:
+            seen.add(tuple(each.version for each in await listed(server)))
+            await asyncio.sleep(0)
+        return seen
+
+    _, seen = await asyncio.gather(change_both(), list_both())
+
+    assert [versions for versions in seen if versions != (versions[0],) * (1 + versions[0] % 2)] == []
