@@ -205,3 +205,38 @@ def test_the_pages_of_everybody_begin_where_the_last_one_ended(
         after = page["next"]
 
     assert found[:5] == made[::-1]
+
+
+def test_a_session_is_listed_as_it_is_now_however_often_it_was_listed_before(
+    http: httpx.Client, server: ServerProcess, lists: Lists
+) -> None:
+    session = lists.made()
+    before = [lists.ask().json()["items"] for _ in range(3)]
+    path = f"/v1/sessions/{session['id']}"
+    assert http.patch(path, headers=server.authorization, json={"metadata": {"ward": 7}}).status_code == 200
+
+    changed = lists.ask().json()["items"]
+    lists.end(session)
+    (ended,) = lists.ask(state="all").json()["items"]
+
+    assert before == [before[0]] * 3
+    assert changed == [before[0][0] | {"metadata": {"ward": 7}}]
+    assert ended["ended"]["code"] == "session_revoked"
+    assert ended | {"ended": None} == changed[0]
+
+
+def test_each_operator_session_is_current_in_its_own_lists_alone(
+    http: httpx.Client, server: ServerProcess
+) -> None:
+    master = {"Authorization": f"Bearer {server.master_token}"}
+    own = [http.post("/api/auth/session", headers=master).json()["session_token"] for _ in range(2)]
+
+    def current(token: str) -> list[str]:
+        query = {"subject": "operator", "limit": "2"}
+        answer = http.get("/v1/sessions", params=query, headers={"Authorization": f"Bearer {token}"})
+        return [item["id"] for item in answer.json()["items"] if item["is_current"]]
+
+    first, second, again = current(own[0]), current(own[1]), current(own[0])
+
+    assert len(first) == len(second) == 1
+    assert first == again != second

@@ -22,6 +22,9 @@ from sessiond.services.sessions import SESSION_UNKNOWN
 
 INVALID_CURSOR = InvalidRequest("invalid_cursor", "`after` is not a `next` of this list.")
 
+_KEPT_ITEMS = 5000
+"""Some two kilobytes each, with their sessions: the lists that are on people's screens."""
+
 
 class EndedView(msgspec.Struct, frozen=True, kw_only=True):
     """Why and when a session ended; `at` and `reason` are null where that is not known (any more)."""
@@ -57,6 +60,13 @@ class ListedPage(msgspec.Struct, frozen=True, kw_only=True):
     """A page of sessions, newest first. `next` asks for the following page; null on the last."""
 
     items: Sequence[ListedSession]
+    next: str | None
+
+
+class EncodedPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A `ListedPage` whose items are JSON already."""
+
+    items: Sequence[msgspec.Raw]
     next: str | None
 
 
@@ -112,6 +122,30 @@ def listed(session: Session, own: SessionId | None, ended: Ended | None = None) 
         is_current=session.id == own,
         ended=None if ended is None else view_ended(ended),
     )
+
+
+class ListedItems:
+    """Sessions as items of a list's JSON, made anew only where they differ from when they were listed last."""
+
+    def __init__(self) -> None:
+        self._kept: dict[SessionId, tuple[Session, msgspec.Raw]] = {}
+
+    def item(self, session: Session, own: SessionId | None, ended: Ended | None) -> msgspec.Raw:
+        """Return `listed` in JSON."""
+        if ended is not None or session.id == own:
+            return _encoded(listed(session, own, ended))
+        kept = self._kept.get(session.id)
+        if kept is not None and kept[0] == session:
+            return kept[1]
+        if len(self._kept) >= _KEPT_ITEMS:
+            self._kept.clear()
+        item = _encoded(listed(session, own))
+        self._kept[session.id] = (session, item)
+        return item
+
+
+def _encoded(view: ListedSession) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(view))
 
 
 def _client(client: Client) -> ListedClient:

@@ -22,10 +22,11 @@ from sessiond.http.dialects.native.creating import (
 from sessiond.http.dialects.native.issuing import INVALID_FORMAT, NativeIssuing
 from sessiond.http.dialects.native.listed import (
     INVALID_CURSOR,
+    EncodedPage,
     ListedAnswer,
+    ListedItems,
     ListedPage,
     cursor,
-    listed,
     looked_up,
     next_text,
     own_session,
@@ -70,6 +71,7 @@ class ManagedSessions:
         self._services = services
         self._credentials = credentials
         self._issuing = NativeIssuing(services)
+        self._items = ListedItems()
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return the declarations."""
@@ -131,8 +133,8 @@ class ManagedSessions:
             before=cursor(query.after),
         )
         own = own_session(caller)
-        items = [listed(row, own, why) for row, why in found]
-        return Answer(200, ListedPage(items=items, next=next_text(following)))
+        items = [self._items.item(row, own, ended) for row, ended in found]
+        return Answer(200, EncodedPage(items=items, next=next_text(following)))
 
     async def show(self, request: Request) -> Answer:
         """Show one, ended or not."""
