@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 
 import msgspec
@@ -110,7 +110,7 @@ async def test_a_commit_by_another_while_memory_is_asked_is_seen_as_a_whole(
     await server.apply(samples.put(stays, goes))
     ids_by_subject = Reads.ids_by_subject
 
-    def overtaken(reads: Reads, wanted: OfSubject) -> list[SessionId]:
+    def overtaken(reads: Reads, wanted: OfSubject) -> Generator[SessionId]:
         with contextlib.closing(sqlite3.connect(tmp_path / "sessiond.db")) as database, database:
             database.execute("UPDATE sessions SET version = 2")
             database.execute("UPDATE sessions SET expires_at = ? WHERE id = ?", (NOW, goes.id))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Generic, TypeVar
 
 import msgspec
@@ -58,8 +58,8 @@ class StandingCache:
     """Standings by session, each good only as long as its subject, actor and actor's session are those that are kept.
 
     Only complete standings are kept, so that nothing that is merely added can overtake one. A session that was just
-    made has none yet: *completed* tells what it stands on once it is asked for, or None where only a read can tell.
-    Of those, which nobody may ever ask for, only the newest tenth of *limit* are kept.
+    made, or listed, has none yet: *completed* tells what it stands on once it is asked for, or None where only a read
+    can tell. Of those, which nobody may ever ask for, only the newest tenth of *limit* are kept.
     """
 
     def __init__(self, limit: int, completed: Callable[[Session], Standing | None] = lambda _: None) -> None:
@@ -88,6 +88,17 @@ class StandingCache:
         standing = self._standings.get(session)
         return self._newborn.get(session) if standing is None else standing.session
 
+    def all_seen(self, sessions: Iterable[SessionId]) -> list[Session] | None:
+        """Return *sessions* as `seen` does, or None unless every one is known."""
+        found, standing_of, newborn_of = [], self._standings.get, self._newborn.get
+        for identifier in sessions:
+            standing = standing_of(identifier)
+            session = newborn_of(identifier) if standing is None else standing.session
+            if session is None:
+                return None
+            found.append(session)
+        return found
+
     def put(self, standing: Standing) -> Standing | None:
         """Keep *standing* if it is complete, and return it as it is kept."""
         found, subject, actor, acting = standing.session, standing.subject, standing.actor, standing.acting
@@ -108,7 +119,7 @@ class StandingCache:
         return kept
 
     def welcome(self, session: Session) -> None:
-        """Keep a session that was just made."""
+        """Keep a session that was just made, or read by itself."""
         self._newborn.put(session.id, session)
 
     def replace(self, successor: Session) -> None:

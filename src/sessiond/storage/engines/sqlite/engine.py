@@ -162,14 +162,14 @@ class SqliteStore:
             return self._reads.list_by_subject(wanted) if memory is None else self._listed(memory, wanted)
 
     def _listed(self, memory: TrustedMemory, wanted: OfSubject) -> Sequence[Session]:
-        """Read which sessions there are, and what memory does not know of them: all, so that it is of one instant."""
+        """Return them as memory knows them, if it knows all that there are; else read all, so that it is of one instant."""
         if memory.has_moved():
             memory.catch_up()
-        ids = self._reads.ids_by_subject(wanted)
-        known = memory.sessions(ids)
+        with contextlib.closing(self._reads.ids_by_subject(wanted)) as ids:
+            known = memory.all_seen(ids)
         # As in `_get_many`: a batch may have been committed and its sessions not be dropped yet.
         writing = {key.id for key in self._being_written}
-        if known is not None and writing.isdisjoint(ids) and not memory.has_moved():
+        if known is not None and not memory.has_moved() and not any(each.id in writing for each in known):
             return known
         read = self._reads.list_by_subject(wanted)
         memory.keep_sessions(read)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import cast
 
 import msgspec
@@ -123,25 +123,14 @@ class Reads:
 
     def list_by_subject(self, wanted: OfSubject) -> list[Session]:
         """Return a subject's sessions, newest id first."""
-        return [session_from(row) for row in self._of_subject(_SESSION, wanted)]
+        sql, values = _of_subject(_SESSION, wanted)
+        return [session_from(row) for row in self._all(sql, values)]
 
-    def ids_by_subject(self, wanted: OfSubject) -> list[SessionId]:
-        """Return the ids of what `list_by_subject` would: a third of its time, for who knows the rest."""
-        return [row[0] for row in self._of_subject("s.id", wanted)]
-
-    def _of_subject(self, columns: str, wanted: OfSubject) -> list[Row]:
-        sql = f"SELECT {columns} FROM sessions AS s WHERE project = ? AND subject = ?"  # noqa: S608
-        values: list[object] = [project_bytes(wanted.project), wanted.subject]
-        if wanted.before is not None:
-            sql += " AND id < ?"
-            values.append(wanted.before)
-        if wanted.live_at is not None:
-            sql += (
-                " AND revoked_at IS NULL AND expires_at > ? AND last_seen_at + ifnull(idle_timeout_ms, ?) > ?"
-            )
-            values += [wanted.live_at, _EVER, wanted.live_at]
-        values.append(-1 if wanted.limit is None else wanted.limit)
-        return self._all(f"{sql} ORDER BY id DESC LIMIT ?", values)
+    def ids_by_subject(self, wanted: OfSubject) -> Generator[SessionId]:
+        """Go through the ids of what `list_by_subject` returns, at a third of its price; to be closed."""
+        with contextlib.closing(self._database.execute(*_of_subject("s.id", wanted))) as rows:
+            for (identifier,) in rows:
+                yield identifier
 
     def scan(self, selection: Selection, limit: int, offset: int, after: Place | None) -> list[Record]:
         """Return a page of a selection, newest first. A session's id begins with its `created_at`."""
@@ -253,6 +242,20 @@ class Reads:
 
     def _page(self, sql: str, values: Sequence[object], limit: int, offset: int) -> list[Row]:
         return self._all(f"{sql} LIMIT ? OFFSET ?", [*values, limit, offset])
+
+
+def _of_subject(columns: str, wanted: OfSubject) -> tuple[str, list[object]]:
+    """Return the query for *columns* of a subject's sessions, and its values."""
+    sql = f"SELECT {columns} FROM sessions AS s WHERE project = ? AND subject = ?"  # noqa: S608
+    values: list[object] = [project_bytes(wanted.project), wanted.subject]
+    if wanted.before is not None:
+        sql += " AND id < ?"
+        values.append(wanted.before)
+    if wanted.live_at is not None:
+        sql += " AND revoked_at IS NULL AND expires_at > ? AND last_seen_at + ifnull(idle_timeout_ms, ?) > ?"
+        values += [wanted.live_at, _EVER, wanted.live_at]
+    values.append(-1 if wanted.limit is None else wanted.limit)
+    return f"{sql} ORDER BY id DESC LIMIT ?", values
 
 
 def _where(selection: Selection, after: Place | None = None) -> tuple[str, list[object]]:

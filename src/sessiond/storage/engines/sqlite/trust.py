@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import cast
 
-from sessiond.domain.ids import ProjectId, SessionId
+from sessiond.domain.ids import ProjectId
 from sessiond.domain.projects import Deployment, Project, deployment_key
 from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import Session, Standing
@@ -39,6 +39,8 @@ class TrustedMemory:
         """Return what is known of a session; only after `has_moved` was False or `catch_up` succeeded."""
         self.seen = self._cache.seen
         """Return a session as it was last seen; at any time."""
+        self.all_seen = self._cache.all_seen
+        """Return sessions, if all are known; only after `has_moved` was False or `catch_up` succeeded."""
         self._header = index.header()
         self.caught_up_to = reads.newest_change()
 
@@ -67,21 +69,10 @@ class TrustedMemory:
         """Remember what was just read."""
         self._cache.put(standing)
 
-    def sessions(self, ids: Iterable[SessionId]) -> list[Session] | None:
-        """Return sessions, if all are known; only after `has_moved` was False or `catch_up` succeeded."""
-        known = []
-        for identifier in ids:
-            session = self.seen(identifier)
-            if session is None:
-                return None
-            known.append(session)
-        return known
-
     def keep_sessions(self, sessions: Iterable[Session]) -> None:
         """Remember sessions that were just read by themselves."""
         for session in sessions:
-            if self.seen(session.id) is None:
-                self._cache.welcome(session)
+            self._cache.welcome(session)
 
     def record(self, key: Key) -> Record | None:
         """Return what is known of a record; only after `has_moved` was False or `catch_up` succeeded."""
