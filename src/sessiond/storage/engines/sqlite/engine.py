@@ -162,7 +162,7 @@ class SqliteStore:
             return self._reads.list_by_subject(wanted) if memory is None else self._listed(memory, wanted)
 
     def _listed(self, memory: TrustedMemory, wanted: OfSubject) -> Sequence[Session]:
-        """Return them as memory knows them, if it knows all that there are; else read all, so that it is of one instant."""
+        """Return them from memory if it knows all that there are; else read all, so that they are of one instant."""
         if memory.has_moved():
             memory.catch_up()
         with contextlib.closing(self._reads.ids_by_subject(wanted)) as ids:
