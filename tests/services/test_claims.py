@@ -15,7 +15,6 @@ from sessiond.domain.initiators import Initiator
 from sessiond.domain.policies import Policy
 from sessiond.domain.sessions import AccessFormat, Session
 from sessiond.services.claims import InvalidTemplate
-from sessiond.services.native_tokens import mint_native
 from tests.deployment import TestDeployment
 
 
@@ -60,17 +59,9 @@ async def test_each_claim_that_is_left_out_for_its_length_is_counted(deployment:
     session = await a_jwt_session(deployment, {"huge": "x" * 1023} | dict.fromkeys(names, "x" * 1000))
     services = deployment.services
 
-    claims = await services.claims.of(session)
-    token = mint_native(
-        services.tokens,
-        session,
-        Policy(),
-        claims=claims,
-        now=deployment.clock.now(),
-        entropy=services.entropy,
-    ).access_token
+    minted = await services.native_tokens.mint(session, Policy(), now=deployment.clock.now())
 
-    said = jws.peek(token)
+    said = jws.peek(minted.access_token)
     assert said is not None
     assert [name for name in paths if name in said.claims] == ["m0", "m1"]
     assert deployment.observer["claim_left_out"] == 3

@@ -13,7 +13,6 @@ from sessiond.domain.policies import Policy
 from sessiond.domain.rules import Rules
 from sessiond.domain.sessions import AccessFormat, Session
 from sessiond.services.introspecting import Introspected
-from sessiond.services.native_tokens import mint_native
 from sessiond.services.token_forms import Form
 from tests.deployment import BY, TestDeployment
 
@@ -34,12 +33,10 @@ async def ended(deployment: TestDeployment) -> int:
     return sum(event.type is EventType.SESSION_REVOKED for _, event in events)
 
 
-def as_jwt(deployment: TestDeployment, session: Session) -> str:
+async def as_jwt(deployment: TestDeployment, session: Session) -> str:
     shaped = msgspec.structs.replace(session, access_format=AccessFormat.JWT)
     services, now = deployment.services, deployment.clock.now()
-    return mint_native(
-        services.tokens, shaped, services.rules.policy, claims={}, now=now, entropy=services.entropy
-    ).access_token
+    return (await services.native_tokens.mint(shaped, services.rules.policy, now=now)).access_token
 
 
 async def test_a_token_is_inactive_once_it_expires(deployment: TestDeployment) -> None:
@@ -130,12 +127,14 @@ async def test_a_jwt_that_is_too_old_to_be_checked_by_its_jti_ends_nothing(
     deployment: TestDeployment,
 ) -> None:
     first = await deployment.issue()
-    text = as_jwt(deployment, first)
+    text = await as_jwt(deployment, first)
     second = await rotated(deployment, first)
     third = await rotated(deployment, second)
 
     await deployment.services.sessions.end_presented(text, project=None, address=None)
     assert await ended(deployment) == 0
 
-    await deployment.services.sessions.end_presented(as_jwt(deployment, third), project=None, address=None)
+    await deployment.services.sessions.end_presented(
+        await as_jwt(deployment, third), project=None, address=None
+    )
     assert await ended(deployment) == 1

@@ -7,20 +7,13 @@ from datetime import timedelta
 import msgspec
 
 from sessiond.domain.sessions import Session
-from sessiond.services.native_tokens import Minted, mint_native
+from sessiond.services.native_tokens import Minted
 from tests.deployment import TestDeployment
 
 
-def minted(deployment: TestDeployment, session: Session) -> Minted:
+async def minted(deployment: TestDeployment, session: Session) -> Minted:
     services = deployment.services
-    return mint_native(
-        services.tokens,
-        session,
-        services.rules.policy,
-        claims={},
-        now=deployment.clock.now(),
-        entropy=services.entropy,
-    )
+    return await services.native_tokens.mint(session, services.rules.policy, now=deployment.clock.now())
 
 
 async def test_a_repeated_answer_has_the_same_refresh_token_and_a_moment_of_its_own(
@@ -28,7 +21,7 @@ async def test_a_repeated_answer_has_the_same_refresh_token_and_a_moment_of_its_
 ) -> None:
     session = await deployment.issue()
 
-    first, second = minted(deployment, session), minted(deployment, session)
+    first, second = await minted(deployment, session), await minted(deployment, session)
 
     assert first.refresh_token == second.refresh_token
     assert first.refresh_after != second.refresh_after
@@ -38,8 +31,8 @@ async def test_nobody_is_told_to_refresh_after_the_session_has_ended(deployment:
     session = await deployment.issue()
     deployment.clock.advance(days=30, seconds=-20)
 
-    near_the_end = minted(deployment, session)
-    last_second = minted(
+    near_the_end = await minted(deployment, session)
+    last_second = await minted(
         deployment, msgspec.structs.replace(session, expires_at=deployment.clock.now() + 1000)
     )
 
@@ -51,7 +44,7 @@ async def test_nobody_is_told_to_refresh_after_the_session_has_ended(deployment:
 async def test_what_an_access_token_says_is_kept_and_a_refresh_token_s_text_is_not(
     deployment: TestDeployment,
 ) -> None:
-    tokens, given = deployment.services.tokens, minted(deployment, await deployment.issue())
+    tokens, given = deployment.services.tokens, await minted(deployment, await deployment.issue())
 
     access = [tokens.recognise(given.access_token) for _ in range(2)]
     refresh = [tokens.recognise(given.refresh_token) for _ in range(2)]

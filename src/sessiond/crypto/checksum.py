@@ -1,6 +1,7 @@
 """The six characters at the end of our token texts: typing errors are refused before any key is touched.
 
-CRC-32 of the text before, as 4 bytes and 2 zero bytes, base64url, the first 6 characters; compared as text.
+CRC-32 of the text before, as 4 bytes and 2 zero bytes, base64url, the first 6 characters; compared as text. They are
+those of the 4 bytes alone: base64 fills up with zero bits.
 It guards against accidents and lets scanners recognise a leaked token; it is no protection.
 """
 
@@ -19,4 +20,4 @@ _TO_URL = bytes.maketrans(b"+/", b"-_")
 
 def checksum(text: bytes) -> bytes:
     """Return the check of *text*."""
-    return b2a_base64(crc32(text).to_bytes(4) + b"\0\0", newline=False)[:CHECK_LENGTH].translate(_TO_URL)
+    return b2a_base64(crc32(text).to_bytes(4), newline=False)[:CHECK_LENGTH].translate(_TO_URL)

@@ -6,7 +6,7 @@ neither the database nor the wrapping key alone opens anything. A change makes a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from hashlib import sha256
 
@@ -41,9 +41,13 @@ class KeyRing:
         self._data_keys = {key.id: key for key in contents.data_keys if key.verifies}
         self._sealers = {key.project: key for key in contents.data_keys if key.mints}
         # Bounded, and each ring has its own: a key that a new ring refuses is not answered from an old cache.
-        self._kept_partition = lru_cache(_PARTITIONS_KEPT)(self._partition)
+        self.partition: Callable[[ProjectId, SubjectId], Partition] = lru_cache(_PARTITIONS_KEPT)(
+            self._partition
+        )
+        """Return the partition of (project, subject): keyed, so that it tests no guess; the same for ever."""
+        self.mint: Callable[[int, TokenKind], Mint] = lru_cache(_KEYS_KEPT)(self._mint)
+        """Return what mints the opaque tokens of a kind under the root of this `kid`, and knows them again."""
         self._kept_key = lru_cache(_KEYS_KEPT)(self._key)
-        self._kept_mint = lru_cache(_KEYS_KEPT)(self._mint)
         self._kept_jwks = lru_cache(_KEY_SETS_KEPT)(self._jwks)
         self._kept_lookup_key = lru_cache(_KEYS_KEPT)(self._lookup_key)
 
@@ -114,10 +118,6 @@ class KeyRing:
 
     # Keyed hashes: permanent, under keys that are never rotated
 
-    def partition(self, project: ProjectId, subject: SubjectId) -> Partition:
-        """Return the partition of (project, subject): keyed, so that it tests no guess; the same for ever."""
-        return self._kept_partition(project, subject)
-
     def lookup(self, purpose: Purpose, project: ProjectId, text: str) -> bytes:
         """Return the 16-byte keyed hash by which *text* is found; *purpose* is one of `lookup.*`."""
         return macs.tag(self._kept_lookup_key(purpose, project), text.encode("utf-8", "surrogatepass"))
@@ -146,10 +146,6 @@ class KeyRing:
     def key(self, kid: int, purpose: Purpose, suffix: str = "") -> bytes:
         """Return the derived key of *purpose*, and of *suffix* if more than the purpose decides, under a root."""
         return self._kept_key(kid, purpose, suffix)
-
-    def mint(self, kid: int, kind: TokenKind) -> Mint:
-        """Return what mints the opaque tokens of *kind* under a root, and knows them again."""
-        return self._kept_mint(kid, kind)
 
     # Keys that sign and keys that seal
 

@@ -7,6 +7,7 @@ Layout (RFC 9562 section 5.7): 48 bits of Unix milliseconds, version 7, 12 bits 
 from __future__ import annotations
 
 import re
+from struct import Struct as Layout
 from typing import NewType
 from uuid import UUID
 
@@ -14,6 +15,8 @@ from sessiond.domain.instants import Instant
 
 PARTITIONS = 4096
 LONGEST_SUBJECT_ID = 256
+_LAYOUT = Layout(">QB7s")
+_VERSION_AND_PARTITION = Layout(">6xH8x")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _SUBJECT_FAULT = f"is not 1 to {LONGEST_SUBJECT_ID} bytes of UTF-8 without control characters"
 
@@ -35,13 +38,13 @@ DEFAULT_PROJECT = ProjectId("00000000-0000-4000-8000-000000000001")
 def mint_id(*, now: Instant, partition: Partition, entropy: bytes) -> SessionId:
     """Return a UUIDv7 born *now* in *partition*; *entropy* is 8 bytes from the operating system, 62 bits are used."""
     head = (now << 16) | 0x7000 | partition
-    tail = (int.from_bytes(entropy) & 0x3FFF_FFFF_FFFF_FFFF) | 0x8000_0000_0000_0000
-    return SessionId((head << 64 | tail).to_bytes(16))
+    return SessionId(_LAYOUT.pack(head, 0x80 | entropy[0] & 0x3F, entropy[1:]))
 
 
 def partition_of(identifier: bytes) -> Partition:
     """Return the partition that the 16 bytes of *identifier* carry."""
-    return Partition(((identifier[6] & 0x0F) << 8) | identifier[7])
+    partition: Partition = _VERSION_AND_PARTITION.unpack(identifier)[0] & 0x0FFF
+    return partition
 
 
 def instant_of(identifier: bytes) -> Instant:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -52,11 +53,15 @@ def check_name(name: str) -> str:
     return name
 
 
+_DEPLOYMENT_KEY = Key(Kind.DEPLOYMENT, CONTROL_PARTITION, DEFAULT_PROJECT, b"")
+
+
 def deployment_key() -> Key:
     """Return the key of the one deployment record."""
-    return Key(Kind.DEPLOYMENT, CONTROL_PARTITION, DEFAULT_PROJECT, b"")
+    return _DEPLOYMENT_KEY
 
 
+@functools.lru_cache(maxsize=4096)
 def project_key(project: ProjectId) -> Key:
     """Return the key of a project's control record."""
     return Key(Kind.PROJECT, CONTROL_PARTITION, project, b"")

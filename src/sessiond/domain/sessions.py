@@ -126,7 +126,7 @@ class Session(Record, frozen=True, kw_only=True, gc=False):
 
     @property
     def key(self) -> Key:
-        return Key(Kind.SESSION, partition_of(self.id), self.project, self.id)
+        return Key(self.kind, partition_of(self.id), self.project, self.id)
 
     @property
     def owner(self) -> str | None:
@@ -203,7 +203,7 @@ class Session(Record, frozen=True, kw_only=True, gc=False):
 
 def session_key(project: ProjectId, session: SessionId) -> Key:
     """Return the key of a session's record; its partition is in its id."""
-    return Key(Kind.SESSION, partition_of(session), project, session)
+    return Key(Session.kind, partition_of(session), project, session)
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):

@@ -29,7 +29,7 @@ class SubjectKind(enum.StrEnum):
 
 def subject_key(project: ProjectId, subject: SubjectId, partition: Partition) -> Key:
     """Return the key of a subject's record; *partition* is the keyed one of (project, subject)."""
-    return Key(Kind.SUBJECT, partition, project, subject.encode())
+    return Key(Subject.kind, partition, project, subject.encode())
 
 
 class Link(msgspec.Struct, frozen=True, gc=False):

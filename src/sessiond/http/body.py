@@ -48,19 +48,19 @@ async def read_body(request: Request, receive: Receive, limit: int) -> bytes:
 
 def media_type_of(request: Request, endpoint: Endpoint) -> str:
     """Return the body's content type without parameters, or raise `UnsupportedMediaType`."""
-    sent, encoding = request.header(b"content-type"), request.header(b"content-encoding")
-    name = _in_utf8(sent or "")
-    encoded = encoding is not None and encoding.strip().lower() not in {"", "identity"}
-    if encoded or name is None or name not in endpoint.content_types:
+    sent = request.header(b"content-type")
+    name = _plain_type(sent or "", request.header(b"content-encoding"))
+    if name is None or name not in endpoint.content_types:
         raise UnsupportedMediaType(sent, endpoint.content_types)
     return name
 
 
 @functools.lru_cache(maxsize=64)
-def _in_utf8(content_type: str) -> str | None:
-    """Return the type without its parameters, or None where they name another charset."""
+def _plain_type(content_type: str, encoding: str | None) -> str | None:
+    """Return the type without its parameters, or None where they name another charset, or the body is encoded."""
+    encoded = encoding is not None and encoding.strip().lower() not in {"", "identity"}
     name, _, parameters = content_type.partition(";")
-    return name.strip().lower() if _is_utf8(parameters) else None
+    return None if encoded or not _is_utf8(parameters) else name.strip().lower()
 
 
 def _is_utf8(parameters: str) -> bool:
@@ -75,7 +75,7 @@ def parse_body(body: bytes, request: Request, endpoint: Endpoint) -> Callable[[]
     """Return how to get at the decoded body; what cannot be read at all is refused at once, its shape only then."""
     if len(body) > endpoint.max_body:
         raise BodyTooLarge(endpoint.max_body)
-    if not body.strip():
+    if not body or body.isspace():
         return _without_body(endpoint)
     media_type = media_type_of(request, endpoint)
     if endpoint.raw_json or endpoint.request is None:

@@ -26,6 +26,7 @@ from sessiond.services.keys import Keys
 from sessiond.services.known_clients import KnownClients
 from sessiond.services.linking import Linking
 from sessiond.services.listing import Listing
+from sessiond.services.native_tokens import NativeTokens
 from sessiond.services.operators import Operators
 from sessiond.services.own_sessions import OwnSessions
 from sessiond.services.pin_attempts import PinAttempts
@@ -117,6 +118,7 @@ class Services:
         rules, contention = self.rules, self.contention
         self.projects = Projects(store, keys, clock, entropy, contention=contention)
         self.claims = Claims(store, clock, observer, projects=self.projects, contention=contention)
+        self.native_tokens = NativeTokens(self.tokens, self.claims, entropy)
         self.policies = Policies(
             store, clock, projects=self.projects, contention=contention, configured=rules.policy
         )

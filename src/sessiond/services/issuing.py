@@ -31,7 +31,7 @@ from sessiond.domain.sessions import (
     Standing,
     session_key,
 )
-from sessiond.domain.subjects import Subject, check_not_operator, epoch_of, subject_key
+from sessiond.domain.subjects import SUBJECT_RESERVED, Subject, epoch_of, is_operator, subject_key
 from sessiond.services.contention import Contention
 from sessiond.services.keys import Keys
 from sessiond.services.orders import Ground, Issued, Order, absolute_limit, birth, idle_limit, others_matter
@@ -82,8 +82,8 @@ class Issuing:
         Raises `NotFound` (`subject_unknown`, `project_unknown`), `Forbidden` (`subject_disabled`), `StateConflict`
         (`session_limit_reached`, `replay_superseded`), `InvalidRequest` (`idempotency_key_reused`).
         """
-        if order.session_kind is not SessionKind.OPERATOR:
-            check_not_operator(order.project, order.subject)
+        if is_operator(order.project, order.subject) and order.session_kind is not SessionKind.OPERATOR:
+            raise SUBJECT_RESERVED
         contended = (order.project, order.subject)
         if order.idempotency_key is None:
             return await self._contention.settle(contended, self._issue, order, None)
@@ -151,8 +151,9 @@ class Issuing:
 
     async def _ground(self, order: Order) -> Ground:
         now = self._clock.now()
-        partition = self._keys.partition(order.project, order.subject)
-        key = subject_key(order.project, order.subject, partition)
+        key = subject_key(
+            order.project, order.subject, self._keys.ring.partition(order.project, order.subject)
+        )
         subject, project, deployment = await self._store.get_many(
             [key, project_key(order.project), deployment_key()]
         )
@@ -166,7 +167,7 @@ class Issuing:
         return Ground(
             now=now,
             found=found,
-            subject=found or self._newcomer(order, partition, now),
+            subject=found or self._newcomer(order, key.partition, now),
             project=project,
             deployment=deployment,
             policy=policy,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
 from sessiond.crypto.tokens import TokenKind
@@ -11,6 +9,7 @@ from sessiond.domain.instants import Instant, later, second_of, unix_seconds
 from sessiond.domain.policies import Policy
 from sessiond.domain.refresh import refresh_after
 from sessiond.domain.sessions import AccessFormat, Session
+from sessiond.services.claims import Claims
 from sessiond.services.ports import Entropy
 from sessiond.services.token_forms import Form
 from sessiond.services.tokens import Tokens
@@ -31,36 +30,33 @@ class Minted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return "Minted(…)"
 
 
-def mint_native(
-    tokens: Tokens,
-    session: Session,
-    policy: Policy,
-    *,
-    claims: Mapping[str, object],
-    now: Instant,
-    entropy: Entropy,
-) -> Minted:
-    """Return the tokens of the session's current generation; no access token outlives its session.
+class NativeTokens:
+    """Mints them; a JWT has the claims that the project's template adds."""
 
-    *claims* are those that the project's template adds to a JWT.
-    """
-    if session.access_format is AccessFormat.JWT:
-        expires_at = min(later(second_of(now), policy.jwt_lifetime), session.expires_at)
-        access = tokens.jwt(
-            Form.NATIVE_JWT,
-            session,
-            now=now,
-            expires_at=expires_at,
-            first={"client_id": session.project},
-            more=claims,
+    def __init__(self, tokens: Tokens, claims: Claims, entropy: Entropy) -> None:
+        self._tokens = tokens
+        self._claims = claims
+        self._entropy = entropy
+
+    async def mint(self, session: Session, policy: Policy, *, now: Instant) -> Minted:
+        """Return the tokens of the session's current generation; no access token outlives its session."""
+        if session.access_format is AccessFormat.JWT:
+            expires_at = min(later(second_of(now), policy.jwt_lifetime), session.expires_at)
+            access = self._tokens.jwt(
+                Form.NATIVE_JWT,
+                session,
+                now=now,
+                expires_at=expires_at,
+                first={"client_id": session.project},
+                more=await self._claims.of(session),
+            )
+        else:
+            expires_at = min(later(now, policy.access_token_lifetime), session.expires_at)
+            access = self._tokens.opaque(TokenKind.ACCESS, session, expires_at=expires_at)
+        expires_in = max(1, unix_seconds(expires_at - now))
+        return Minted(
+            access_token=access,
+            expires_in=expires_in,
+            refresh_token=self._tokens.opaque(TokenKind.REFRESH, session, expires_at=session.expires_at),
+            refresh_after=refresh_after(expires_in, self._entropy.bytes(8)),
         )
-    else:
-        expires_at = min(later(now, policy.access_token_lifetime), session.expires_at)
-        access = tokens.opaque(TokenKind.ACCESS, session, expires_at=expires_at)
-    expires_in = max(1, unix_seconds(expires_at - now))
-    return Minted(
-        access_token=access,
-        expires_in=expires_in,
-        refresh_token=tokens.opaque(TokenKind.REFRESH, session, expires_at=session.expires_at),
-        refresh_after=refresh_after(expires_in, entropy.bytes(8)),
-    )

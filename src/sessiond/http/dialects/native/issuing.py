@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from sessiond.domain.callers import OperatorCaller, ServerCaller
 from sessiond.domain.errors import InvalidRequest
-from sessiond.domain.sessions import SessionKind
 from sessiond.http.answer import Answer
 from sessiond.http.dialects.native.creating import SessionMembers
 from sessiond.http.dialects.native.token_answers import cookie_name, created
@@ -31,14 +30,13 @@ class NativeIssuing:
         acting: Asked | None,
     ) -> Answer:
         """Issue the session of *order*; with *acting* an impersonation."""
-        cookie = order.session_kind is SessionKind.BROWSER
-        if cookie:
+        if asked.by_cookie:
             if asked.format == "jwt":
                 raise INVALID_FORMAT
             cookie_name(request)
         if acting is not None:
             order = await self._services.impersonating.order(caller, order, acting)
-        if cookie:
+        if asked.by_cookie:
             issued = await self._services.accounts.sign_in(order, asked.browser)
         else:
             issued = await self._services.issuing.issue(order)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sessiond.domain.accounts import TOO_MANY_ACCOUNTS
-from sessiond.domain.callers import Manager, OperatorCaller, ServerCaller
+from sessiond.domain.callers import Manager
 from sessiond.domain.errors import Forbidden, InvalidRequest, NotFound, StateConflict
 from sessiond.domain.ids import SubjectId, acceptable_subject_id
 from sessiond.domain.impersonation import ACTOR_ENDED, ACTOR_IS_SUBJECT, IMPERSONATED
@@ -146,7 +146,7 @@ class ManagedSessions:
 def manager(request: Request) -> Manager:
     """Return the caller, who manages a project's sessions."""
     caller = request.caller
-    if isinstance(caller, ServerCaller | OperatorCaller):
+    if isinstance(caller, Manager):
         return caller
     raise TypeError("the endpoint's credential promises a server key or the operator")
 

@@ -7,14 +7,13 @@ from sessiond.domain.callers import SubjectCaller
 from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.instants import Instant, unix_seconds
 from sessiond.domain.policies import Policy
-from sessiond.domain.sessions import AccessFormat, Session, SessionKind
+from sessiond.domain.sessions import Session, SessionKind
 from sessiond.http.answer import NO_CONTENT, Answer
 from sessiond.http.cookies import LOOPBACK_COOKIE, SetCookie
 from sessiond.http.dialects.native.shapes import CreatedAnswer, TokensAnswer, view
 from sessiond.http.edge import host_name, is_loopback
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
-from sessiond.services.native_tokens import mint_native
 
 _CLEARED = ("Clear-Site-Data", '"cookies", "storage"')
 
@@ -25,8 +24,7 @@ _NEEDS_HTTPS = InvalidRequest(
 
 async def tokens_of(services: Services, session: Session, policy: Policy, *, now: Instant) -> TokensAnswer:
     """Return the access and refresh token of the session's current generation."""
-    claims = {} if session.access_format is AccessFormat.OPAQUE else await services.claims.of(session)
-    minted = mint_native(services.tokens, session, policy, claims=claims, now=now, entropy=services.entropy)
+    minted = await services.native_tokens.mint(session, policy, now=now)
     return TokensAnswer(
         token_type="Bearer",
         access_token=minted.access_token,
@@ -43,14 +41,14 @@ async def created(services: Services, request: Request, session: Session, policy
     if session.session_kind is SessionKind.BROWSER:
         cookie = session_cookie(services, request, session)
         return Answer(201, CreatedAnswer(session=shown), headers=(location,), cookies=(cookie,))
-    tokens = await tokens_of(services, session, policy, now=request.now)
+    minted = await services.native_tokens.mint(session, policy, now=request.now)
     body = CreatedAnswer(
         session=shown,
-        token_type=tokens.token_type,
-        access_token=tokens.access_token,
-        expires_in=tokens.expires_in,
-        refresh_token=tokens.refresh_token,
-        refresh_after=tokens.refresh_after,
+        token_type="Bearer",
+        access_token=minted.access_token,
+        expires_in=minted.expires_in,
+        refresh_token=minted.refresh_token,
+        refresh_after=minted.refresh_after,
     )
     return Answer(201, body, headers=(location,))
 

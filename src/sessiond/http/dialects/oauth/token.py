@@ -26,7 +26,6 @@ from sessiond.http.endpoint import FORM, Endpoint
 from sessiond.http.refusals import Fault, InvalidMembers
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
-from sessiond.services.native_tokens import mint_native
 from sessiond.services.sessions import SUPERSEDED_REFRESH
 from sessiond.services.token_forms import Form
 from sessiond.services.tokens import WRONG_KIND
@@ -99,14 +98,7 @@ class TokenEndpoint:
         projects |= {client.project} if client is not None else set()
         standing = await self._refreshed(asked.refresh_token, projects, request.client_address)
         policy = self._services.sessions.policy_of(standing)
-        minted = mint_native(
-            self._services.tokens,
-            standing.session,
-            policy,
-            claims=await self._services.claims.of(standing.session),
-            now=request.now,
-            entropy=self._services.entropy,
-        )
+        minted = await self._services.native_tokens.mint(standing.session, policy, now=request.now)
         return TokenAnswer(
             access_token=minted.access_token,
             token_type="Bearer",
