@@ -6,6 +6,7 @@ import pytest
 
 from sessiond.domain.errors import Misconfigured
 from sessiond.http.edge import Edge
+from sessiond.http.head import Head
 from sessiond.http.login_page import LoginPage, asked_url
 from sessiond.http.peer import Connection
 from sessiond.http.request import Request
@@ -20,7 +21,7 @@ def asked(*headers: tuple[str, str], by: str = PROXY) -> Request:
     raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
     edge = Edge(trusted_proxies=[PROXY], public_url="https://sessions.example.org")
     connection = Connection((by, 4000), ("10.0.0.1", 8000))
-    return Request("GET", "/v1/verify", b"", raw, connection, edge, SetClock(), "id")
+    return Request(Head("GET", "/v1/verify", b"", raw), connection, edge, SetClock(), "id")
 
 
 def forwarded(

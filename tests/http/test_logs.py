@@ -14,6 +14,7 @@ from sessiond.domain.callers import ServerCaller
 from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.http.access_log import AccessLog, write_to
 from sessiond.http.edge import Edge
+from sessiond.http.head import Head
 from sessiond.http.logs import JsonFormatter, configure_logs, escaped, redacted, timestamp
 from sessiond.http.peer import Connection
 from sessiond.http.request import Request
@@ -93,7 +94,7 @@ async def test_nothing_that_a_client_sends_is_logged(caplog: pytest.LogCaptureFi
 def test_a_name_with_control_characters_stays_one_harmless_line() -> None:
     kept = Lines()
     log = AccessLog(kept.write)
-    request = Request("GET", "/", b"", [], Connection(("\x1b[31m", 1), None), Edge(), SetClock(), "id")
+    request = Request(Head("GET", "/", b"", []), Connection(("\x1b[31m", 1), None), Edge(), SetClock(), "id")
     request.caller = ServerCaller(project=DEFAULT_PROJECT, name='a\r\n{"x":"\x1b[2J\x9b\u2028"}', key_id="k")
 
     log.record(request, "/x", 200, 0)

@@ -6,26 +6,27 @@ import functools
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence, Sized
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence, Sized
 from typing import Any
 from urllib.parse import quote
 
-from sessiond.domain.errors import InvalidRequest, Refusal
+from sessiond.domain.errors import Refusal
 from sessiond.http.access_log import AccessLog
 from sessiond.http.answer import Answer
 from sessiond.http.attempts import Attempts, note_refused
 from sessiond.http.body import ClientGoneError, Receive, parse_body, read_body
 from sessiond.http.counting import Quotas, count, counted_as, quota_headers
 from sessiond.http.dialect import Dialect
-from sessiond.http.edge import Edge, acceptable_host
+from sessiond.http.edge import Edge
 from sessiond.http.endpoint import Endpoint
+from sessiond.http.head import Head
 from sessiond.http.json_body import decode_query
 from sessiond.http.logs import frames_of
 from sessiond.http.own_pages import own_pages
 from sessiond.http.peer import Connection
 from sessiond.http.problems import refuse_with_problem
-from sessiond.http.refusals import BAD_HOST, OVERLOADED, Defect
-from sessiond.http.request import Headers, Request
+from sessiond.http.refusals import OVERLOADED, Defect
+from sessiond.http.request import Request
 from sessiond.http.request_ids import RequestIds
 from sessiond.http.router import Route, Router
 from sessiond.http.wire import Finished, Finisher, preflight, refused
@@ -34,17 +35,6 @@ from sessiond.services.ports import Clock
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-_SINGLE = frozenset(
-    {
-        b"host",
-        b"authorization",
-        b"content-type",
-        b"content-length",
-        b"origin",
-        b"sec-fetch-site",
-        b"sessiond-project",
-    }
-)
 _CLIENT_GONE = 499
 _logger = logging.getLogger("sessiond.http")
 
@@ -89,7 +79,7 @@ class App:
         """Answer one request."""
         if scope["type"] != "http":
             raise RuntimeError(f"no {scope['type']} here")
-        finished = await self.respond(*self._request(scope), receive)
+        finished = await self.respond(self._request(scope), receive)
         if finished is not None:
             body = b"" if scope["method"] == "HEAD" else finished.body
             await send(
@@ -97,24 +87,17 @@ class App:
             )
             await send({"type": "http.response.body", "body": body})
 
-    def request(
-        self, method: str, path: str, query_string: bytes, headers: Headers, connection: Connection
-    ) -> tuple[Request, Refusal | None]:
-        """Return a request, and what is wrong with its headers, if anything."""
-        values = dict(headers)
-        incoming = values.get(b"x-request-id")
+    def request(self, head: Head, connection: Connection) -> Request:
+        """Return a request, with an id of its own."""
+        incoming = head.values.get(b"x-request-id")
         request_id = self.request_ids.mint() if incoming is None else self.request_ids.accept(incoming)
-        request = Request(
-            method, path, query_string, headers, connection, self.edge, self.clock, request_id, values
-        )
-        sound = not request.repeats and _sound_host(values.get(b"host", b""))
-        return request, None if sound else _unsound(headers, values)
+        return Request(head, connection, self.edge, self.clock, request_id)
 
-    async def respond(self, request: Request, problem: Refusal | None, receive: Receive) -> Finished | None:
+    async def respond(self, request: Request, receive: Receive) -> Finished | None:
         """Return the answer to *request*, ready for the wire and logged; None when the client has gone."""
         started = time.perf_counter_ns()
-        match = self.router.match(request.path)
-        dialect = match.dialect
+        match = self.router.match(request.head.path)
+        dialect, problem = match.dialect, request.head.problem
         self.in_flight += 1
         try:
             if problem is not None:
@@ -206,29 +189,17 @@ class App:
         finally:
             self.in_flight += 1
 
-    def _request(self, scope: Scope) -> tuple[Request, Refusal | None]:
+    def _request(self, scope: Scope) -> Request:
         path = scope.get("raw_path") or quote(scope["path"]).encode()
-        connection = Connection(scope.get("client"), scope.get("server"))
-        request, problem = self.request(
-            scope["method"], path.decode("latin-1"), scope["query_string"], scope["headers"], connection
+        head = Head(
+            scope["method"],
+            path.decode("latin-1"),
+            scope["query_string"],
+            scope["headers"],
+            http_version=scope["http_version"],
         )
-        request.http_version = scope["http_version"]
-        request.transport_scheme = scope.get("scheme", "http")
-        return request, problem
-
-
-def _unsound(headers: Headers, values: Mapping[bytes, bytes]) -> Refusal | None:
-    """Return what is wrong with *headers*, if anything.
-
-    There must be exactly one sound `Host`, and no second one of each header that may stand once.
-    """
-    return _repetition(headers) if _sound_host(values.get(b"host", b"")) else BAD_HOST
-
-
-def _repetition(headers: Headers) -> Refusal | None:
-    names = [name for name, _ in headers if name in _SINGLE]
-    repeated = next((name for number, name in enumerate(names) if name in names[:number]), None)
-    return None if repeated is None else _repeated(repeated)
+        scheme = scope.get("scheme", "http")
+        return self.request(head, Connection(scope.get("client"), scope.get("server"), scheme))
 
 
 def log_defect(error: Exception, request: Request) -> None:
@@ -242,14 +213,3 @@ def log_defect(error: Exception, request: Request) -> None:
             "frames": " < ".join(reversed(frames_of(error.__traceback__))),
         },
     )
-
-
-def _repeated(name: bytes) -> InvalidRequest:
-    if name == b"host":
-        return BAD_HOST
-    return InvalidRequest("repeated_header", f"The header {name.decode()} stands more than once.")
-
-
-@functools.lru_cache(maxsize=256)
-def _sound_host(value: bytes) -> bool:
-    return acceptable_host(value.decode("latin-1"))

@@ -95,16 +95,16 @@ class Edge:
             return self._why_not_local(request, name)
         if not (is_loopback(name) or _is_address(name) or name == self._public_name()):
             return "the Host is not this server's"
-        if shows_proxy(request.raw_headers) and not self.trusts(request.connection.host):
+        if shows_proxy(request.head.headers) and not self.trusts(request.connection.host):
             return "it came through a proxy that is not trusted"
         return None
 
     def _why_not_local(self, request: Request, name: str) -> str | None:
-        if request.http_version != "1.1":
+        if request.head.http_version != "1.1":
             return "it was not sent with HTTP/1.1"
         if not is_loopback(name):
             return "the Host is not a loopback name"
-        if shows_proxy(request.raw_headers):
+        if shows_proxy(request.head.headers):
             return "it came through a proxy"
         if request.connection.peer_uid not in self._own_users:
             return "the process at the other end is not known as this server's own user's or root's"
@@ -119,7 +119,7 @@ class Edge:
         client = plain_address(request.connection.host)
         if not self.trusted_proxies or not self.trusts(client):
             return client
-        for hop in reversed(forwarded_chain(request.raw_headers)):
+        for hop in reversed(forwarded_chain(request.head.headers)):
             if hop is None:
                 break
             client = hop
@@ -132,8 +132,8 @@ class Edge:
         if self.public_origin is not None:
             return "https" if self.secure else "http"
         if self.trusts(request.connection.host):
-            return forwarded_scheme(request.raw_headers) or request.transport_scheme
-        return request.transport_scheme
+            return forwarded_scheme(request.head.headers) or request.connection.scheme
+        return request.connection.scheme
 
     def session_cookies(self, request: Request) -> tuple[str, ...]:
         """Return the names under which a session cookie counts in *request*.

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from sessiond.domain.errors import Refusal
 from sessiond.http.app import App
 from sessiond.http.instant import Render
 from sessiond.http.request import Request
@@ -47,11 +46,10 @@ class Line(Protocol):
 class Exchange:
     """A request on its way through the app."""
 
-    def __init__(self, request: Request, problem: Refusal | None, line: Line, *, keep_alive: bool) -> None:
+    def __init__(self, request: Request, line: Line) -> None:
         self._request = request
-        self._problem = problem
         self._line = line
-        self.keep_alive = keep_alive
+        self.keep_alive = request.head.keep_alive
         self.body = bytearray()
         self.more_body = True
         self.disconnected = False
@@ -81,7 +79,7 @@ class Exchange:
         if not self.more_body and not self.disconnected:
             self._request.whole_body = bytes(self.body)
         try:
-            finished = await app.respond(self._request, self._problem, self._receive)
+            finished = await app.respond(self._request, self._receive)
             if finished is None:
                 return
             if self._line.flow.write_paused and not self.disconnected:
@@ -141,3 +139,15 @@ class Exchange:
             return {"type": "http.disconnect"}
         body, self.body = bytes(self.body), bytearray()
         return {"type": "http.request", "body": body, "more_body": self.more_body}
+
+
+class _Answered:
+    """Stands where a request's cycle would, for one that was answered inline: there is nothing left to do for it."""
+
+    response_complete = True
+    keep_alive = True
+    disconnected = False
+    message_event = asyncio.Event()
+
+
+ANSWERED: Any = _Answered()

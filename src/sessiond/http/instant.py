@@ -16,8 +16,9 @@ from typing import Any
 from sessiond.domain.errors import Refusal
 from sessiond.http.answer import Answer
 from sessiond.http.app import App
+from sessiond.http.head import Head
 from sessiond.http.peer import Connection
-from sessiond.http.request import Headers, Request
+from sessiond.http.request import Request
 from sessiond.http.router import Route
 from sessiond.http.wire import STATUS_LINES, json_head
 
@@ -30,33 +31,35 @@ Asked = Coroutine[Any, Any, Answer | bytes]
 
 
 class InstantAnswers:
-    """The instant endpoints of an app, by the exact bytes of their targets (without a query)."""
+    """The instant endpoints of an app, by their paths (without a query)."""
 
     def __init__(self, app: App) -> None:
         self._app = app
         self._json_head = json_head(secure=app.edge.secure)
-        self._routes: dict[bytes, Route] = {}
+        self._routes: dict[str, Route] = {}
         for place in app.router.places:
             route = place.routes.get("GET")
             if route is not None and route.endpoint.instant is not None and "{" not in place.template:
                 for path in (place.template, place.template.rstrip("/") + "/"):
-                    self._routes[path.encode("ascii")] = route
-        self.find = self._routes.get
+                    self._routes[path] = route
 
-    def answer(
-        self, route: Route, headers: Headers, connection: Connection, common: bytes
-    ) -> bytes | Later | None:
+    def find(self, head: Head) -> Route | None:
+        """Return what answers at once to a request with *head*."""
+        plain = head.method == "GET" and head.http_version == "1.1" and not head.query_string
+        return self._routes.get(head.path) if plain else None
+
+    def answer(self, route: Route, head: Head, connection: Connection, common: bytes) -> bytes | Later | None:
         """Return the whole response with the header lines *common* in it, or None where the handler must answer.
 
         `Later` is returned where the store has to be waited for.
         """
         started = time.perf_counter_ns()
         app, instant = self._app, route.endpoint.instant
-        request, problem = app.request("GET", route.template, b"", headers, connection)
+        request = app.request(head, connection)
         request.endpoint = route.endpoint
         try:
-            if problem is not None:
-                raise problem  # noqa: TRY301 - refused like everything else
+            if head.problem is not None:
+                raise head.problem  # noqa: TRY301 - refused like everything else
             result = instant(request) if instant is not None else None
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             result = app.answer_to(error, request, route.dialect)

@@ -92,7 +92,7 @@ def asked_url(request: Request) -> str | None:
     said = set(request.headers(b"x-original-url"))
     hosts, targets = request.headers(b"x-forwarded-host"), request.headers(b"x-forwarded-uri")
     if targets:
-        scheme = forwarded_scheme(request.raw_headers)
+        scheme = forwarded_scheme(request.head.headers)
         said |= {f"{scheme}://{host}{target}" for host in hosts for target in targets}
     return said.pop() if len(said) == 1 else None
 

@@ -21,15 +21,16 @@ _UID, _INODE = 7, 9
 class Connection:
     """One TCP connection as the server sees it; what is looked up about it is looked up once.
 
-    *host* is the address at the other end, empty when there is none.
+    *host* is the address at the other end, empty when there is none; *scheme* what is spoken on it, `http` or `https`.
     """
 
-    __slots__ = ("_looked", "_uid", "client", "host", "logged", "server")
+    __slots__ = ("_looked", "_uid", "client", "host", "logged", "scheme", "server")
 
-    def __init__(self, client: Address | None, server: Address | None) -> None:
+    def __init__(self, client: Address | None, server: Address | None, scheme: str = "http") -> None:
         self.client = client
         self.host = client[0] if client else ""
         self.server = server
+        self.scheme = scheme
         self.logged: str | None = None
         self._looked = False
         self._uid: int | None = None

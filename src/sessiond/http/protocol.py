@@ -1,6 +1,7 @@
-"""uvicorn's HTTP protocol with three changes, each measured (`docs/performance.md`, `docs/decisions/`).
+"""uvicorn's HTTP protocol with four changes, each measured (`docs/performance.md`, `docs/decisions/`).
 
-Instant GETs are answered where their head ends, without a task. No timer is set per request: one sweep a second looks
+Instant GETs are answered where their head ends, without a task. A head that was read before is not parsed again. No
+timer is set per request: one sweep a second looks
 at all connections, and it bounds slow heads, slow bodies and clients that do not read. Whatever is refused before a
 dialect is known gets problem details, a request id and a line in the access log.
 
@@ -21,12 +22,12 @@ from uvicorn.server import ServerState
 
 from sessiond.domain.errors import InvalidRequest, Refusal, Unavailable
 from sessiond.http.app import App
-from sessiond.http.exchange import CLOSE_LINE, Exchange
+from sessiond.http.exchange import ANSWERED, CLOSE_LINE, Exchange
+from sessiond.http.head import Head, Heads
 from sessiond.http.instant import InstantAnswers
 from sessiond.http.limits import Limits
 from sessiond.http.peer import Connection
 from sessiond.http.problems import refuse_with_problem
-from sessiond.http.request import Request
 from sessiond.http.wire import head_lines, refused
 
 _UNREADABLE = InvalidRequest(
@@ -41,18 +42,6 @@ _BODY_BEFORE_HEAD_BYTES = 64 * 1024
 """What a chunk that ends within a head may hold of the body before it."""
 
 _MOST_DISCARDED_BYTES = 1024 * 1024
-
-
-class _Answered:
-    """Stands where a request's cycle would, for one that was answered inline: there is nothing left to do for it."""
-
-    response_complete = True
-    keep_alive = True
-    disconnected = False
-    message_event = asyncio.Event()
-
-
-_ANSWERED: Any = _Answered()
 
 
 class Ticks:
@@ -75,6 +64,7 @@ class Protocol(HttpToolsProtocol):
         ticks: Ticks,
         limits: Limits,
         instants: InstantAnswers,
+        heads: Heads,
         sessiond: App,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
@@ -82,9 +72,11 @@ class Protocol(HttpToolsProtocol):
         self._limits = limits
         self._find_instant = instants.find
         self._answer_instantly = instants.answer
+        self._heads = heads
+        self._head: Head | None = None
+        self._between = True
         self._sessiond = sessiond
         self._connection = Connection(None, None)
-        self._version = ""
         self._active_at = self._task_at = ticks.now
         self._head_at: int | None = ticks.now
         self._in_head = True
@@ -97,29 +89,43 @@ class Protocol(HttpToolsProtocol):
         """Begin, unless there are too many."""
         super().connection_made(transport)
         server = self.server if self.server and self.server[1] is not None else None
-        self._connection = Connection(self.client, (server[0], server[1] or 0) if server else None)
+        self._connection = Connection(
+            self.client, (server[0], server[1] or 0) if server else None, self.scheme or "http"
+        )
         if len(self.connections) > self._limits.connections:
             self._refuse(_TOO_MANY)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser; what it cannot read, or what has no end, is refused."""
+        """Begin a request with a known head, or feed the parser; what it cannot read, or has no end, is refused."""
         self._active_at = self._ticks.now
+        between = self._between
+        known = self._heads.find(data) if between else None
+        if known is not None:
+            self._begin_known(*known)
+            return
         self._head_bytes = self._head_bytes + len(data) if self._in_head else len(data)
+        self._between = False  # until it is whole
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
+            self._between = False
             return  # nothing is upgraded to; the request was answered as if it had not asked
         except httptools.HttpParserError:
+            self._between = False
             self._refuse_or_close(_UNREADABLE)
             return
         if self._in_head:
             self._wait_for_head()
+        elif between and self._between and self._head is not None:
+            self._heads.keep(self._head, data)
 
     def on_message_begin(self) -> None:
         """Begin a request; the scope is made only if a task will answer it."""
         self.url = b""
         self.headers = []
         self._in_head = True
+        self._head = None
+        self._between = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; `Expect` is looked at only if a task will answer."""
@@ -132,21 +138,12 @@ class Protocol(HttpToolsProtocol):
         if self._head_bytes > self._limits.head_bytes and self._is_head_too_large():
             self._refuse_or_close(_HEAD_TOO_LARGE)
             return
-        route = self._find_instant(self.url)
-        if route is not None and self._is_free_for_instant():
-            response = self._answer_instantly(route, self.headers, self._connection, self.common_lines())
-            if isinstance(response, bytes):
-                self._respond(response)
-                return
-            if response is not None:
-                exchange = self._exchange(response.request, None)
-                self._take_on(exchange)
-                response.then(exchange.respond)
-                return
-        self._start_task()
+        self._head = self._read_head()
+        self._begin(self._head)
 
     def on_message_complete(self) -> None:
         """Tell the task, if there is one."""
+        self._between = True
         exchange: Any = self.cycle
         if not exchange.response_complete:
             exchange.more_body = False
@@ -198,13 +195,10 @@ class Protocol(HttpToolsProtocol):
         cycle: Any = self.cycle
         return None if cycle is None or cycle.response_complete else cycle
 
-    def _is_free_for_instant(self) -> bool:
+    def _is_free(self) -> bool:
+        """Whether a request can be answered now: none before it waits for its answer, and the client reads."""
         cycle: Any = self.cycle
-        if cycle is not None and not cycle.response_complete:
-            return False
-        if not self._version:  # once per connection: no client changes it from request to request
-            self._version = self.parser.get_http_version()
-        return self._version == "1.1" and not self.flow.write_paused and self.parser.get_method() == b"GET"
+        return (cycle is None or cycle.response_complete) and not self.flow.write_paused
 
     def _wait_for_head(self) -> None:
         """Note that a head is not complete; when that began, the sweep counts."""
@@ -213,19 +207,48 @@ class Protocol(HttpToolsProtocol):
         if self._head_bytes > self._limits.head_bytes + _BODY_BEFORE_HEAD_BYTES:
             self._refuse_or_close(_HEAD_TOO_LARGE)
 
-    def _start_task(self) -> None:
+    def _read_head(self) -> Head:
         parser = self.parser
         if self.url.startswith(b"/"):
             path, _, query = self.url.partition(b"?")
         else:
             target = httptools.parse_url(self.url)
             path, query = target.path or b"/", target.query or b""
-        request, problem = self._sessiond.request(
-            parser.get_method().decode("ascii"), path.decode("latin-1"), query, self.headers, self._connection
+        version = parser.get_http_version()
+        return Head(
+            parser.get_method().decode("ascii"),
+            path.decode("latin-1"),
+            query,
+            self.headers,
+            http_version=version,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
         )
-        request.http_version = parser.get_http_version()
-        request.transport_scheme = self.scheme or "http"
-        exchange: Any = self._exchange(request, problem)
+
+    def _begin_known(self, head: Head, body: bytes) -> None:
+        """Begin a request that is whole, as the parser would."""
+        self._in_head = False
+        self._head_at = None
+        self._begin(head)
+        if body:
+            self.on_body(body)
+        self.on_message_complete()
+
+    def _begin(self, head: Head) -> None:
+        route = self._find_instant(head)
+        if route is not None and self._is_free():
+            response = self._answer_instantly(route, head, self._connection, self.common_lines())
+            if isinstance(response, bytes):
+                self._respond(response, head)
+                return
+            if response is not None:
+                exchange: Any = Exchange(response.request, self)
+                self._take_on(exchange)
+                response.then(exchange.respond)
+                return
+        self._start_task(head)
+
+    def _start_task(self, head: Head) -> None:
+        exchange: Any = Exchange(self._sessiond.request(head, self._connection), self)
         waits = self._present_cycle is not None
         self._take_on(exchange)
         if waits:
@@ -233,10 +256,6 @@ class Protocol(HttpToolsProtocol):
             self.pipeline.appendleft((exchange, self.app))
         else:
             exchange.start(self._sessiond)
-
-    def _exchange(self, request: Request, problem: Refusal | None) -> Exchange:
-        keep_alive = request.http_version != "1.0" and self.parser.should_keep_alive()
-        return Exchange(request, problem, self, keep_alive=keep_alive)
 
     def _take_on(self, exchange: Any) -> None:  # noqa: ANN401  stands where uvicorn's own cycle would
         self._discarded_bytes = 0
@@ -254,10 +273,10 @@ class Protocol(HttpToolsProtocol):
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         return size > self._limits.head_bytes
 
-    def _respond(self, response: bytes) -> None:
-        self.cycle = _ANSWERED
+    def _respond(self, response: bytes, head: Head) -> None:
+        self.cycle = ANSWERED
         self.server_state.total_requests += 1
-        if self.parser.should_keep_alive():
+        if head.keep_alive:
             self.transport.write(response)
             return
         end = response.index(b"\r\n") + 2
@@ -283,13 +302,11 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         app = self._sessiond
-        request = Request(
-            "OTHER", "-", b"", (), self._connection, app.edge, app.clock, app.request_ids.mint()
-        )
+        request = app.request(Head("OTHER", "-", b"", ()), self._connection)
         app.refusals[refusal.code] += 1
         answer = refuse_with_problem(refusal, request, status=_STATUSES[refusal])
         finished = app.finish(refused(answer, refusal), request, app.dialects[-1])
         app.access_log.record(request, "-", finished.status, time.perf_counter_ns())
-        self.cycle = _ANSWERED
+        self.cycle = ANSWERED
         self.transport.write(finished.response(self.common_lines() + CLOSE_LINE))
         self.transport.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from sessiond.domain.rate_limits import Quota
     from sessiond.http.edge import Edge
     from sessiond.http.endpoint import Endpoint
+    from sessiond.http.head import Head
     from sessiond.http.peer import Connection
     from sessiond.services.ports import Clock
 
 T = TypeVar("T")
-Headers = Sequence[tuple[bytes, bytes]]
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _NO_PARAMS: Mapping[str, str] = MappingProxyType({})
@@ -31,10 +31,10 @@ _NO_PARAMS: Mapping[str, str] = MappingProxyType({})
 class Request:
     """One request. Its headers, cookies, query and address are read when they are asked for.
 
-    *path* is the raw path as it was sent, *params* the decoded values of the template's names, *endpoint* what was
+    *params* are the decoded values of the template's names, *endpoint* what was
     found for it, *caller* who asks (None where no credential is needed), *context* what else a dialect's own credential
     found out, *quota* what is left of the rate limit that it counted towards, *whole_body* the body where all of it was
-    there before anybody asked for it. *repeats* tells whether any header stands more than once.
+    there before anybody asked for it.
     """
 
     # Defaults stand in the class: fewer stores when one is made, on the hot path.
@@ -46,34 +46,18 @@ class Request:
     body: object = None
     quota: Quota | None = None
     whole_body: bytes | None = None
-    http_version = "1.1"
-    transport_scheme = "http"
     _now: Instant | None = None
     _address: str | None = None
     _scheme: str | None = None
 
-    def __init__(  # noqa: PLR0917 - made once per request on the hot path, where keywords cost
-        self,
-        method: str,
-        path: str,
-        query_string: bytes,
-        raw_headers: Headers,
-        connection: Connection,
-        edge: Edge,
-        clock: Clock,
-        request_id: str,
-        values: dict[bytes, bytes] | None = None,
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.query_string = query_string
-        self.raw_headers = raw_headers
+    def __init__(self, head: Head, connection: Connection, edge: Edge, clock: Clock, request_id: str) -> None:
+        self.head = head
+        self.method = head.method
         self.connection = connection
         self.edge = edge
         self.request_id = request_id
         self._clock = clock
-        self._values = dict(raw_headers) if values is None else values
-        self.repeats = len(self._values) != len(raw_headers)
+        self._values = head.values
 
     @property
     def now(self) -> Instant:
@@ -92,7 +76,7 @@ class Request:
         found = self._values.get(name)
         if found is None:
             return None
-        if self.repeats and len(self.headers(name)) > 1:
+        if self.head.repeats and len(self.headers(name)) > 1:
             raise InvalidRequest("repeated_header", f"The header {name.decode()} stands more than once.")
         return found.decode("latin-1")
 
@@ -106,17 +90,9 @@ class Request:
         """Whether there is a `Cookie` header."""
         return b"cookie" in self._values
 
-    @property
-    def plain_bearer(self) -> str | None:
-        """The bearer token, written as usual; None where it may be another's: with a cookie, or a second header."""
-        header = self._values.get(b"authorization")
-        if header is None or header[:7] != b"Bearer " or self.repeats or b"cookie" in self._values:
-            return None
-        return header[7:].decode("latin-1")
-
     def headers(self, name: bytes) -> tuple[str, ...]:
         """Return every value of the header *name* (lower case), in order."""
-        return tuple(value.decode("latin-1") for other, value in self.raw_headers if other == name)
+        return tuple(value.decode("latin-1") for other, value in self.head.headers if other == name)
 
     def cookie(self, name: str) -> str | None:
         """Return the value of the cookie *name*, or None; two `Cookie` headers mean one.
@@ -125,7 +101,7 @@ class Request:
         raises `CrossSite` if a browser sent it from a page that is not ours. Raises `InvalidRequest` when two
         cookies have the name.
         """
-        headers = [value for other, value in self.raw_headers if other == b"cookie"]
+        headers = [value for other, value in self.head.headers if other == b"cookie"]
         found = find_cookie(headers, name) if headers else None
         if found is not None and self.changes:
             self.require_same_origin()
@@ -138,11 +114,12 @@ class Request:
 
     def query_items(self) -> list[tuple[str, str]]:
         """Return the names and values of the query in order. Raises `InvalidRequest` if it is not UTF-8."""
-        if not self.query_string:
+        query_string = self.head.query_string
+        if not query_string:
             return []
         try:
             return parse_qsl(
-                self.query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100
+                query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100
             )
         except ValueError:
             raise InvalidRequest("malformed_query", "The query is not percent-encoded UTF-8.") from None

@@ -19,6 +19,7 @@ import uvloop
 
 from sessiond.domain.errors import Misconfigured
 from sessiond.http.app import App
+from sessiond.http.head import Heads
 from sessiond.http.instant import InstantAnswers
 from sessiond.http.limits import Limits
 from sessiond.http.peer import Address
@@ -116,6 +117,7 @@ class HttpServer:
             ticks=self._ticks,
             limits=(limits or Limits()).within_files(),
             instants=InstantAnswers(app),
+            heads=Heads(),
             sessiond=app,
         )
         self._server = _Uvicorn(

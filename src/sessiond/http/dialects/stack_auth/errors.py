@@ -64,7 +64,7 @@ class SchemaFaults(Refusal):
     def known(self, request: Request | None) -> Known:
         """Return the known error of this request."""
         method, path = (
-            ("POST", "/api/v1/auth/sessions") if request is None else (request.method, request.path)
+            ("POST", "/api/v1/auth/sessions") if request is None else (request.method, request.head.path)
         )
         listed = "".join(f"\n  - {line}" for line in self.lines)
         message = f"Request validation failed on {method} {path}:{listed}"
