@@ -10,12 +10,16 @@ import asyncpg
 import pytest
 
 from sessiond.domain.errors import Conflict
+from sessiond.domain.events import Event
+from sessiond.domain.ids import Partition
 from sessiond.services.ports import Change, Store
 from sessiond.storage.engine import Role
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
 from tests.server_process import WITHIN_SECONDS
 from tests.servers.postgresql import PostgresqlServer
+
+TOLD = "INSERT INTO events VALUES (nextval('event_sequence'), 1, $1, 'pin.set', $2, NULL, NULL, 'us')"
 
 
 @pytest.fixture
@@ -50,10 +54,7 @@ async def somebody_waits(writer: asyncpg.Connection) -> None:
 
 
 async def test_sequences_rise_in_the_order_of_commits(store: Store, writer: asyncpg.Connection) -> None:
-    told = (
-        "INSERT INTO events VALUES (nextval('event_sequence'), 1, $1, 'pin.set', '\\x00', NULL, NULL, 'us')"
-    )
-    await writer.execute(told, samples.PARTITION)
+    await writer.execute(TOLD, samples.PARTITION, bytes(16))
     event = samples.event()
     change = Change(partition=samples.PARTITION, expects={}, events=[event])
     writing = asyncio.create_task(store.apply(change))
@@ -136,3 +137,67 @@ async def test_a_value_that_cannot_be_stored_spoils_nothing_else(store: Store) -
 
     assert outcomes[:9] == [None] * 9
     assert isinstance(outcomes[9], Exception)
+
+
+async def test_what_is_committed_long_after_later_events_is_told_all_the_same(
+    store: Store, writer: asyncpg.Connection
+) -> None:
+    await writer.execute(TOLD, samples.PARTITION, bytes(16))
+    followed, mark = list[tuple[int, Event]](), b""
+
+    async def go_on(partition: Partition) -> None:
+        nonlocal mark
+        await store.apply(Change.telling(samples.event(partition=partition)))
+        told, mark = await store.follow(mark, limit=9)
+        followed.extend(told)
+
+    for n in range(6):
+        await go_on(Partition(100 + n % 3))
+    await writer.execute("COMMIT")
+    for _ in range(3):
+        await go_on(samples.PARTITION)
+
+    own = [sequence for sequence, event in followed if event.partition == samples.PARTITION]
+    assert own == sorted(own)
+    assert sorted(followed, key=lambda each: each[0]) == list(await store.events(after=0, limit=99))
+
+
+async def test_a_mark_stays_short_once_what_was_under_way_has_ended(store: Store) -> None:
+    mark = b""
+    for n in range(30):
+        await store.apply(Change.telling(samples.event(partition=Partition(n))))
+        _, mark = await store.follow(mark, limit=9)
+
+    # What ran meanwhile beside us in the database may hold it up, but has ended since.
+    async with asyncio.timeout(WITHIN_SECONDS):
+        while len(mark) > 10 * 10:
+            await store.apply(Change.telling(samples.event()))
+            _, mark = await store.follow(mark, limit=9)
+
+
+async def test_whoever_follows_nodes_that_write_at_once_is_told_everything_once_and_in_order(
+    store: Store, url: str
+) -> None:
+    nodes = [await open_store(url, role=Role.SERVER) for _ in range(3)]
+
+    async def write(node: Store, seed: int) -> None:
+        places = [Partition((seed + 7 * n) % 11) for n in range(120)]
+        for start in range(0, len(places), 8):
+            telling = (Change.telling(samples.event(partition=each)) for each in places[start : start + 8])
+            await asyncio.gather(*map(node.apply, telling))
+
+    writing = asyncio.gather(*(write(node, seed) for seed, node in enumerate(nodes)))
+    followed, mark, over = list[tuple[int, Event]](), b"", False
+    while not over:
+        over = writing.done()
+        while (page := await store.follow(mark, limit=13))[0]:
+            followed += page[0]
+            mark = page[1]
+    await writing
+    for node in nodes:
+        await node.close()
+
+    assert sorted(followed, key=lambda each: each[0]) == list(await store.events(after=0, limit=999))
+    for place in range(11):
+        own = [sequence for sequence, event in followed if event.partition == place]
+        assert own == sorted(own)

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 
 from sessiond.domain.events import Event
-from sessiond.domain.ids import Partition
+from sessiond.domain.ids import PARTITIONS, Partition
 
 _FLOOR = struct.Struct(">Q")
 _POSITION = struct.Struct(">HQ")
@@ -35,10 +35,22 @@ class Positions:
         """Return the highest sequence that was told."""
         return max(self._reached.values(), default=self.floor)
 
-    def after(self, told: Sequence[tuple[int, Event]]) -> bytes:
-        """Return the mark once *told* was, each partition's lowest sequence first."""
+    def dense(self) -> list[int]:
+        """Return up to which sequence each partition was followed, in their order."""
+        reached = [self.floor] * PARTITIONS
+        for partition, sequence in self._reached.items():
+            reached[partition] = sequence
+        return reached
+
+    def after(self, told: Sequence[tuple[int, Event]], settled: int = 0) -> bytes:
+        """Return the mark once *told* was, each partition's lowest sequence first.
+
+        Everything up to *settled* is among what was told by now, whatever its partition.
+        """
+        floor = max(self.floor, settled)
         reached = {**self._reached, **{event.partition: sequence for sequence, event in told}}
-        return _FLOOR.pack(self.floor) + b"".join(_POSITION.pack(*each) for each in sorted(reached.items()))
+        further = sorted(each for each in reached.items() if each[1] > floor)
+        return _FLOOR.pack(floor) + b"".join(_POSITION.pack(*each) for each in further)
 
     def unknown(self, told: Sequence[tuple[int, Event]]) -> list[tuple[int, Event]]:
         """Return those of *told* that were not told before."""

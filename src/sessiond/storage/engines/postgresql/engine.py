@@ -30,6 +30,7 @@ from sessiond.storage.engine import check_shape, unavailable
 from sessiond.storage.engines.postgresql.connections import Connections
 from sessiond.storage.engines.postgresql.failures import is_of_values
 from sessiond.storage.engines.postgresql.feed import Feed
+from sessiond.storage.engines.postgresql.horizon import Horizon
 from sessiond.storage.engines.postgresql.listing import Listing
 from sessiond.storage.engines.postgresql.moving import Passage
 from sessiond.storage.engines.postgresql.operations import (
@@ -69,6 +70,7 @@ class PostgresqlStore:
         self._highest = 0
         self._working: set[asyncio.Task[None]] = set()
         self._listing = Listing(self._connections, schema)
+        self._horizon = Horizon(self._connections, schema)
         self._passage = Passage(self._connections, schema)
         reads = Reads(self._connections, schema)
         seek = reads.standings if memory is None else functools.partial(_remembered, memory, reads.standings)
@@ -151,9 +153,13 @@ class PostgresqlStore:
 
     async def follow(self, mark: bytes, *, limit: int) -> tuple[Sequence[tuple[int, Event]], bytes]:
         self.check()
-        positions = Positions(mark)
+        positions, settled = Positions(mark), await self._horizon.settled()
         told = await self._listing.follow(positions, limit)
-        return told, positions.after(told) if told else mark
+        if not told:
+            return told, mark
+        self._horizon.saw(told)
+        # What was moved here may have one sequence in several partitions: of the last one there may be more.
+        return told, positions.after(told, min(settled, told[-1][0] - 1))
 
     async def newest_event(self) -> int:
         self.check()
