@@ -18,6 +18,7 @@ from sessiond.http.dialect import Cors, Dialect, RefusalMedia
 from sessiond.http.endpoint import FORM, Endpoint
 from sessiond.http.refusals import status_of
 from sessiond.http.request import Request
+from sessiond.services.footing import Foreseen
 
 NOW = 1_800_000_000_000
 SERVER_KEY = "server-key-of-the-tests"
@@ -32,7 +33,12 @@ class Callers:
     """Knows one server key, one master token and two sessions."""
 
     async def by_server_key(
-        self, text: str, *, project: str | None, address: str | None
+        self,
+        text: str,
+        *,
+        project: str | None,
+        address: str | None,
+        foreseen: Foreseen | None = None,  # noqa: ARG002
     ) -> ServerCaller | OperatorCaller:
         if text == SERVER_KEY:
             return ServerCaller(project=DEFAULT_PROJECT, name="tests", key_id="k", address=address)

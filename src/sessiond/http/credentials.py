@@ -6,6 +6,7 @@ is said here.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +16,12 @@ import msgspec
 
 from sessiond.domain.callers import PUBLIC, Caller, OperatorCaller, ServerCaller, SubjectCaller
 from sessiond.domain.errors import InvalidRequest, Refusal, Unauthenticated
+from sessiond.domain.ids import SubjectId
 from sessiond.domain.sessions import INVALID
 from sessiond.http.refusals import CrossSite
 from sessiond.http.request import Request
 from sessiond.services.credentials import SERVER_KEY_REQUIRED
+from sessiond.services.footing import Foreseen
 from sessiond.services.projects import PROJECT_UNKNOWN
 
 MISSING = Unauthenticated("credential_required", "Present a credential.")
@@ -111,11 +114,12 @@ class Callers(Protocol):
     """Who stands behind a text. Each method raises `Unauthenticated` for one that does not pass."""
 
     async def by_server_key(
-        self, text: str, *, project: str | None, address: str | None
+        self, text: str, *, project: str | None, address: str | None, foreseen: Foreseen | None = None
     ) -> ServerCaller | OperatorCaller:
         """Return the application of a server key; or the operator, by the master token or an operator session.
 
-        *project* is what `Sessiond-Project` says; it counts for the operator only. *address* is the client's.
+        *project* is what `Sessiond-Project` says; it counts for the operator only. *address* is the client's. What is
+        *foreseen* is read with a server key, where it can be.
         """
         ...
 
@@ -173,13 +177,26 @@ class Credentials:
             refusals=(*managing, CrossSite()),
         )
 
-    async def _server_key(self, request: Request) -> Caller:
+    def server_key_foreseeing(self, subject_of: Callable[[bytes], SubjectId | None]) -> Credential:
+        """Return the server key for an endpoint that issues a session for whom *subject_of* finds in a body.
+
+        It looks at bodies that nobody has checked yet, only to know what to read with the key: a `Foreseen` is the
+        request's context then.
+        """
+
+        async def resolve(request: Request) -> Caller:
+            subject = None if request.whole_body is None else subject_of(request.whole_body)
+            foreseen = request.context = None if subject is None else Foreseen(subject)
+            return await self._server_key(request, foreseen)
+
+        return dataclasses.replace(self.server_key, resolve=resolve)
+
+    async def _server_key(self, request: Request, foreseen: Foreseen | None = None) -> Caller:
         text = bearer(request)
         if text is None:
             raise MISSING
-        return await self._callers.by_server_key(
-            text, project=request.header(b"sessiond-project"), address=request.client_address
-        )
+        project, address = request.header(b"sessiond-project"), request.client_address
+        return await self._callers.by_server_key(text, project=project, address=address, foreseen=foreseen)
 
     async def _master(self, request: Request) -> Caller:
         text = bearer(request)

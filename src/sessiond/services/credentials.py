@@ -9,6 +9,7 @@ from sessiond.domain.errors import Forbidden, Unauthenticated
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId
 from sessiond.domain.moving import refuse_departed
 from sessiond.domain.sessions import INVALID, SessionKind
+from sessiond.services.footing import Foreseen
 from sessiond.services.keys import Keys
 from sessiond.services.projects import Projects, ServerKeys
 from sessiond.services.sessions import Sessions
@@ -31,12 +32,13 @@ class Credentials:
         self._server_keys = server_keys
 
     async def by_server_key(
-        self, text: str, *, project: str | None, address: str | None
+        self, text: str, *, project: str | None, address: str | None, foreseen: Foreseen | None = None
     ) -> ServerCaller | OperatorCaller:
         """Return the application of a server key; or the operator, by the master token or an operator session.
 
         *project* (a name or an id) counts for the operator only. *address* is where the text came from. A subject's
         own session is `Forbidden` (`server_key_required`); anything else that does not pass is `Unauthenticated`.
+        What is *foreseen* is read with a server key, where it can be.
         """
         refuse_departed(self._keys.deployment.departed)
         if not self._server_keys.knows(text):
@@ -50,7 +52,7 @@ class Credentials:
                 return OperatorCaller(project=named, standing=caller.standing, address=address)
             if mistyped_secret(text):
                 raise INVALID
-        found = await self._server_keys.find(text)
+        found = await self._server_keys.find(text, foreseen)
         if found is not None:
             if not self._keys.ring.roots_of(found.project):
                 await self._keys.learn(found.project)

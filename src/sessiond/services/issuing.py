@@ -10,7 +10,7 @@ from sessiond.crypto.tokens import NONCE_SIZE
 from sessiond.domain.accounts import successor_of
 from sessiond.domain.endings import ending
 from sessiond.domain.errors import Forbidden, NotFound, StateConflict, Unavailable
-from sessiond.domain.ids import Partition, SessionId, id_text, mint_id, parse_id
+from sessiond.domain.ids import SessionId, id_text, mint_id, parse_id
 from sessiond.domain.instants import Instant, later, millis
 from sessiond.domain.limits import make_room
 from sessiond.domain.policies import Policy
@@ -19,9 +19,7 @@ from sessiond.domain.projects import (
     Deployment,
     Epoch,
     Project,
-    deployment_key,
     draw_epoch,
-    project_key,
 )
 from sessiond.domain.replays import Replay, check_replayable
 from sessiond.domain.sessions import (
@@ -31,8 +29,9 @@ from sessiond.domain.sessions import (
     Standing,
     session_key,
 )
-from sessiond.domain.subjects import SUBJECT_RESERVED, Subject, epoch_of, is_operator, subject_key
+from sessiond.domain.subjects import SUBJECT_RESERVED, Subject, epoch_of, is_operator
 from sessiond.services.contention import Contention
+from sessiond.services.footing import Foreseen, footing_keys
 from sessiond.services.keys import Keys
 from sessiond.services.orders import Ground, Issued, Order, absolute_limit, birth, idle_limit, others_matter
 from sessiond.services.ports import Clock, Entropy, Store
@@ -76,8 +75,8 @@ class Issuing:
         """Return a fresh random epoch."""
         return draw_epoch(self._entropy.bytes(EPOCH_ENTROPY))
 
-    async def issue(self, order: Order) -> Issued:
-        """Issue the session that *order* describes.
+    async def issue(self, order: Order, foreseen: Foreseen | None = None) -> Issued:
+        """Issue the session that *order* describes, on what is *foreseen* where that is of its subject.
 
         Raises `NotFound` (`subject_unknown`, `project_unknown`), `Forbidden` (`subject_disabled`), `StateConflict`
         (`session_limit_reached`, `replay_superseded`), `InvalidRequest` (`idempotency_key_reused`).
@@ -86,9 +85,9 @@ class Issuing:
             raise SUBJECT_RESERVED
         contended = (order.project, order.subject)
         if order.idempotency_key is None:
-            return await self._contention.settle(contended, self._issue, order, None)
+            return await self._contention.settle(contended, self._issue, order, None, foreseen)
         ticket = self._ticket(order, order.idempotency_key)
-        return await self._contention.settle(contended, self._issue_once, order, ticket)
+        return await self._contention.settle(contended, self._issue_once, order, ticket, foreseen)
 
     def _ticket(self, order: Order, idempotency_key: str) -> Ticket:
         return self._replays.ticket(
@@ -99,15 +98,15 @@ class Issuing:
             request=("session", order.subject, order.asked),
         )
 
-    async def _issue_once(self, order: Order, ticket: Ticket) -> Issued:
+    async def _issue_once(self, order: Order, ticket: Ticket, foreseen: Foreseen | None) -> Issued:
         """Issue the session, unless the order with the same key was carried out: then answer with that one's."""
-        ground = await self._ground(order)
+        ground = await self._ground(order, foreseen)
         memory = await self._replays.recall(ticket, ground.now)
         if memory.first is not None:
             return await self._repeat(memory.first, ground)
         await self._replays.claim(ticket, memory, ground.now)
         try:
-            return await self._issue(order, _Keyed(ticket, memory, ground))
+            return await self._issue(order, _Keyed(ticket, memory, ground), None)
         except StateConflict:  # the same order on another node may have taken the place meanwhile
             memory = await self._replays.recall(ticket, ground.now)
             if memory.first is None:
@@ -120,8 +119,8 @@ class Issuing:
         standing = None if created is None else await self._store.find_session(first.project, created)
         return Issued(check_replayable(standing, ground.now), ground.subject, ground.policy, fresh=False)
 
-    async def _issue(self, order: Order, keyed: _Keyed | None) -> Issued:
-        ground = await self._ground(order) if keyed is None else keyed.ground
+    async def _issue(self, order: Order, keyed: _Keyed | None, foreseen: Foreseen | None) -> Issued:
+        ground = await self._ground(order, foreseen) if keyed is None else keyed.ground
         subject = ground.subject
         if subject.disabled_at is not None:
             raise Forbidden("subject_disabled", "The subject is disabled.")
@@ -149,14 +148,12 @@ class Issuing:
         await self._store.apply(change)
         return Issued(session, subject, ground.policy)
 
-    async def _ground(self, order: Order) -> Ground:
+    async def _ground(self, order: Order, foreseen: Foreseen | None) -> Ground:
         now = self._clock.now()
-        key = subject_key(
-            order.project, order.subject, self._keys.ring.partition(order.project, order.subject)
-        )
-        subject, project, deployment = await self._store.get_many(
-            [key, project_key(order.project), deployment_key()]
-        )
+        footing = None if foreseen is None else foreseen.take(order.project, order.subject)
+        if footing is None:
+            footing = await self._store.get_many(footing_keys(self._keys, order.project, order.subject))
+        subject, project, deployment = footing
         if not isinstance(deployment, Deployment):
             raise Unavailable("deployment_missing", "The deployment's control record is gone.")
         if not isinstance(project, Project):
@@ -167,20 +164,20 @@ class Issuing:
         return Ground(
             now=now,
             found=found,
-            subject=found or self._newcomer(order, key.partition, now),
+            subject=found or self._newcomer(order, now),
             project=project,
             deployment=deployment,
             policy=policy,
             others_matter=found is not None and others_matter(order, policy),
         )
 
-    def _newcomer(self, order: Order, partition: Partition, now: Instant) -> Subject:
+    def _newcomer(self, order: Order, now: Instant) -> Subject:
         if order.create is None:
             raise NotFound("subject_unknown", "There is no such subject.", {"subject": order.subject})
         return Subject(
             project=order.project,
             id=order.subject,
-            partition=partition,
+            partition=self._keys.partition(order.project, order.subject),
             subject_kind=order.create,
             epoch=self.epoch(),
             created_at=now,

@@ -26,6 +26,7 @@ from sessiond.domain.projects import (
 )
 from sessiond.domain.records import Key, Kind, Record
 from sessiond.services.contention import Contention
+from sessiond.services.footing import Foreseen, footing_keys
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Change, Clock, Entropy, Selection, Store
 
@@ -144,23 +145,36 @@ class ServerKeys:
         self._clock = clock
         self._entropy = entropy
         self._contention = contention
-        self._known: dict[str, Key] = {}
+        self._known: dict[str, tuple[Key, ProjectId]] = {}
 
-    async def find(self, text: str) -> ServerKey | None:
-        """Return the live server key of this text, or None."""
-        key = await self.known(text)
+    async def find(self, text: str, foreseen: Foreseen | None = None) -> ServerKey | None:
+        """Return the live server key of this text, or None; with it what is *foreseen*, where its project is known."""
+        known = self._known.get(text)
+        if known is None or foreseen is None:
+            key = await self.known(text)
+        else:
+            key = await self._beside(*known, foreseen)
         return None if key is None or key.revoked_at is not None else key
 
     async def known(self, text: str) -> ServerKey | None:
         """Return the server key of this text, revoked or not, or None."""
         known = self._known.get(text)
-        key = known or server_key_key(self._keys.lookup(Purpose.LOOKUP_SERVER_KEY, text))
+        key = (
+            server_key_key(self._keys.lookup(Purpose.LOOKUP_SERVER_KEY, text)) if known is None else known[0]
+        )
         record = await self._store.get(key)
         if not isinstance(record, ServerKey):
             return None
         if known is None and len(self._known) < _MOST_KNOWN:
-            self._known[text] = key
+            self._known[text] = key, record.project
         return record
+
+    async def _beside(self, key: Key, project: ProjectId, foreseen: Foreseen) -> ServerKey | None:
+        """Return the server key at *key*, having read what is *foreseen* for *project* at the same instant."""
+        wanted = footing_keys(self._keys, project, foreseen.subject)
+        record, *footing = await self._store.get_many([key, *wanted])
+        foreseen.hold(project, footing)
+        return record if isinstance(record, ServerKey) else None
 
     def knows(self, text: str) -> bool:
         """Tell whether *text* was a server key's when it was last asked for; whether it still is, `find` tells."""

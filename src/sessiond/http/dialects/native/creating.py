@@ -13,7 +13,7 @@ from sessiond.domain.addresses import canonical_address
 from sessiond.domain.assurance import authentication_fault
 from sessiond.domain.callers import OperatorCaller, ServerCaller
 from sessiond.domain.documents import metadata_fault
-from sessiond.domain.ids import SubjectId, subject_id_fault
+from sessiond.domain.ids import SubjectId, acceptable_subject_id, subject_id_fault
 from sessiond.domain.instants import Instant, parse_rfc3339
 from sessiond.domain.sessions import AccessFormat, Browser, Client, SessionKind
 from sessiond.domain.subjects import SubjectKind
@@ -109,6 +109,22 @@ class CreateSession(SessionMembers, frozen=True, kw_only=True, forbid_unknown_fi
     def tells_assurance(self) -> bool:
         """Whether it says how, or when, the subject authenticated."""
         return self.acr is not None or self.authenticated_at is not None or bool(self.amr)
+
+
+class _Named(msgspec.Struct, frozen=True):
+    subject: str
+
+
+_named = msgspec.json.Decoder(_Named)
+
+
+def subject_named(body: bytes) -> SubjectId | None:
+    """Return whom a create is about by its *body*, which nobody has checked yet; None where that is no subject."""
+    try:
+        subject = _named.decode(body).subject
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+    return SubjectId(subject) if acceptable_subject_id(subject) else None
 
 
 def order_of(

@@ -9,6 +9,7 @@ from sessiond.http.dialects.native.creating import SessionMembers
 from sessiond.http.dialects.native.token_answers import cookie_name, created
 from sessiond.http.request import Request
 from sessiond.services.bundle import Services
+from sessiond.services.footing import Foreseen
 from sessiond.services.impersonating import Asked
 from sessiond.services.orders import Order
 
@@ -39,5 +40,6 @@ class NativeIssuing:
         if asked.by_cookie:
             issued = await self._services.accounts.sign_in(order, asked.browser)
         else:
-            issued = await self._services.issuing.issue(order)
+            foreseen = request.context if isinstance(request.context, Foreseen) else None
+            issued = await self._services.issuing.issue(order, foreseen)
         return await created(self._services, request, issued.session, issued.policy)

@@ -18,6 +18,7 @@ from sessiond.http.dialects.native.creating import (
     assured,
     create_faults,
     order_of,
+    subject_named,
 )
 from sessiond.http.dialects.native.issuing import INVALID_FORMAT, NativeIssuing
 from sessiond.http.dialects.native.listed import (
@@ -83,7 +84,7 @@ class ManagedSessions:
                 self.create,
                 summary="Create a session for a subject",
                 tags=tags,
-                credential=server,
+                credential=self._credentials.server_key_foreseeing(subject_named),
                 request=CreateSession,
                 answers={201: CreatedAnswer},
                 headers=IDEMPOTENCY,
