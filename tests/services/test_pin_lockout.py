@@ -176,6 +176,26 @@ async def test_a_success_takes_only_its_own_failure_from_the_address(narrow_door
     assert await door.knock() == "too_many_attempts"
 
 
+async def test_a_success_takes_back_nothing_that_another_node_counted_meanwhile() -> None:
+    rules = PinRules(address_free_attempts=7, hashing_threads=1)
+    here, held = await Door.with_alice(rules), threading.Event()
+    there = Door(await TestDeployment.born(store=here.store, clock=here.clock, seed="there"))
+    with here.deployment.services.pin_hashing.permit() as permit:
+        holding = asyncio.create_task(permit.run(held.wait))
+        looked_at = asyncio.create_task(here.knock())
+        while not await here.counters():
+            await asyncio.sleep(0)
+
+        for number in range(6):
+            await there.fail(1, f"guess{number}")
+        held.set()
+        await holding
+
+    assert await looked_at == "in"
+    await here.fail(1, "guess6")
+    assert await here.knock() == "too_many_attempts"
+
+
 # -- one account, over all addresses
 
 

@@ -61,10 +61,15 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reservation(msgspec.Struct, frozen=True):
-    """An attempt that was counted as a failure and may now be looked at."""
+    """An attempt that was counted as a failure and may now be looked at.
+
+    *counters* are as it left them, by this process' change of that number.
+    """
 
     claim: Claim
     counted: frozenset[Counted]
+    counters: Mapping[Counted, Attempts]
+    change: int
 
 
 class PinAttempts:
@@ -88,6 +93,7 @@ class PinAttempts:
         self._contention = contention
         self._rules = rules
         self._slots = slots
+        self._changes = 0
         self._limits = {counted: limit_of(counted, rules) for counted in Counted}
 
     def partition(self, project: ProjectId) -> Partition:
@@ -104,9 +110,9 @@ class PinAttempts:
             if wait:
                 self._observer.count("pin_throttled")
                 raise throttled(wait)
-            puts = [reserved(counters[each], self._limits[each], now) for each in counted]
-            await self._apply(claim.project, counters.values(), puts)
-            return Reservation(claim, counted)
+            puts = {each: reserved(counters[each], self._limits[each], now) for each in counted}
+            change = await self._apply(claim.project, counters.values(), puts.values())
+            return Reservation(claim, counted, counters | puts, change)
 
         return await self._contention.settle((claim.project, _CONTENDED), attempt)
 
@@ -115,8 +121,10 @@ class PinAttempts:
         claim = reservation.claim
 
         async def attempt() -> None:
-            now, counters = self._clock.now(), await self._read(claim)
-            puts = []
+            now, puts = self._clock.now(), []
+            # Mostly nobody changed them while the PIN was looked at. Where another process did, that is a conflict.
+            untouched = reservation.change == self._changes
+            counters = reservation.counters if untouched else await self._read(claim)
             for each, old in counters.items():
                 if each is Counted.ACCOUNT_AT_ADDRESS:
                     puts.append(succeeded(old, self._rules, now))
@@ -218,10 +226,13 @@ class PinAttempts:
         self,
         project: ProjectId,
         read: Iterable[Attempts],
-        puts: Sequence[Attempts],
+        puts: Iterable[Attempts],
         deletes: Sequence[Key] = (),
-    ) -> None:
+    ) -> int:
+        """Write what follows from what was *read*, and return which of this process' changes that is."""
+        self._changes = change = self._changes + 1
         expects = {row.key: row.version for row in read}
         await self._store.apply(
-            Change(partition=self.partition(project), expects=expects, puts=puts, deletes=deletes)
+            Change(partition=self.partition(project), expects=expects, puts=list(puts), deletes=deletes)
         )
+        return change
