@@ -183,7 +183,7 @@ async def test_a_success_takes_back_nothing_that_another_node_counted_meanwhile(
     with here.deployment.services.pin_hashing.permit() as permit:
         holding = asyncio.create_task(permit.run(held.wait))
         looked_at = asyncio.create_task(here.knock())
-        while not await here.counters():
+        while not await here.counters():  # noqa: ASYNC110  nothing tells when it is counted
             await asyncio.sleep(0)
 
         for number in range(6):
