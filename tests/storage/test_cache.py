@@ -6,6 +6,7 @@ import pytest
 from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
 from sessiond.domain.records import Kind, Record
 from sessiond.domain.sessions import Session, Standing
+from sessiond.services.ports import Touch
 from sessiond.storage.cache import Recent, StandingCache
 from sessiond.testing import samples
 
@@ -140,6 +141,19 @@ def test_a_session_is_forgotten_where_only_a_read_can_tell_what_its_row_is_now(k
     cache.replace(successor)
 
     assert cache.get(DEFAULT_PROJECT, successor.id) is None
+
+
+def test_a_session_that_was_seen_is_kept_so_and_what_it_acts_in_is_forgotten() -> None:
+    cache, acted = StandingCache(10), complete()
+    own = msgspec.structs.replace(acted, session=BOBS, subject=BOB, actor=None, acting=None)
+    cache.put(acted)
+    cache.put(own)
+
+    cache.touch(Touch(project=BOBS.project, session=BOBS.id, seen_at=samples.NOW + 5, generation=0))
+
+    assert cache.get(DEFAULT_PROJECT, acted.session.id) is None
+    seen = cache.get(DEFAULT_PROJECT, BOBS.id)
+    assert seen == msgspec.structs.replace(own, session=BOBS.touched(seen_at=samples.NOW + 5, generation=0))
 
 
 def test_an_ended_session_is_not_kept_in_its_own_place() -> None:

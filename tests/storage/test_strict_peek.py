@@ -6,13 +6,14 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sessiond.domain.errors import Unavailable
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SessionId, SubjectId
 from sessiond.domain.sessions import Session
 from sessiond.domain.subjects import Subject
-from sessiond.services.ports import Change, Store
+from sessiond.services.ports import Change, Store, Touch
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.sqlite.database import DatabaseFile
 from sessiond.storage.engines.sqlite.operations import Apply
@@ -74,6 +75,10 @@ def peek(server: Store, session: SessionId) -> Session | None:
     return standing.session if standing is not None else None
 
 
+def touch(session: Session, seen_at: int) -> Touch:
+    return Touch(project=session.project, session=session.id, seen_at=seen_at, generation=0)
+
+
 async def test_memory_answers_what_was_read_before(server: Store) -> None:
     session = samples.session()
     await known(server, session)
@@ -102,6 +107,40 @@ async def test_what_the_server_wrote_over_a_session_is_known_without_a_read(
     assert peek(server, session.id) == successor
     tell("revoke", session.id.hex())
     assert peek(server, session.id) is None
+
+
+async def test_a_session_that_was_seen_is_known_as_its_row_is_without_a_read(
+    server: Store, tell: Tell
+) -> None:
+    asked, unasked, ended = samples.session(), samples.session(), samples.session()
+    await known(server, asked, ended)
+    await server.get_many([record.key for record in STOOD_ON])
+    await server.apply(samples.put(unasked))
+    await server.revoke([samples.revocation(ended)])
+    await server.find_session(DEFAULT_PROJECT, ended.id)
+
+    await server.touch([touch(each, NOW + 5) for each in (asked, unasked, ended)])
+    await server.touch([touch(each, NOW + 2) for each in (asked, unasked)])
+    elsewhere = [msgspec.structs.replace(touch(asked, NOW + 9), project=samples.OTHER_PROJECT)]
+    await server.touch(elsewhere)
+
+    for session in (asked, unasked):
+        assert peek(server, session.id) == session.touched(seen_at=NOW + 5, generation=0)
+    for session in (asked, unasked, ended):
+        assert peek(server, session.id) == await server.get(session.key)
+    tell("revoke", asked.id.hex())
+    assert peek(server, asked.id) is None
+
+
+async def test_a_session_that_others_ended_is_not_known_again_by_a_touch(server: Store, tell: Tell) -> None:
+    session = samples.session()
+    await known(server, session)
+    tell("revoke", session.id.hex())
+
+    await server.touch([touch(session, NOW + 5)])
+
+    assert peek(server, session.id) is None
+    assert (await server.revoke([samples.revocation(session)])) == [await server.get(session.key)]
 
 
 async def test_a_session_that_was_just_made_is_known_without_a_read(server: Store, tell: Tell) -> None:
@@ -142,7 +181,7 @@ async def test_a_session_is_not_known_as_it_was_made_where_others_wrote_before_i
 
 
 def take_over(memory: TrustedMemory, made: Session, caught_up_to: int) -> None:
-    memory.take_over(Apply(samples.put(made), [made.key]), caught_up_to=caught_up_to)
+    memory.take_over(Apply(samples.put(made), [made.key]), None, caught_up_to=caught_up_to)
 
 
 async def test_no_revocation_by_another_process_is_missed(server: Store, tell: Tell) -> None:

@@ -31,7 +31,8 @@ _KINDS = {
 }
 _OPAQUE = tuple(kind.value for kind in TokenKind)
 _SECRETS = ("sdk1_", "sdm1_", "sdx1_")
-_REMEMBERED = 100_000
+_REMEMBERED = 20_000
+"""Verifying remembers what it admitted by itself, a hundred thousand; here each takes as much again."""
 _NOT_REMEMBERED = frozenset({Form.REFRESH, Form.OPERATOR})
 """A refresh token that rotates is shown once; whether an operator's passes depends on more than the ring."""
 

@@ -53,11 +53,9 @@ class Judged(msgspec.Struct, frozen=True, gc=False):
     now: Instant
 
 
-class _Admitted(msgspec.Struct, frozen=True, gc=False):
+class _Admitted(Verified, frozen=True, gc=False):
     """An answer, and the instant until which it stands while the store gives the same standing."""
 
-    presented: Presented
-    verified: Verified
     until: Instant
 
 
@@ -95,11 +93,11 @@ class Verifying:
         kept = self._admitted.get(text)
         if kept is None:
             return self._peek(text)
-        presented, verified = kept.presented, kept.verified
-        standing = self._store.peek_session(presented.project, presented.session)
-        if standing is verified.standing and self._clock.now() < kept.until:
+        session = kept.standing.session
+        standing = self._store.peek_session(session.project, session.id)
+        if standing is kept.standing and self._clock.now() < kept.until:
             self._observer.count("verify_peeked")
-            return verified
+            return kept
         del self._admitted[text]
         return None if standing is None else self._peek(text)
 
@@ -129,7 +127,7 @@ class Verifying:
         standing, policy = verified.standing, self.policy_of(verified.standing)
         until = admitted_until(standing, presented.generation, presented.expires_at, grace=policy.grace)
         quiet = self._touches.quiet_until(standing.session)
-        self._admitted[text] = _Admitted(presented, verified, min(until, quiet))
+        self._admitted[text] = _Admitted(standing, verified.form, verified.expires_at, min(until, quiet))
 
     async def verify(self, text: str, forms: frozenset[Form] = ACCESS_FORMS) -> Verified:
         """Return the live session that *text* proves.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 import msgspec
@@ -11,9 +11,12 @@ from sessiond.domain.ids import ProjectId, SessionId, SubjectId
 from sessiond.domain.records import Kind
 from sessiond.domain.sessions import Session, Standing
 from sessiond.domain.subjects import Subject
+from sessiond.services.ports import Touch
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+
+_NO_PROFILE: Mapping[str, object] = {}
 
 
 class Recent(Generic[K, V]):
@@ -67,6 +70,8 @@ class StandingCache:
         self._standings: Recent[SessionId, Standing] = Recent(limit)
         self._newborn: Recent[SessionId, Session] = Recent(limit // 10)
         self._subjects: Recent[tuple[ProjectId, SubjectId], Subject] = Recent(limit)
+        self.subject = self._subjects.get
+        """Return what is known of a subject, by its project and id."""
         self._acting: Recent[SessionId, Session] = Recent(limit)
 
     def __len__(self) -> int:
@@ -109,10 +114,10 @@ class StandingCache:
             return None
         kept = Standing(
             session=found,
-            subject=self._shared(found.project, subject),
+            subject=self.keep_subject(subject, found.project, found.subject),
             project=standing.project,
             deployment=standing.deployment,
-            actor=self._shared(found.project, actor) if actor is not None else None,
+            actor=self.keep_subject(actor, found.project, actor.id) if actor is not None else None,
             acting=self._shared_session(acting) if acting is not None else None,
         )
         self._standings.put(found.id, kept)
@@ -140,6 +145,33 @@ class StandingCache:
                 self.welcome(successor)
             else:
                 self._standings.put(successor.id, msgspec.structs.replace(standing, session=successor))
+
+    def touch(self, touch: Touch) -> None:
+        """Take over that a session was seen, as its row did; what it acts in stands on how it was, and is forgotten."""
+        identifier, standing = touch.session, self._standings.get(touch.session)
+        session = self._newborn.get(identifier) if standing is None else standing.session
+        self._acting.drop(identifier)
+        if session is None or session.project != touch.project:
+            return
+        session = session.touched(seen_at=touch.seen_at, generation=touch.generation)
+        if standing is None:
+            self._newborn.put(identifier, session)
+        else:
+            self._standings.put(identifier, msgspec.structs.replace(standing, session=session))
+
+    def keep_subject(self, subject: Subject, project: ProjectId, identifier: SubjectId) -> Subject:
+        """Keep *subject* and return it as it is kept: one for all its sessions.
+
+        Its names are kept as *project* and *identifier*: texts that others keep, too, as they do an empty profile.
+        """
+        known = self._subjects.get((project, identifier))
+        if known == subject:
+            return known
+        kept = msgspec.structs.replace(
+            subject, project=project, id=identifier, profile=subject.profile or _NO_PROFILE
+        )
+        self._subjects.put((project, identifier), kept)
+        return kept
 
     def drop(self, kind: Kind, project: ProjectId, identifier: bytes) -> None:
         """Forget what depends on this record, which has changed or gone."""
@@ -174,14 +206,6 @@ class StandingCache:
     def _still_acts(self, project: ProjectId, actor: Subject, acting: Session | None) -> bool:
         known = self._subjects.get((project, actor.id))
         return known is actor and acting is not None and self._acting.get(acting.id) is acting
-
-    def _shared(self, project: ProjectId, subject: Subject) -> Subject:
-        """Return the kept subject where it is equal, so that a subject's sessions all stand on the same one."""
-        known = self._subjects.get((project, subject.id))
-        if known == subject:
-            return known
-        self._subjects.put((project, subject.id), subject)
-        return subject
 
     def _shared_session(self, acting: Session) -> Session:
         """Return the kept session of an actor where it is equal, so that all that it acts in stand on the same one."""

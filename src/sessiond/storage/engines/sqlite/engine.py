@@ -320,14 +320,10 @@ class SqliteStore:
         caught_up_to = 0 if memory is None else memory.caught_up_to
 
         def finished(outcomes: Sequence[Outcome]) -> None:
-            # Also for those that failed: a commit whose end is unknown may have happened.
             self._being_written = frozenset()
             if memory is not None:
                 for operation, outcome in zip(operations, outcomes, strict=True):
-                    if outcome is None and type(operation) is Apply:
-                        memory.take_over(operation, caught_up_to=caught_up_to)
-                    else:
-                        memory.drop(operation.stale)
+                    memory.take_over(operation, outcome, caught_up_to=caught_up_to)
             if Unavailable in map(type, outcomes):
                 with contextlib.suppress(Unavailable):
                     self.check()

@@ -204,6 +204,7 @@ class TouchAll:
     """Touches, each without effect where the row is already further."""
 
     def __init__(self, touches: Sequence[Touch]) -> None:
+        self.touches = touches
         self.keys = self.stale = [session_key(touch.project, touch.session) for touch in touches]
         self._rows = [
             (touch.seen_at, touch.generation, touch.session, project_bytes(touch.project))

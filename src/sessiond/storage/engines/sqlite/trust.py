@@ -13,18 +13,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import cast
 
-from sessiond.domain.ids import ProjectId
+from sessiond.domain.ids import ProjectId, SubjectId
 from sessiond.domain.projects import Deployment, Project, deployment_key
 from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import Session, Standing
 from sessiond.domain.subjects import Subject
+from sessiond.storage.batching import Outcome
 from sessiond.storage.cache import Recent, StandingCache
-from sessiond.storage.engines.sqlite.operations import Apply
+from sessiond.storage.engines.sqlite.operations import Apply, Operation, TouchAll
 from sessiond.storage.engines.sqlite.reads import Reads
+from sessiond.storage.engines.sqlite.rows import project_bytes, project_text
 from sessiond.storage.engines.sqlite.wal_index import WalIndex
 
-OFTEN_READ = frozenset({Kind.DEPLOYMENT, Kind.PROJECT, Kind.SERVER_KEY, Kind.SUBJECT})
-"""Kinds that nearly every write reads first and that change rarely."""
+OFTEN_READ = frozenset({Kind.DEPLOYMENT, Kind.PROJECT, Kind.SERVER_KEY})
+"""Kinds that, like subjects, nearly every write reads first and that change rarely."""
 
 
 class TrustedMemory:
@@ -76,39 +78,51 @@ class TrustedMemory:
 
     def record(self, key: Key) -> Record | None:
         """Return what is known of a record; only after `has_moved` was False or `catch_up` succeeded."""
+        if key.kind is Kind.SUBJECT:
+            return self._cache.subject((key.project, SubjectId(key.id.decode())))
         return self._records.get((key.kind, key.project, key.id))
 
     def records(self, keys: Sequence[Key]) -> list[Record | None]:
         """Return what is known of some records; only after `has_moved` was False or `catch_up` succeeded."""
-        known = self._records.get
-        return [known((key.kind, key.project, key.id)) for key in keys]
+        return [self.record(key) for key in keys]
 
     def keep_record(self, record: Record) -> None:
         """Remember a record that was just read, if it is of a kind that is often read."""
-        key = record.key
-        if key.kind in OFTEN_READ:
+        if isinstance(record, Subject):
+            self._cache.keep_subject(record, project_text(project_bytes(record.project)), record.id)
+        elif record.kind in OFTEN_READ:
+            key = record.key
             self._records.put((key.kind, key.project, key.id), record)
 
-    def take_over(self, applied: Apply, *, caught_up_to: int) -> None:
-        """Know what a change of our own wrote, before which others' changes were followed up to *caught_up_to*.
+    def take_over(self, operation: Operation, outcome: Outcome, *, caught_up_to: int) -> None:
+        """Know what our own batch came to, before which others' changes were followed up to *caught_up_to*.
 
-        A session that it made is kept unless more of theirs were followed since: one may have been to that session,
-        and nothing would drop it again.
+        What failed is forgotten like what is not known: a commit whose end is unknown may have happened.
+        """
+        if outcome is None and type(operation) is Apply:
+            self._take_over_change(operation, is_newest=self.caught_up_to == caught_up_to)
+        elif outcome is None and type(operation) is TouchAll:
+            for touch in operation.touches:
+                self._cache.touch(touch)
+        else:
+            for key in operation.stale:
+                self._drop(key.kind, key.project, key.id)
+
+    def _take_over_change(self, applied: Apply, *, is_newest: bool) -> None:
+        """Know what a change wrote. A session that it made is kept only where nothing of others was followed since.
+
+        One may have been to that session, and nothing would drop it again.
         """
         puts = applied.change.puts
         if applied.stale:
             if len(puts) == 1 and not applied.change.deletes and isinstance(puts[0], Session):
                 self._cache.replace(puts[0])
             else:
-                self.drop(applied.stale)
-        if self.caught_up_to == caught_up_to:
+                for key in applied.stale:
+                    self._drop(key.kind, key.project, key.id)
+        if is_newest:
             for session in applied.born:
                 self._cache.welcome(session)
-
-    def drop(self, keys: Iterable[Key]) -> None:
-        """Forget what one of our own batches wrote, or may have written."""
-        for key in keys:
-            self._drop(key.kind, key.project, key.id)
 
     def _drop(self, kind: Kind, project: ProjectId, identifier: bytes) -> None:
         self._cache.drop(kind, project, identifier)
@@ -117,7 +131,7 @@ class TrustedMemory:
     def _completed(self, session: Session) -> Standing | None:
         """Return the standing of a session that was just made, if memory knows all that it stands on."""
         project, known = session.project, self._records.get
-        subject = cast("Subject | None", known((Kind.SUBJECT, project, session.subject.encode())))
+        subject = self._cache.subject((project, session.subject))
         if subject is None or subject.key.partition != session.key.partition:
             return None
         return Standing(
