@@ -47,12 +47,14 @@ def be_patient(patching: Patching, url: str = "redis: postgresql:") -> None:
 
 
 def _with_redis(patching: Patching) -> None:
-    calls, link, nodes = (importlib.import_module(f"{_REDIS}.{name}") for name in ("calls", "link", "nodes"))
+    calls, link, nodes, sending = (
+        importlib.import_module(f"{_REDIS}.{name}") for name in ("calls", "link", "nodes", "sending")
+    )
     patching.setitem(link.Link.send.__kwdefaults__, "seconds", _SECONDS)
     patching.setattr(link, "CONNECT_SECONDS", _SECONDS)
     patching.setattr(nodes, "_MAP_SECONDS", _SECONDS)
-    patching.setattr(calls, "ANSWER_SECONDS", _SECONDS)
-    patching.setattr(calls, "WAIT_MILLISECONDS", _SECONDS * 1000)
+    patching.setattr(sending, "ANSWER_SECONDS", _SECONDS)
+    patching.setattr(sending, "WAIT_MILLISECONDS", _SECONDS * 1000)
     patching.setattr(calls, "MIGRATION_SECONDS", _SECONDS)
 
 

@@ -16,9 +16,10 @@ from sessiond.domain.projects import CONTROL_PARTITION
 from sessiond.domain.sessions import Session
 from sessiond.services.ports import Store, Touch
 from sessiond.storage.engine import Role
-from sessiond.storage.engines.redis import calls
+from sessiond.storage.engines.redis import sending
 from sessiond.storage.engines.redis.address import Address, parse_url
-from sessiond.storage.engines.redis.calls import Call, Caller
+from sessiond.storage.engines.redis.calls import Caller
+from sessiond.storage.engines.redis.commands import Call
 from sessiond.storage.engines.redis.layout import Layout
 from sessiond.storage.engines.redis.nodes import Lane, Nodes
 from sessiond.storage.open import open_store
@@ -341,7 +342,7 @@ async def test_a_write_that_the_replica_does_not_confirm_is_not_acknowledged(
 
     replica.pause()
     with monkeypatch.context() as hurried:
-        hurried.setattr(calls, "WAIT_MILLISECONDS", 100)
+        hurried.setattr(sending, "WAIT_MILLISECONDS", 100)
         with pytest.raises(Unavailable, match="replicas did not confirm"):
             await stores[0].revoke([samples.revocation(session)])
     replica.resume()
@@ -364,7 +365,7 @@ async def test_a_replica_that_is_gone_is_not_waited_for(
 async def test_a_number_of_replicas_that_is_told_is_waited_for_whatever_is_attached(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls, "WAIT_MILLISECONDS", 100)
+    monkeypatch.setattr(sending, "WAIT_MILLISECONDS", 100)
     store = await open_store(redis_server.url(wait="1"), role=Role.SERVER)
 
     with pytest.raises(Unavailable, match="replicas did not confirm"):

@@ -14,7 +14,8 @@ from sessiond.domain.projects import deployment_key, project_key
 from sessiond.services.ports import Store, Touch
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.redis.address import Address, parse_url
-from sessiond.storage.engines.redis.calls import Call, Caller
+from sessiond.storage.engines.redis.calls import Caller
+from sessiond.storage.engines.redis.commands import Call
 from sessiond.storage.engines.redis.nodes import Lane, Nodes
 from sessiond.storage.engines.redis.scripts import scripts
 from sessiond.storage.open import open_store

@@ -1,37 +1,66 @@
-"""Asking: reads of any kind, each in the next batch of the server that has it."""
+"""Asking: questions of any kind, each in the next batch of the server that has its answer.
+
+A question that has not been sent yet may still grow: several who need the same kind of thing ask together, in a
+`Round`. So a server is asked once for what all of them need, and everybody by what came before it was asked.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, Protocol
 
 from sessiond.domain.records import Key
 from sessiond.storage.batch_counts import BatchCounts
 from sessiond.storage.batching import Outcome
-from sessiond.storage.engines.redis.batches import Batches
-from sessiond.storage.engines.redis.calls import Call, Caller, answer_of, while_moving
+from sessiond.storage.engines.redis.address import Address
+from sessiond.storage.engines.redis.batches import Batches, Done
+from sessiond.storage.engines.redis.calls import Caller, answer_of, while_moving
+from sessiond.storage.engines.redis.commands import Call
 from sessiond.storage.engines.redis.link import Answer
 from sessiond.storage.engines.redis.nodes import Lane, Nodes
 
 
-class _Question(NamedTuple):
-    """A call that reads."""
-
-    call: Call
+class Question(Protocol):
+    """What one server is asked for."""
 
     @property
     def keys(self) -> Sequence[Key]:
         """Nothing is written."""
-        return ()
+        ...
+
+    def calls(self) -> Sequence[Call]:
+        """Return what is asked: it is about to be sent, and grows no more."""
+        ...
+
+    def outcome(self, outcomes: Sequence[Outcome]) -> Outcome:
+        """Return what the outcomes of the calls mean."""
+        ...
+
+
+class _Single:
+    """One call; its outcome is its answer."""
+
+    keys: ClassVar[Sequence[Key]] = ()
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def calls(self) -> Sequence[Call]:
+        return (self._call,)
+
+    def outcome(self, outcomes: Sequence[Outcome]) -> Outcome:
+        return outcomes[0]
 
 
 class Asking:
-    """Carries reads to the servers, one batch at a time to each."""
+    """Carries questions to the servers, one batch at a time to each."""
 
     def __init__(self, nodes: Nodes, caller: Caller, counts: BatchCounts) -> None:
         self._caller = caller
-        self._batches: Batches[_Question] = Batches(nodes, self._run, counts)
+        self._batches: Batches[Question] = Batches(nodes, self._run, counts)
 
     async def close(self) -> None:
         """Accept nothing more and wait until all that was accepted is settled."""
@@ -39,7 +68,11 @@ class Asking:
 
     def submit(self, call: Call) -> asyncio.Future[object]:
         """Ask in the next batch: the future holds the answer, `Moving` while what is asked for is being moved."""
-        return self._batches.submit(call.slot, _Question(call))
+        return self._batches.submit(call.slot, _Single(call))
+
+    def put(self, slot: int, question: Question) -> asyncio.Future[object]:
+        """Put *question* in the next batch of the server that has *slot*: the future holds its outcome."""
+        return self._batches.submit(slot, question)
 
     async def ask(self, calls: Sequence[Call]) -> list[Answer]:
         """Return the answer to each of *calls*, or raise the refusal of one; several are a batch by themselves."""
@@ -47,5 +80,32 @@ class Asking:
             return [await while_moving(self.submit, calls[0])]
         return [answer_of(outcome) for outcome in await self._caller.call(calls, Lane.READ)]
 
-    async def _run(self, questions: Sequence[_Question]) -> Sequence[Outcome]:
-        return await self._caller.call([each.call for each in questions], Lane.READ, patient=False)
+    def _run(self, address: Address, questions: Sequence[Question], done: Done) -> None:
+        calls: list[Call] = []
+        ends: list[int] = []
+        for question in questions:
+            calls += question.calls()
+            ends.append(len(calls))
+
+        def take(outcomes: Sequence[Outcome]) -> None:
+            found: list[Outcome] = []
+            start = 0
+            for question, end in zip(questions, ends, strict=True):
+                try:
+                    found.append(question.outcome(outcomes[start:end]))
+                except Exception as error:  # noqa: BLE001  whatever it is, who asked must hear of it
+                    found.append(error)
+                start = end
+            done(found)
+
+        self._caller.start(address, calls, Lane.READ, take)
+
+
+def settle(waiter: asyncio.Future[object], outcome: Outcome) -> None:
+    """Tell *waiter*, who may have gone, what it came to."""
+    if waiter.done():
+        return
+    if isinstance(outcome, BaseException):
+        waiter.set_exception(outcome)
+    else:
+        waiter.set_result(outcome)

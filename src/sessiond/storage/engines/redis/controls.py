@@ -1,41 +1,29 @@
-"""The control records: what nearly every request stands on, read in batches of their own and decoded when they change.
+"""The control records: what nearly every request stands on, read once for all who need them, decoded when they change.
 
-They lie in one partition. A batch is asked for after whoever needs it came, so that a change counts for whatever is
+They lie in one partition. They are asked for after whoever needs them came, so that a change counts for whatever is
 asked after it was acknowledged.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import ClassVar, NamedTuple
 
 from sessiond.domain.projects import CONTROL_PARTITION
 from sessiond.domain.records import Key, Record
-from sessiond.storage.batch_counts import BatchCounts
 from sessiond.storage.batching import Outcome
 from sessiond.storage.cache import Recent
-from sessiond.storage.engines.redis.batches import Batches
-from sessiond.storage.engines.redis.calls import Call, Caller, values_of
-from sessiond.storage.engines.redis.calls import Outcome as CallOutcome
+from sessiond.storage.engines.redis.asking import Asking, settle
+from sessiond.storage.engines.redis.calls import values_of
+from sessiond.storage.engines.redis.commands import Call
 from sessiond.storage.engines.redis.layout import Layout, field, record_from, stamp_of
-from sessiond.storage.engines.redis.nodes import Lane, Nodes
 
 _MOST_REMEMBERED = 2000
 
 Found = Mapping[Key, Record | None]
 """Control records that were read, None where absent."""
-
-
-class _Wanted(NamedTuple):
-    """The records that somebody needs."""
-
-    wanted: Sequence[Key]
-
-    @property
-    def keys(self) -> Sequence[Key]:
-        """Nothing is written."""
-        return ()
 
 
 class _Known(NamedTuple):
@@ -45,39 +33,79 @@ class _Known(NamedTuple):
     record: Record
 
 
+class ControlsRound:
+    """A reading of control records, which may be joined until it is sent."""
+
+    keys: ClassVar[Sequence[Key]] = ()
+
+    def __init__(self, controls: Controls) -> None:
+        self._controls = controls
+        self._wanted: dict[Key, None] = {}
+        self._hearing: list[Callable[[], None]] = []
+        self.told: Found | Exception | None = None
+        """What was found, or why not; None until that is known."""
+
+    def want(self, keys: Iterable[Key]) -> None:
+        """Read these, too."""
+        for key in keys:
+            self._wanted[key] = None
+
+    def tell(self, hear: Callable[[], None]) -> None:
+        """Call *hear*, which must not raise, once what was found is known."""
+        self._hearing.append(hear)
+
+    def calls(self) -> Sequence[Call]:
+        """Return the call that reads what is wanted."""
+        return (self._controls.sent(self._wanted),)
+
+    def outcome(self, outcomes: Sequence[Outcome]) -> Outcome:
+        """Tell everybody."""
+        try:
+            self.told = self._controls.learned(self._wanted, outcomes[0])
+        except Exception as error:  # noqa: BLE001  whatever it is, who asked must hear of it
+            self.told = error
+        for hear in self._hearing:
+            hear()
+        return None
+
+
 class Controls:
-    """Reads control records, one batch at a time."""
+    """Reads control records, all that wait for them at once."""
 
-    def __init__(self, layout: Layout, nodes: Nodes, caller: Caller, counts: BatchCounts) -> None:
+    def __init__(self, layout: Layout, asking: Asking) -> None:
         self._home = layout[CONTROL_PARTITION]
-        self._caller = caller
+        self._asking = asking
         self._known: Recent[Key, _Known] = Recent(_MOST_REMEMBERED)
-        self._batches: Batches[_Wanted] = Batches(nodes, self._run, counts)
-
-    async def close(self) -> None:
-        """Accept nothing more and wait until all that was accepted is settled."""
-        await self._batches.close()
+        self._open: ControlsRound | None = None
+        self._loop = asyncio.get_running_loop()
 
     def read(self, keys: Sequence[Key]) -> asyncio.Future[object]:
-        """Ask in the next batch: the future holds the records at *keys*, None where absent, all as of one instant."""
-        return self._batches.submit(self._home.slot, _Wanted(keys))
+        """Ask in the next round: the future holds the records at *keys*, None where absent, all as of one instant."""
+        waiter: asyncio.Future[object] = self._loop.create_future()
+        joined = self.next()
+        joined.want(keys)
+        joined.tell(functools.partial(_hand_over, joined, keys, waiter))
+        return waiter
 
-    def call(self, keys: Sequence[Key]) -> Call:
-        """Return the call that reads the records at *keys*, for a batch of something else; `learn` takes its answer."""
+    def next(self) -> ControlsRound:
+        """Return the round that is sent next. Raises `Unavailable`."""
+        if self._open is None:
+            opened = ControlsRound(self)
+            self._asking.put(self._home.slot, opened)
+            self._open = opened
+        return self._open
+
+    def sent(self, keys: Iterable[Key]) -> Call:
+        """Return the call that reads the records at *keys*: whoever comes from now on joins another round."""
+        self._open = None
         return Call(self._home.slot, ("HMGET", self._home.records, *map(field, keys)))
 
-    def learn(self, keys: Sequence[Key], outcome: CallOutcome) -> Found:
+    def learned(self, keys: Iterable[Key], outcome: Outcome) -> Found:
         """Return the records that a call came to. Raises `Unavailable`."""
-        found: dict[Key, Record | None] = {}
-        for key, value in zip(keys, values_of(outcome), strict=True):
-            found[key] = None if value is None else self._decoded(key, value)
-        return found
-
-    async def _run(self, wanted: Sequence[_Wanted]) -> Sequence[Outcome]:
-        keys = list(dict.fromkeys(key for each in wanted for key in each.wanted))
-        (outcome,) = await self._caller.call([self.call(keys)], Lane.READ, patient=False)
-        found = self.learn(keys, outcome)
-        return [[found[key] for key in each.wanted] for each in wanted]
+        return {
+            key: None if value is None else self._decoded(key, value)
+            for key, value in zip(keys, values_of(outcome), strict=True)
+        }
 
     def _decoded(self, key: Key, value: bytes) -> Record:
         """Return the record that *value* holds, decoded once for each writing of it."""
@@ -87,3 +115,8 @@ class Controls:
             known = _Known(stamp, record_from(key.kind, value))
             self._known.put(key, known)
         return known.record
+
+
+def _hand_over(joined: ControlsRound, keys: Sequence[Key], waiter: asyncio.Future[object]) -> None:
+    told = joined.told
+    settle(waiter, told if told is None or isinstance(told, Exception) else [told[key] for key in keys])

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from sessiond.domain.ids import Partition, ProjectId, id_text
 from sessiond.domain.records import Kind
 from sessiond.storage.cache import Recent
-from sessiond.storage.engines.redis.calls import Call, Caller, answer_of, values_of
+from sessiond.storage.engines.redis.calls import Caller, answer_of, values_of
+from sessiond.storage.engines.redis.commands import Call
 from sessiond.storage.engines.redis.layout import Layout, prefix
 from sessiond.storage.engines.redis.nodes import Lane
 

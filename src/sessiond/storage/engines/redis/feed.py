@@ -20,7 +20,8 @@ from sessiond.domain.ids import ProjectId
 from sessiond.domain.projects import CONTROL_PARTITION
 from sessiond.domain.records import Key, Kind
 from sessiond.storage.bounded_memory import BoundedMemory, follow_again_and_again
-from sessiond.storage.engines.redis.calls import Call, Caller, answer_of, script_call
+from sessiond.storage.engines.redis.calls import Caller, answer_of
+from sessiond.storage.engines.redis.commands import Call, script_call
 from sessiond.storage.engines.redis.layout import Layout
 from sessiond.storage.engines.redis.link import LinkLost, Subscription
 from sessiond.storage.engines.redis.nodes import Lane, Nodes

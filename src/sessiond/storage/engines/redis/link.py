@@ -35,15 +35,19 @@ class LinkLost(Exception):
         self.sent = sent
 
 
+Take = Callable[[list[Answer] | LinkLost], None]
+"""Takes the answers to what was sent, in order; it must not raise."""
+
+
 class _Pending:
-    """Commands that were sent together, and the answers that came so far."""
+    """Commands that were sent together, who *take*s their answers, and those that came so far."""
 
-    __slots__ = ("answers", "count", "timer", "waiter")
+    __slots__ = ("answers", "count", "deadline", "take")
 
-    def __init__(self, waiter: asyncio.Future[list[Answer]], count: int, timer: asyncio.TimerHandle) -> None:
-        self.waiter = waiter
+    def __init__(self, take: Take, count: int, deadline: float) -> None:
+        self.take = take
         self.count = count
-        self.timer = timer
+        self.deadline = deadline
         self.answers: list[Answer] = []
 
 
@@ -56,6 +60,8 @@ class Link(asyncio.Protocol):
         self._pending: collections.deque[_Pending] = collections.deque()
         self._transport: asyncio.WriteTransport | None = None
         self._lost: str | None = "it is not connected yet"
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
 
     @property
     def is_lost(self) -> bool:
@@ -65,17 +71,34 @@ class Link(asyncio.Protocol):
     def send(
         self, commands: Sequence[Command], *, seconds: float = ANSWER_SECONDS
     ) -> asyncio.Future[list[Answer]]:
-        """Send *commands* at once; the future holds their answers in order, or `LinkLost`.
+        """Send *commands* as `put` does; the future holds their answers in order, or `LinkLost`."""
+        waiter: asyncio.Future[list[Answer]] = self._loop.create_future()
 
-        A server that has not answered all of them after *seconds* is not waited for: the link is lost.
+        def take(told: list[Answer] | LinkLost) -> None:
+            if waiter.done():
+                return
+            if isinstance(told, LinkLost):
+                waiter.set_exception(told)
+            else:
+                waiter.set_result(told)
+
+        self.put(commands, take, seconds=seconds)
+        return waiter
+
+    def put(self, commands: Sequence[Command], take: Take, *, seconds: float) -> None:
+        """Send *commands* at once; *take* gets their answers once all are there, or `LinkLost`.
+
+        A server that has not answered all of them after *seconds* is not waited for: the link is lost. Raises
+        `LinkLost` where it is lost already.
         """
         if self._lost is not None or self._transport is None:
             raise LinkLost(self._lost or "it is not connected", sent=False)
-        waiter: asyncio.Future[list[Answer]] = self._loop.create_future()
-        timer = self._loop.call_later(seconds, self._give_up)
-        self._pending.append(_Pending(waiter, len(commands), timer))
+        deadline = self._loop.time() + seconds
+        # One alarm for all that is under way, set anew when it rings: a timer for each would cost more than the rest.
+        if self._alarm is None or deadline < self._alarm_at:
+            self._set_alarm(deadline)
+        self._pending.append(_Pending(take, len(commands), deadline))
         self._transport.write(b"".join([_packed(command) for command in commands]))
-        return waiter
 
     def close(self) -> None:
         """Let go of the connection; whoever still waits is told that it is lost."""
@@ -107,23 +130,35 @@ class Link(asyncio.Protocol):
         pending.answers.append(answer)
         if len(pending.answers) == pending.count:
             self._pending.popleft()
-            pending.timer.cancel()
-            if not pending.waiter.done():
-                pending.waiter.set_result(pending.answers)
+            pending.take(pending.answers)
 
-    def _give_up(self) -> None:
-        self._lose("the server does not answer in time")
+    def _set_alarm(self, at: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = at
+        self._alarm = self._loop.call_at(at, self._ring)
+
+    def _ring(self) -> None:
+        """Lose the link where an answer is overdue, else ring again when the first would be."""
+        self._alarm = None
+        if not self._pending:
+            return
+        deadline = min(pending.deadline for pending in self._pending)
+        if deadline <= self._loop.time():
+            self._lose("the server does not answer in time")
+        else:
+            self._set_alarm(deadline)
 
     def _lose(self, why: str) -> None:
         if self._lost is None:
             self._lost = why
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         if self._transport is not None:
             self._transport.abort()
         while self._pending:
-            pending = self._pending.popleft()
-            pending.timer.cancel()
-            if not pending.waiter.done():
-                pending.waiter.set_exception(LinkLost(why, sent=True))
+            self._pending.popleft().take(LinkLost(why, sent=True))
 
 
 class Subscription(Link):

@@ -15,7 +15,7 @@ from sessiond.domain.instants import Instant
 from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import Session
 from sessiond.services.ports import Place, Selection
-from sessiond.storage.engines.redis.calls import Call
+from sessiond.storage.engines.redis.commands import Call
 from sessiond.storage.engines.redis.directory import Directory
 from sessiond.storage.engines.redis.layout import Entry, Layout, entry_from, instant, listed, session_place
 from sessiond.storage.engines.redis.merging import merged

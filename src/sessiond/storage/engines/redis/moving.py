@@ -11,7 +11,8 @@ from sessiond.domain.ids import Partition, ProjectId, id_text
 from sessiond.domain.projects import CONTROL_PARTITION
 from sessiond.domain.records import Key, Kind
 from sessiond.services.movable import BEGINNING, Number, Stretch
-from sessiond.storage.engines.redis.calls import Call, Caller, answer_of, script_call, values_of
+from sessiond.storage.engines.redis.calls import Caller, answer_of, values_of
+from sessiond.storage.engines.redis.commands import Call, script_call
 from sessiond.storage.engines.redis.directory import Directory
 from sessiond.storage.engines.redis.layout import FENCE, Layout, event_from, event_value
 from sessiond.storage.engines.redis.nodes import Lane

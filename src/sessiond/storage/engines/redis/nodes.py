@@ -89,6 +89,10 @@ class Nodes:
             raise unavailable("no server of the cluster has this part of the data")
         return address
 
+    def has(self, address: Address, slot: int) -> bool:
+        """Tell whether the server at *address* has *slot*."""
+        return self._slots[slot] == address
+
     def moved(self, slot: int, address: Address) -> None:
         """Take note that *slot* lies at *address* now."""
         self._slots[slot] = address

@@ -14,7 +14,8 @@ from sessiond.domain.events import Event
 from sessiond.domain.ids import Partition, ProjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.projects import CONTROL_PARTITION
-from sessiond.storage.engines.redis.calls import Call, Caller, answer_of, script_call, values_of
+from sessiond.storage.engines.redis.calls import Caller, answer_of, values_of
+from sessiond.storage.engines.redis.commands import Call, script_call
 from sessiond.storage.engines.redis.directory import Directory
 from sessiond.storage.engines.redis.layout import Layout, event_from, event_value
 from sessiond.storage.engines.redis.merging import merged

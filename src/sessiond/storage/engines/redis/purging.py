@@ -8,7 +8,8 @@ from typing import NamedTuple, cast
 from sessiond.domain.ids import Partition
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Kind
-from sessiond.storage.engines.redis.calls import Call, Caller, answer_of, script_call, values_of
+from sessiond.storage.engines.redis.calls import Caller, answer_of, values_of
+from sessiond.storage.engines.redis.commands import Call, script_call
 from sessiond.storage.engines.redis.directory import Directory
 from sessiond.storage.engines.redis.layout import Layout
 from sessiond.storage.engines.redis.nodes import Lane

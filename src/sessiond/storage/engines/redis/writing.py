@@ -10,8 +10,11 @@ from sessiond.domain.errors import Unavailable
 from sessiond.domain.ids import Partition
 from sessiond.storage.batch_counts import BatchCounts
 from sessiond.storage.batching import Outcome
-from sessiond.storage.engines.redis.batches import Batches
-from sessiond.storage.engines.redis.calls import Call, Caller, script_call, while_moving
+from sessiond.storage.engine import unavailable
+from sessiond.storage.engines.redis.address import Address
+from sessiond.storage.engines.redis.batches import Batches, Done
+from sessiond.storage.engines.redis.calls import Caller, while_moving
+from sessiond.storage.engines.redis.commands import Call, script_call
 from sessiond.storage.engines.redis.directory import Directory, Entry
 from sessiond.storage.engines.redis.feed import Feed
 from sessiond.storage.engines.redis.layout import Layout
@@ -31,6 +34,7 @@ class Writing:
         self._directory = directory
         self.counts = BatchCounts()
         self._batches: Batches[Operation] = Batches(nodes, self._run, self.counts)
+        self._entering: set[asyncio.Task[None]] = set()
         self.newest = 0
         """The highest sequence of an event that was acknowledged here."""
 
@@ -45,36 +49,57 @@ class Writing:
         """Accept nothing more and wait until all that was accepted is settled."""
         await self._batches.close()
 
-    async def _run(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
-        try:
-            return await self._write(operations)
-        finally:
-            if self._feed is not None:
-                # Before any caller hears of it; also for those that failed, as they may have been written.
-                self._feed.changed(key for operation in operations for key in operation.changes)
-
-    async def _write(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
+    def _run(self, address: Address, operations: Sequence[Operation], done: Done) -> None:
         missing = self._directory.missing(_entries(operations))
         if missing:
+            task = asyncio.create_task(self._enter_and_send(missing, address, operations, done))
+            self._entering.add(task)
+            task.add_done_callback(self._entering.discard)
+        else:
+            self._send(address, operations, done)
+
+    async def _enter_and_send(
+        self, missing: Sequence[Entry], address: Address, operations: Sequence[Operation], done: Done
+    ) -> None:
+        try:
             await self._directory.enter(missing)
+            self._send(address, operations, done)
+        except BaseException as error:  # noqa: BLE001  each waiter must hear of it
+            failure = error if isinstance(error, Exception) else unavailable("it was closed")
+            done([failure] * len(operations))
+
+    def _send(self, address: Address, operations: Sequence[Operation], done: Done) -> None:
         together: dict[Partition, list[int]] = {}
         for n, operation in enumerate(operations):
             together.setdefault(operation.partition, []).append(n)
         calls = [
             self._call(partition, [operations[n] for n in members]) for partition, members in together.items()
         ]
-        outcomes: list[Outcome] = [None] * len(operations)
-        answers = await self._caller.call(calls, Lane.WRITE, patient=False)
-        for members, answer in zip(together.values(), answers, strict=True):
-            if isinstance(answer, Unavailable):
-                for n in members:
-                    outcomes[n] = answer
-                continue
+
+        def take(answers: Sequence[Outcome]) -> None:
+            if self._feed is not None:
+                # Before any caller hears of it; also for those that failed, as they may have been written.
+                self._feed.changed(key for operation in operations for key in operation.changes)
+            outcomes: list[Outcome] = [None] * len(operations)
+            for members, answer in zip(together.values(), answers, strict=True):
+                for n, outcome in zip(members, self._outcomes(operations, members, answer), strict=True):
+                    outcomes[n] = outcome
+            done(outcomes)
+
+        self._caller.start(address, calls, Lane.WRITE, take)
+
+    def _outcomes(
+        self, operations: Sequence[Operation], members: Sequence[int], answer: Outcome
+    ) -> Sequence[Outcome]:
+        """Return what the *members* of a batch came to, by the answer of the script that did them."""
+        if isinstance(answer, Unavailable):
+            return [answer] * len(members)
+        try:
             newest, *each = cast("list[object]", answer)
             self.newest = max(self.newest, int(cast("bytes", newest)))
-            for n, one in zip(members, each, strict=True):
-                outcomes[n] = operations[n].outcome(one)
-        return outcomes
+            return [operations[n].outcome(one) for n, one in zip(members, each, strict=True)]
+        except Exception as error:  # noqa: BLE001  whatever it is, who wrote must hear of it
+            return [error] * len(members)
 
     def _call(self, partition: Partition, operations: Sequence[Operation]) -> Call:
         keys = self._layout[partition]
