@@ -173,6 +173,7 @@ class Halting:
         self.reached = asyncio.Event()
         self.loses_answers = False
         self.links_before_it_breaks: int | None = None
+        self.links_before_the_gate = 0
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the store's is
         return getattr(self._store, name)
@@ -187,8 +188,10 @@ class Halting:
     async def apply(self, change: Change) -> None:
         links = any(isinstance(record, Link) for record in change.puts)
         if links and self.gate is not None:
-            self.reached.set()
-            await self.gate.wait()
+            self.links_before_the_gate -= 1
+            if self.links_before_the_gate < 0:
+                self.reached.set()
+                await self.gate.wait()
         if links and self.links_before_it_breaks is not None:
             if not self.links_before_it_breaks:
                 raise unavailable("the connection was lost")
@@ -275,6 +278,33 @@ async def test_a_write_whose_answer_was_lost_is_not_made_twice() -> None:
     assert await sealed(halted) == await told(halted)
 
 
+async def tell_more_than_two_links_take(node: TestDeployment) -> None:
+    store = node.services.store
+    event = (await store.events(after=0, limit=1))[0][1]
+    for _ in range(5):
+        await store.apply(Change(partition=event.partition, expects={}, events=[event] * (MOST_ENTRIES // 2)))
+
+
+async def test_who_was_stopped_between_the_links_of_what_it_had_read_cannot_fork_the_chain() -> None:
+    halted, store, other = await halting_and_other()
+    await seal_all(halted)
+    await tell_more_than_two_links_take(halted)
+    store.gate, store.links_before_the_gate = asyncio.Event(), 1
+    sealing = asyncio.create_task(seal_all(halted))
+    await store.reached.wait()
+    assert len(await links_of(other)) == 2
+    other.clock.advance(milliseconds=LEASE_MS)
+    await seal_all(other)
+
+    store.gate.set()
+    await sealing
+    await other.issue()
+    await seal_all(halted)
+    await seal_all(other)
+
+    assert await sealed(other) == await told(other)
+
+
 @pytest.mark.parametrize("answered", [True, False], ids=["the write was not made", "its answer was lost"])
 @pytest.mark.parametrize("heir", ["the same node", "another node"])
 async def test_what_was_read_at_once_and_sealed_in_part_is_sealed_on_where_it_broke_off(
@@ -282,9 +312,7 @@ async def test_what_was_read_at_once_and_sealed_in_part_is_sealed_on_where_it_br
 ) -> None:
     halted, store, other = await halting_and_other()
     await seal_all(halted)
-    event = (await store.events(after=0, limit=1))[0][1]
-    for _ in range(5):
-        await store.apply(Change(partition=event.partition, expects={}, events=[event] * (MOST_ENTRIES // 2)))
+    await tell_more_than_two_links_take(halted)
     store.links_before_it_breaks = 1 if answered else None
     store.loses_answers = not answered
     with pytest.raises(Unavailable):

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import struct
 from collections.abc import Callable, Iterable, Sequence
+from itertools import starmap
 from typing import ClassVar, NamedTuple
 
 import msgspec
@@ -130,7 +131,7 @@ class Link(Record, frozen=True, kw_only=True, gc=False):
 
 def packed(entries: Iterable[Entry]) -> bytes:
     """Return entries as a link holds them."""
-    return b"".join(_ENTRY.pack(*entry) for entry in entries)
+    return b"".join(starmap(_ENTRY.pack, entries))
 
 
 def link_key(project: ProjectId, partition: Partition, number: int) -> Key:

@@ -133,7 +133,7 @@ class Sealer:
                 return False
             holding.unsure.add(project)
             head = await self._append(holding, head, entries, project, partition)
-            self.sealed.update(event.type for _, event in some)
+            self.sealed.update([event.type for _, event in some])
         holding.unsure.discard(project)
         del holding.waiting[project]
         return True
@@ -195,8 +195,9 @@ class Sealer:
 async def _entries(rows: Sequence[Told], tag: Tag) -> Sequence[Entry]:
     """Return what a link says of *rows*; requests are answered in between."""
     entries: list[Entry] = []
-    for sequence, event in rows:
-        entries.append(entry_of(sequence, event, tag))
-        if len(entries) % _TAGGED_AT_ONCE == 0:
-            await asyncio.sleep(0)
+    for start in range(0, len(rows), _TAGGED_AT_ONCE):
+        entries += [
+            entry_of(sequence, event, tag) for sequence, event in rows[start : start + _TAGGED_AT_ONCE]
+        ]
+        await asyncio.sleep(0)
     return entries

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from sessiond.domain.events import Event
 from sessiond.domain.ids import PARTITIONS, Partition, ProjectId, SessionId, SubjectId
 from sessiond.domain.instants import Instant
@@ -33,6 +35,7 @@ WHERE sequence > $3 AND sequence > ((SELECT $1::text::bigint[]))[partition + 1] 
 ORDER BY sequence LIMIT $2
 """  # noqa: S608
 _FARTHEST_FOLLOWED_ON = 4 * PARTITIONS
+_READ_AT_ONCE = 256
 
 
 class _Where:
@@ -136,7 +139,11 @@ class Listing:
         else:
             sql = _FOLLOW_ON.format(schema=self._schema)
             rows = await self._connections.fetch_alone(sql, reached, limit, positions.floor)
-        return [(row[0], event_from(row[1:])) for row in rows]
+        told: list[tuple[int, Event]] = []
+        for start in range(0, len(rows), _READ_AT_ONCE):
+            told += [(row[0], event_from(row[1:])) for row in rows[start : start + _READ_AT_ONCE]]
+            await asyncio.sleep(0)  # others are answered in between
+        return told
 
     async def newest_event(self) -> int:
         """Return the highest sequence ever written, also if its event was purged."""
