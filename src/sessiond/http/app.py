@@ -72,7 +72,7 @@ class App:
         self.connections: Sized = ()
         self._quotas = quotas
         self._attempts = attempts
-        self._finisher = Finisher()
+        self._finisher = Finisher(secure=edge.secure)
         self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -30,6 +30,7 @@ _logger = logging.getLogger("sessiond.http")
 class Line(Protocol):
     """The connection on which a request came: what an exchange needs of it."""
 
+    loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
     flow: FlowControl
     tasks: set[asyncio.Task[None]]
@@ -50,7 +51,7 @@ class Exchange:
         self._request = request
         self._line = line
         self.keep_alive = request.head.keep_alive
-        self.body = bytearray()
+        self.body = b""
         self.more_body = True
         self.disconnected = False
         self.response_started = False
@@ -72,12 +73,12 @@ class Exchange:
 
     def start(self, app: App) -> None:
         """Answer the request in a task, which is among the connection's tasks meanwhile."""
-        self._task = asyncio.create_task(self._answer(app))
+        self._task = self._line.loop.create_task(self._answer(app))
         self._line.tasks.add(self._task)
 
     async def _answer(self, app: App) -> None:
         if not self.more_body and not self.disconnected:
-            self._request.whole_body = bytes(self.body)
+            self._request.whole_body = self.body
         try:
             finished = await app.respond(self._request, self._receive)
             if finished is None:
@@ -94,12 +95,15 @@ class Exchange:
 
     def _write(self, finished: Finished) -> None:
         self.response_started = True
-        with_body = self._request.method != "HEAD"
-        apart = with_body and len(finished.body) > _LARGE_BODY
-        transport = self._line.transport
-        transport.write(finished.response(self._lines(), with_body=with_body and not apart))
-        if apart:
-            transport.write(finished.body)
+        head, body = finished.head(self._lines()), finished.body
+        write = self._line.transport.write
+        if self._request.method == "HEAD":
+            write(head)
+        elif len(body) > _LARGE_BODY:
+            write(head)
+            write(body)
+        else:
+            write(head + body)
 
     def respond(self, render: Render) -> None:
         """Write the small response that an instant endpoint came to."""
@@ -137,7 +141,7 @@ class Exchange:
             self.message_event.clear()
         if self.disconnected:
             return {"type": "http.disconnect"}
-        body, self.body = bytes(self.body), bytearray()
+        body, self.body = self.body, b""
         return {"type": "http.request", "body": body, "more_body": self.more_body}
 
 

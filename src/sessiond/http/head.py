@@ -7,11 +7,16 @@ be read, and judged, anew (`docs/decisions/0091-a-head-is-read-once.md`).
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from sessiond.domain.errors import InvalidRequest, Refusal
 from sessiond.http.edge import acceptable_host
 from sessiond.http.refusals import BAD_HOST
+
+if TYPE_CHECKING:
+    from sessiond.http.router import Route
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -26,6 +31,9 @@ _SINGLE = frozenset(
         b"sessiond-project",
     }
 )
+MOST_HEADER_CHARS = 8 * 1024
+
+_BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([!-~]+) *")
 _KEPT_HEADS = 4096
 _MOST_KEPT_BYTES = 1024
 _FRAMING = frozenset({b"connection", b"expect", b"transfer-encoding", b"upgrade"})
@@ -37,12 +45,14 @@ class Head:
 
     *path* is raw, as it was sent. *headers* are in order, their names in lower case; *values* has the last of each
     name, and *repeats* tells whether any stands more than once. *problem* is why the headers are refused, if they are.
+    *instant* is what answers at once, if anything does.
     """
 
     __slots__ = (
-        "_plain_bearer",
+        "_bearer",
         "headers",
         "http_version",
+        "instant",
         "keep_alive",
         "method",
         "path",
@@ -72,17 +82,17 @@ class Head:
         self.repeats = len(self.values) != len(headers)
         sound = not self.repeats and _sound_host(self.values.get(b"host", b""))
         self.problem = None if sound else _unsound(headers, self.values)
-        self._plain_bearer: str | None = None
+        self.instant: Route | None = None
+        self._bearer: str | None = None
 
     @property
-    def plain_bearer(self) -> str | None:
-        """The bearer token, written as usual; None where it may be another's: with a cookie, or a second header."""
-        if self._plain_bearer is None:
-            header = self.values.get(b"authorization")
-            if header is None or header[:7] != b"Bearer " or self.repeats or b"cookie" in self.values:
-                return None
-            self._plain_bearer = header[7:].decode("latin-1")
-        return self._plain_bearer
+    def bearer(self) -> str | None:
+        """The text after `Authorization: Bearer` (any case, RFC 9110 section 11.1); None without a sound one."""
+        if self._bearer is None:
+            match = _BEARER.fullmatch(self.values.get(b"authorization", b""))
+            if match is not None and len(match[0]) < MOST_HEADER_CHARS:
+                self._bearer = match[1].decode("ascii")
+        return self._bearer
 
 
 class Heads:

@@ -96,7 +96,7 @@ class InstantAnswers:
             result = Answer(200, result, content_type=route.endpoint.answer_type)
         finished = app.finish(result, request, dialect)
         app.access_log.record(request, route.template, finished.status, started)
-        return finished.response(common)
+        return finished.head(common) + finished.body
 
 
 class Later:

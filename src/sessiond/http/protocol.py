@@ -168,7 +168,8 @@ class Protocol(HttpToolsProtocol):
         self._active_at = self._ticks.now
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline:
             exchange: Any = self.pipeline.pop()[0]
             exchange.start(self._sessiond)
@@ -215,7 +216,7 @@ class Protocol(HttpToolsProtocol):
             target = httptools.parse_url(self.url)
             path, query = target.path or b"/", target.query or b""
         version = parser.get_http_version()
-        return Head(
+        head = Head(
             parser.get_method().decode("ascii"),
             path.decode("latin-1"),
             query,
@@ -223,20 +224,22 @@ class Protocol(HttpToolsProtocol):
             http_version=version,
             keep_alive=version != "1.0" and parser.should_keep_alive(),
         )
+        head.instant = self._find_instant(head)
+        return head
 
     def _begin_known(self, head: Head, body: bytes) -> None:
         """Begin a request that is whole, as the parser would."""
         self._in_head = False
         self._head_at = None
         self._begin(head)
-        if body:
-            self.on_body(body)
-        self.on_message_complete()
+        exchange: Any = self.cycle
+        if not exchange.response_complete:
+            exchange.body = body
+            exchange.more_body = False
 
     def _begin(self, head: Head) -> None:
-        route = self._find_instant(head)
-        if route is not None and self._is_free():
-            response = self._answer_instantly(route, head, self._connection, self.common_lines())
+        if head.instant is not None and self._is_free():
+            response = self._answer_instantly(head.instant, head, self._connection, self.common_lines())
             if isinstance(response, bytes):
                 self._respond(response, head)
                 return
@@ -308,5 +311,5 @@ class Protocol(HttpToolsProtocol):
         finished = app.finish(refused(answer, refusal), request, app.dialects[-1])
         app.access_log.record(request, "-", finished.status, time.perf_counter_ns())
         self.cycle = ANSWERED
-        self.transport.write(finished.response(self.common_lines() + CLOSE_LINE))
+        self.transport.write(finished.head(self.common_lines() + CLOSE_LINE) + finished.body)
         self.transport.close()

@@ -55,10 +55,9 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
     lines: bytes
     body: bytes
 
-    def response(self, common: bytes, *, with_body: bool = True) -> bytes:
-        """Return the whole response (HTTP/1.1) with the header lines *common* in it."""
-        body = self.body if with_body else b""
-        return b"%b%b%b\r\n%b" % (STATUS_LINES[self.status], common, self.lines, body)
+    def head(self, common: bytes) -> bytes:
+        """Return what stands before the body (HTTP/1.1), with the header lines *common* in it."""
+        return b"%b%b%b\r\n" % (STATUS_LINES[self.status], common, self.lines)
 
     @property
     def headers(self) -> Headers:
@@ -68,10 +67,14 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
 
 
 class Finisher:
-    """Makes answers ready; the lines that are the same in every answer of a kind are made once."""
+    """Makes answers ready; the lines that are the same in every answer of a kind are made once.
 
-    def __init__(self) -> None:
-        self._fixed: dict[tuple[str, str | None, bool, bool, bool], bytes] = {}
+    *secure* tells whether browsers see https.
+    """
+
+    def __init__(self, *, secure: bool) -> None:
+        self._secure = secure
+        self._fixed: dict[tuple[str, str | None, bool, bool], bytes] = {}
 
     def finish(self, answer: Answer, request: Request, dialect: Dialect) -> Finished:
         """Return *answer* ready for the wire. Raises `ValueError` for what may not stand in a header."""
@@ -91,11 +94,11 @@ class Finisher:
             content_type = None
         else:
             lines += b"content-length: %d\r\n" % len(body)
-        kind = (dialect.name, content_type, cached, placed, request.edge.secure)
+        kind = (dialect.name, content_type, cached, placed)
         fixed = self._fixed.get(kind)
         if fixed is None:
             fixed = self._fixed[kind] = _fixed(
-                dialect, content_type, cached=cached, placed=placed, secure=request.edge.secure
+                dialect, content_type, cached=cached, placed=placed, secure=self._secure
             )
         return Finished(answer.status, lines + fixed, body)
 

@@ -127,7 +127,7 @@ class OwnSession:
 
 def peeked(services: Services, request: Request) -> Session | None:
     """Return the session of a bearer access token; None where there is a cookie to compare with, or any doubt."""
-    text = request.head.plain_bearer
+    text = None if request.has_cookies else request.head.bearer
     verified = None if text is None else services.sessions.peek(text)
     if verified is None:
         return None

@@ -15,11 +15,11 @@ from sessiond.domain.callers import Caller, OperatorCaller, ServerCaller
 from sessiond.domain.sessions import INVALID
 from sessiond.http.credentials import (
     BEARER_SERVER_KEY,
-    MOST_HEADER_CHARS,
     Callers,
     Credentials,
     SecurityScheme,
 )
+from sessiond.http.head import MOST_HEADER_CHARS
 from sessiond.http.request import Request
 
 _BASIC = re.compile(r"[Bb][Aa][Ss][Ii][Cc] +([A-Za-z0-9+/]+={0,2}) *")
