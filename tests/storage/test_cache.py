@@ -211,3 +211,19 @@ def test_a_session_that_was_just_made_is_unknown_where_only_a_read_tells_what_it
     cache.welcome(session)
 
     assert cache.get(DEFAULT_PROJECT, session.id) is None
+
+
+@pytest.mark.parametrize("listed_first", [True, False])
+def test_a_session_that_is_both_listed_and_asked_for_is_kept_once(*, listed_first: bool) -> None:
+    cache, standing = StandingCache(20), complete()
+    session = standing.session
+    if listed_first:
+        cache.welcome(session)
+    cache.put(standing)
+    cache.welcome(session)
+    cache.touch(Touch(project=session.project, session=session.id, seen_at=samples.NOW + 5, generation=0))
+
+    for _ in range(20):
+        cache.put(complete(samples.session()))
+
+    assert cache.seen(session.id) is None

@@ -121,11 +121,13 @@ class StandingCache:
             acting=self._shared_session(acting) if acting is not None else None,
         )
         self._standings.put(found.id, kept)
+        self._newborn.drop(found.id)
         return kept
 
     def welcome(self, session: Session) -> None:
-        """Keep a session that was just made, or read by itself."""
-        self._newborn.put(session.id, session)
+        """Keep a session that was just made, or read by itself, unless its standing is kept: it has one place."""
+        if self._standings.get(session.id) is None:
+            self._newborn.put(session.id, session)
 
     def replace(self, successor: Session) -> None:
         """Take over a session that was written over the version that is kept, with all else as it stands; or forget it.
@@ -198,10 +200,7 @@ class StandingCache:
     def _complete(self, session: SessionId) -> Standing | None:
         newborn = self._newborn.get(session)
         standing = None if newborn is None else self._completed(newborn)
-        kept = None if standing is None else self.put(standing)
-        if kept is not None:
-            self._newborn.drop(session)
-        return kept
+        return None if standing is None else self.put(standing)
 
     def _still_acts(self, project: ProjectId, actor: Subject, acting: Session | None) -> bool:
         known = self._subjects.get((project, actor.id))
