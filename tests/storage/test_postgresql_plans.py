@@ -56,6 +56,8 @@ async def test_no_record_is_looked_for_among_all_of_its_kind(connection: asyncpg
 async def ask(connection: asyncpg.Connection) -> None:
     """Find a record, find a session with all that its life depends on, and remove a record, expecting none."""
     assert len(await connection.fetch("SELECT * FROM find_records($1)", [KEY])) == 1
+    assert len(await connection.fetch("SELECT * FROM find_bodies($1)", [KEY])) <= 1
     assert len(await connection.fetch("SELECT * FROM find_sessions($1, true)", [SESSION])) == 1
-    change: Sequence[object] = ([7], [(*ABSENT, 0)], [], [], [ABSENT], [])
-    assert await connection.fetchval("SELECT apply_changes($1, $2, $3, $4, $5, $6)", *change) == []
+    assert len(await connection.fetch("SELECT * FROM find_standings($1)", [SESSION])) == 1
+    change: Sequence[object] = ([7], [(*ABSENT, 0)], [], [], [], [], [ABSENT], [])
+    assert await connection.fetchval("SELECT write_changes($1, $2, $3, $4, $5, $6, $7, $8)", *change) == []

@@ -54,7 +54,7 @@ def test_no_secret_is_in_the_database_in_a_statement_or_in_a_log(
     }
 
     assert b"usr_canary" in places["the database"]
-    assert b"apply_changes" in statements
+    assert b"write_changes" in statements
     assert b"usr_canary" in statements
     assert found(run, places) == []
 

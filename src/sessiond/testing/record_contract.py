@@ -192,6 +192,25 @@ class RecordContract:
         assert [type(result) for result in results] == [Conflict, *[type(None)] * 20, Conflict]
         assert await store.get_many([session.key for session in free]) == free
 
+    async def test_births_and_rotations_at_once_succeed_or_fail_each_alone(self, store: Store) -> None:
+        there, old, absent, born = (samples.session() for _ in range(4))
+        await store.apply(samples.put(there))
+        await store.apply(samples.put(old))
+        before = await store.newest_event()
+
+        newer, late = (each.rotated(now=samples.NOW + 1, kid=5) for each in (old, absent))
+        changes = [samples.put(each, events=(samples.event(),)) for each in (there, late, born, newer)]
+        results = await asyncio.gather(*map(store.apply, changes), return_exceptions=True)
+
+        assert [type(result) for result in results] == [Conflict, Conflict, type(None), type(None)]
+        assert await store.get_many([each.key for each in (there, absent, born, old)]) == [
+            there,
+            None,
+            born,
+            newer,
+        ]
+        assert len(await store.events(after=before, limit=9)) == results.count(None)
+
     async def test_a_waiter_that_goes_away_spoils_nothing(self, store: Store) -> None:
         records = [samples.session() for _ in range(10)]
         tasks = [asyncio.create_task(store.apply(samples.put(record))) for record in records]

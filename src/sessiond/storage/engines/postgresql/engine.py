@@ -41,6 +41,7 @@ from sessiond.storage.engines.postgresql.operations import (
     Seek,
     TouchAll,
     changes,
+    conflict,
     outcomes_of_changes,
     outcomes_of_revocations,
     revocations,
@@ -51,6 +52,7 @@ from sessiond.storage.engines.postgresql.rows import told_row
 from sessiond.storage.engines.postgresql.url import Address
 from sessiond.storage.positions import Positions
 
+_ONE_SESSION_EACH = "sessions_pkey"
 TOUCHED_AT_ONCE = 256
 PURGED_AT_ONCE = 200
 
@@ -80,7 +82,7 @@ class PostgresqlStore:
         self._changes: Batcher[Apply] = Batcher(self._in_batches(self._apply), self._writing)
         self._revokes: Batcher[Revoke] = Batcher(self._in_batches(self._revoke), self._writing)
         self._touches: Batcher[TouchAll] = Batcher(self._in_batches(self._touch), self._writing)
-        self._apply_sql = f"SELECT {schema}.apply_changes($1, $2, $3, $4, $5, $6)"
+        self._apply_sql = f"SELECT {schema}.write_changes($1, $2, $3, $4, $5, $6, $7, $8)"
         self._revoke_sql = f"SELECT * FROM {schema}.revoke_sessions($1, $2, $3)"  # noqa: S608  a checked name
         self._touch_sql = f"SELECT {schema}.touch_sessions($1, $2)"
 
@@ -248,7 +250,13 @@ class PostgresqlStore:
         return start
 
     async def _apply(self, operations: Sequence[Apply]) -> Sequence[Outcome]:
-        rows = await self._connections.fetch(self._apply_sql, *changes(operations), repeatable=False)
+        try:
+            rows = await self._connections.fetch(self._apply_sql, *changes(operations), repeatable=False)
+        except asyncpg.UniqueViolationError as error:
+            # A session that was to be new is there. Of several operations each is run by itself, to tell whose it is.
+            if len(operations) > 1 or error.constraint_name != _ONE_SESSION_EACH:
+                raise
+            return [conflict()]
         return outcomes_of_changes(operations, rows)
 
     async def _revoke(self, operations: Sequence[Revoke]) -> Sequence[Outcome]:

@@ -77,37 +77,78 @@ class TouchAll:
 
 
 def changes(operations: Sequence[Apply]) -> Values:
-    """Return the arguments of `apply_changes`."""
+    """Return the arguments of `write_changes`."""
     partitions: set[Partition] = set()
     expectations: list[Row] = []
-    sessions: list[Row] = []
-    records: list[Row] = []
+    puts = _Puts()
     removals: list[Row] = []
     told: list[Row] = []
     for op, operation in enumerate(operations):
         change = operation.change
+        checked = puts.add(op, operation)
         for key, version in change.expects.items():
             partitions.add(key.partition)
-            expectations.append((*key_row(op, key), version))
-        for record in change.puts:
-            if isinstance(record, Session):
-                sessions.append(session_row(op, record))
-            else:
-                records.append(record_row(op, record))
+            if key not in checked:
+                expectations.append((*key_row(op, key), version))
         removals += [key_row(op, key) for key in change.deletes]
         for event in change.events:
             partitions.add(event.partition)
             told.append(told_row(op, event))
-    return sorted(partitions), expectations, sessions, records, removals, told
+    return (
+        sorted(partitions),
+        expectations,
+        puts.renewed,
+        puts.born,
+        puts.sessions,
+        puts.records,
+        removals,
+        told,
+    )
+
+
+class _Puts:
+    """The rows that the operations of a batch put, by how they are written."""
+
+    def __init__(self) -> None:
+        self.renewed: list[Row] = []
+        self.born: list[Row] = []
+        self.sessions: list[Row] = []
+        self.records: list[Row] = []
+
+    def add(self, op: int, operation: Apply) -> Sequence[Key]:
+        """Add the rows of an operation, and return the keys of which the write itself is the check of the version."""
+        checked: list[Key] = []
+        renews = False
+        for record, key in zip(
+            operation.change.puts, operation.writes, strict=False
+        ):  # then come the deletes
+            if not isinstance(record, Session):
+                self.records.append(record_row(op, record))
+                continue
+            row, expected = session_row(op, record), operation.change.expects[key]
+            if expected == 0:
+                self.born.append(row)
+                checked.append(key)
+            elif expected == record.version - 1 and not renews:
+                self.renewed.append(row)
+                checked.append(key)
+                renews = True
+            else:
+                self.sessions.append(row)
+        return checked
 
 
 def outcomes_of_changes(operations: Sequence[Apply], rows: Sequence[Row]) -> Sequence[Outcome]:
     """Return an outcome for each, from the numbers of those that were refused."""
-    refused = set(rows[0][0])
-    return [
-        Conflict("a record is not at the version that was expected") if op in refused else None
-        for op in range(len(operations))
-    ]
+    outcomes: list[Outcome] = [None] * len(operations)
+    for op in rows[0][0]:
+        outcomes[op] = conflict()
+    return outcomes
+
+
+def conflict() -> Conflict:
+    """Return what an operation comes to of which an expectation does not hold."""
+    return Conflict("a record is not at the version that was expected")
 
 
 def revocations(operations: Sequence[Revoke]) -> Values:

@@ -30,11 +30,14 @@ _MOST_CONTROL_RECORDS = 1000
 _MOST_DECODED = 20_000
 
 _ANSWER = "session, acting, subject, actor, project_stamp, deployment_stamp, project, deployment"
-"""What is read for a session; the control records' bodies, the last two, only when they are asked for."""
+"""What is read for a session in which another acts, or of which a control record is not known yet."""
+
+_ACTED, _SUBJECT, _PROJECT_STAMP, _DEPLOYMENT_STAMP = 12, 13, 14, 15
+"""The places in a row of `find_standings` after those of the session itself."""
 
 
 class _Decoded(NamedTuple):
-    """A row without bodies of control records, and what was made of it."""
+    """A row of `find_standings`, and what was made of it."""
 
     row: Row
     standing: Standing
@@ -45,8 +48,10 @@ class Reads:
 
     def __init__(self, connections: Connections, schema: str) -> None:
         self._connections = connections
-        self._find = f"SELECT {_ANSWER} FROM {schema}.find_sessions($1, $2)"  # noqa: S608  a checked name
+        self._stand = f"SELECT * FROM {schema}.find_standings($1)"  # noqa: S608  a checked name
+        self._find = f"SELECT {_ANSWER} FROM {schema}.find_sessions($1, true)"  # noqa: S608
         self._get = f"SELECT * FROM {schema}.find_records($1)"  # noqa: S608
+        self._get_bodies = f"SELECT * FROM {schema}.find_bodies($1)"  # noqa: S608
         # No record has the stamp None.
         self._known: _Known = {None: None}
         self._decoded: Recent[SessionId, _Decoded] = Recent(_MOST_DECODED)
@@ -58,20 +63,19 @@ class Reads:
         known = self._known
         wanted = list(dict.fromkeys((each.project, each.session) for each in questions))
         found: dict[SessionId, Standing] = {}
-        unknown: list[SessionId] = []
-        for row in await self._rows(wanted, with_control=False):
-            session = row[0][0]
+        others: set[SessionId] = set()
+        for row in await self._rows(self._stand, wanted):
+            session = row[0]
             decoded = self._decoded.get(session)
             if decoded is not None and decoded.row == row:
                 found[session] = decoded.standing
-            elif row[4] in known and row[5] in known:
-                standing = found[session] = _assembled(known, row)
+            elif not row[_ACTED] and row[_PROJECT_STAMP] in known and row[_DEPLOYMENT_STAMP] in known:
+                standing = found[session] = _own_standing(known, row)
                 self._decoded.put(session, _Decoded(row, standing))
             else:
-                unknown.append(session)
-        if unknown:
-            again = [each for each in wanted if each[1] in unknown]
-            for row in await self._rows(again, with_control=True):
+                others.add(session)
+        if others:
+            for row in await self._rows(self._find, [each for each in wanted if each[1] in others]):
                 _learn(known, row)
                 found[row[0][0]] = _assembled(known, row)
         return [_of_project(found.get(each.session), each.project) for each in questions]
@@ -82,23 +86,22 @@ class Reads:
         What several ask for, as all who create do for the project, is read once.
         """
         keys = list(dict.fromkeys(key for question in questions for key in question.wanted))
+        wanted = [key_row(n, key) for n, key in enumerate(keys)]
         found: dict[Key, Record] = {}
-        rows = await self._connections.fetch(
-            self._get, [key_row(n, key) for n, key in enumerate(keys)], repeatable=True
-        )
-        for n, session, body in rows:
-            key = keys[n]
-            if session is not None:
-                found[key] = session_from(session)
-            elif body is not None:
-                found[key] = record_from(key.kind, body)
+        if any(key.kind is Kind.SESSION for key in keys):
+            for n, session, body in await self._connections.fetch(self._get, wanted, repeatable=True):
+                if session is not None:
+                    found[keys[n]] = session_from(session)
+                elif body is not None:
+                    found[keys[n]] = record_from(keys[n].kind, body)
+        else:
+            for n, body in await self._connections.fetch(self._get_bodies, wanted, repeatable=True):
+                found[keys[n]] = record_from(keys[n].kind, body)
         return [[found.get(key) for key in question.wanted] for question in questions]
 
-    async def _rows(
-        self, wanted: Sequence[tuple[ProjectId, SessionId]], *, with_control: bool
-    ) -> Sequence[Row]:
+    async def _rows(self, sql: str, wanted: Sequence[tuple[ProjectId, SessionId]]) -> Sequence[Row]:
         questions = [wanted_session(n, *each) for n, each in enumerate(wanted)]
-        return await self._connections.fetch(self._find, questions, with_control, repeatable=True)
+        return await self._connections.fetch(sql, questions, repeatable=True)
 
 
 _Known = dict[bytes | None, Record | None]
@@ -115,6 +118,15 @@ def _learn(known: _Known, row: Row) -> None:
         known[project_stamp] = record_from(Kind.PROJECT, project)
     if deployment_stamp is not None:
         known[deployment_stamp] = record_from(Kind.DEPLOYMENT, deployment)
+
+
+def _own_standing(known: _Known, row: Row) -> Standing:
+    return Standing(
+        session=session_from(row),
+        subject=_subject(row[_SUBJECT]),
+        project=cast("Project | None", known[row[_PROJECT_STAMP]]),
+        deployment=cast("Deployment | None", known[row[_DEPLOYMENT_STAMP]]),
+    )
 
 
 def _assembled(known: _Known, row: Row) -> Standing:
