@@ -7,11 +7,12 @@ from typing import Any, cast
 
 import pytest
 
-from sessiond.domain.audit_chain import LEASE_MS, MOST_ENTRIES, Head, Link, head_key
+from sessiond.domain.audit_chain import LEASE_MS, MOST_ENTRIES, Head, Lease, Link, head_key, lease_key
 from sessiond.domain.errors import Unavailable
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId, SubjectId
 from sessiond.services.audit_chains import chain_partition, read_links
+from sessiond.services.audit_sealing import LOOKED_EVERY_MS
 from sessiond.services.ports import Change, Store
 from sessiond.storage.engine import unavailable
 from tests.deployment import BY, SetClock, TestDeployment
@@ -178,8 +179,8 @@ class Halting:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the store's is
         return getattr(self._store, name)
 
-    async def follow(self, mark: bytes, *, limit: int) -> object:
-        found = await self._store.follow(mark, limit=limit)
+    async def follow(self, mark: bytes, *, limit: int, everywhere: bool) -> object:
+        found = await self._store.follow(mark, limit=limit, everywhere=everywhere)
         if self.read_gate is not None:
             self.reached.set()
             await self.read_gate.wait()
@@ -330,6 +331,43 @@ async def test_what_was_read_at_once_and_sealed_in_part_is_sealed_on_where_it_br
     assert await sealed(node) == await told(node)
     counted = halted.services.sealer.sealed + other.services.sealer.sealed
     assert counted.total() == len(await told(node)) - (0 if answered else MOST_ENTRIES)
+
+
+class Reticent:
+    """A store that tells nothing but to who looks everywhere; everything else is the store's."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the store's is
+        return getattr(self._store, name)
+
+    async def follow(self, mark: bytes, *, limit: int, everywhere: bool) -> object:
+        return await self._store.follow(mark, limit=limit) if everywhere else ([], mark)
+
+
+async def test_what_nobody_told_of_is_sealed_when_everything_is_looked_at_and_not_said_to_be_before() -> None:
+    other = await TestDeployment.born(seed="two")
+    store = cast("Store", Reticent(other.services.store))
+    node = await TestDeployment.born(store=store, clock=other.clock, seed="one")
+    await seal_all(node)
+    looked_at = node.clock.now()
+    await node.issue()
+    node.clock.advance(milliseconds=LOOKED_EVERY_MS - 1)
+    await seal_all(node)
+    await node.services.sealer.release()
+    lease = await store.get(lease_key())
+    assert isinstance(lease, Lease)
+    assert lease.sealed_until == looked_at
+    assert len(await sealed(node)) < len(await told(node))
+
+    await seal_all(node)  # it takes the lease again, and knows nothing
+
+    assert await sealed(node) == await told(node)
+    await node.issue(SubjectId("another"))
+    node.clock.advance(milliseconds=LOOKED_EVERY_MS)
+    await seal_all(node)
+    assert await sealed(node) == await told(node)
 
 
 @pytest.mark.parametrize("rounds", [40])

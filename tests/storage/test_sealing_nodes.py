@@ -12,8 +12,10 @@ import pytest
 
 from sessiond.domain.audit_chain import LEASE_MS
 from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
+from sessiond.services.ports import Change
 from sessiond.storage.engine import Role
 from sessiond.storage.open import open_store
+from sessiond.testing import samples
 from tests.deployment import TestDeployment
 from tests.server_process import ServerProcess
 from tests.servers.postgresql import PostgresqlServer
@@ -60,6 +62,31 @@ async def test_two_nodes_seal_once_what_both_write_meanwhile(
     report = await one.services.auditing.verify(DEFAULT_PROJECT)
     assert (report.findings, report.counts.unsealed) == ([], 0)
     assert report.counts.sealed == len(told) >= 2 * ROUNDS * CREATES
+
+
+async def test_what_another_node_told_is_followed_once_it_told_of_it_or_by_looking_everywhere(
+    nodes: tuple[TestDeployment, TestDeployment],
+) -> None:
+    follower, writer = (node.services.store for node in nodes)
+    _, mark = await follower.follow(b"", limit=99)
+
+    async def tell() -> None:
+        await writer.apply(Change.telling(samples.event()))
+
+    async def followed(*, everywhere: bool) -> int:
+        nonlocal mark
+        told, mark = await follower.follow(mark, limit=99, everywhere=everywhere)
+        return len(told)
+
+    await tell()
+    assert await followed(everywhere=True) == 1
+    await tell()
+    await writer.newest_event()
+    assert await followed(everywhere=False) == 1
+    await tell()
+    await writer.close()
+    assert await followed(everywhere=False) == 1
+    assert await followed(everywhere=True) == 0
 
 
 @pytest.mark.soak

@@ -22,7 +22,8 @@ class Holding(msgspec.Struct):
 
     Up to the turn *taken* nobody before sealed anything beyond the mark of then. *mark* is how far events were read,
     *sealed* how far all were sealed by the end of *sealed_turn*. What is *waiting* was read in the present *turn*; of
-    the projects in *unsure* a write may have happened. *newest* was the highest sequence when all was sealed last.
+    the projects in *unsure* a write may have happened. *newest* was the highest sequence when all was sealed last, and
+    *looked_at* when that had been looked for everywhere.
     """
 
     lease: Lease
@@ -33,6 +34,7 @@ class Holding(msgspec.Struct):
     sealed_turn: int
     sealed_until: Instant
     newest: int = -1
+    looked_at: Instant = 0
     waiting: dict[ProjectId, list[Told]] = {}
     unsure: set[ProjectId] = set()
 

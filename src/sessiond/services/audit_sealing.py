@@ -33,8 +33,9 @@ from sessiond.services.audit_lease import Holding, SealingLease
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Change, Clock, Entropy, Store
 
-LOOKED_EVERY_MS = 30_000
-"""How often every partition is looked at though no higher sequence is known: a lower one may be committed later."""
+LOOKED_EVERY_MS = 10_000
+"""How often every partition is looked at though nothing is known of it: a lower sequence may be committed later than a
+higher one, and who wrote be gone before it told of it."""
 
 FOLLOWED_AT_ONCE = 4 * MOST_ENTRIES
 """How many events are read at once: to look for them costs as much for one as for all of a second."""
@@ -68,10 +69,13 @@ class Sealer:
         if holding is None:
             return False
         started, newest, more = self._clock.now(), await self._store.newest_event(), True
+        everywhere = started - holding.looked_at >= LOOKED_EVERY_MS
         if not holding.waiting:
-            if newest == holding.newest and started - holding.sealed_until < LOOKED_EVERY_MS:
+            if newest == holding.newest and not everywhere:
                 return False
-            rows, holding.mark = await self._store.follow(holding.mark, limit=FOLLOWED_AT_ONCE)
+            rows, holding.mark = await self._store.follow(
+                holding.mark, limit=FOLLOWED_AT_ONCE, everywhere=everywhere
+            )
             holding.turn += 1 if rows else 0
             more = len(rows) == FOLLOWED_AT_ONCE
             for row in rows:
@@ -81,7 +85,9 @@ class Sealer:
             return False
         holding.sealed, holding.sealed_turn = holding.mark, holding.turn
         if not more:
-            holding.sealed_until, holding.newest = started, newest
+            holding.newest = newest
+            if everywhere:
+                holding.sealed_until = holding.looked_at = started
         return more
 
     async def release(self) -> None:

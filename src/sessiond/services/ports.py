@@ -194,11 +194,14 @@ class Store(Protocol):
         """
         ...
 
-    async def follow(self, mark: bytes, *, limit: int) -> tuple[Sequence[tuple[int, Event]], bytes]:
+    async def follow(
+        self, mark: bytes, *, limit: int, everywhere: bool = True
+    ) -> tuple[Sequence[tuple[int, Event]], bytes]:
         """Return the next events and the mark from which to go on; the first mark of all is empty.
 
         From mark to mark none is missed and none told twice, whoever writes meanwhile; those of a partition come in the
         order of their sequence. Fewer than *limit*: there were no more. Every engine understands each other's marks.
+        Unless *everywhere*, what a process wrote may be left for later until that process calls `newest_event`.
         """
         ...
 

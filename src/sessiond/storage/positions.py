@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import starmap
 
 from sessiond.domain.events import Event
 from sessiond.domain.ids import PARTITIONS, Partition
@@ -22,10 +23,7 @@ class Positions:
 
     def __init__(self, mark: bytes) -> None:
         self.floor: int = _FLOOR.unpack(mark[: _FLOOR.size])[0] if mark else 0
-        self._reached: Mapping[Partition, int] = {
-            Partition(partition): sequence
-            for partition, sequence in _POSITION.iter_unpack(mark[_FLOOR.size :])
-        }
+        self._reached: Mapping[Partition, int] = dict(_POSITION.iter_unpack(mark[_FLOOR.size :]))
 
     def of(self, partition: Partition) -> int:
         """Return up to which sequence a partition was followed."""
@@ -50,7 +48,7 @@ class Positions:
         floor = max(self.floor, settled)
         reached = {**self._reached, **{event.partition: sequence for sequence, event in told}}
         further = sorted(each for each in reached.items() if each[1] > floor)
-        return _FLOOR.pack(floor) + b"".join(_POSITION.pack(*each) for each in further)
+        return _FLOOR.pack(floor) + b"".join(starmap(_POSITION.pack, further))
 
     def unknown(self, told: Sequence[tuple[int, Event]]) -> list[tuple[int, Event]]:
         """Return those of *told* that were not told before."""

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from sessiond.domain.errors import Conflict
-from sessiond.domain.events import EventType
+from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition, SubjectId
 from sessiond.services.ports import Change, Store
 from sessiond.testing import samples
@@ -112,6 +112,18 @@ class EventContract:
         assert len(numbers) == len(set(numbers)) == 70
         own = [sequence for sequence, partition in numbers if partition == 7]
         assert own == sorted(own)
+
+    async def test_what_was_told_of_is_followed_without_looking_everywhere(self, store: Store) -> None:
+        mark, followed = b"", list[tuple[int, Event]]()
+        for n in range(3):
+            for place in (Partition(n), samples.PARTITION, Partition(20)):
+                await store.apply(Change.telling(samples.event(at=NOW + n, partition=place)))
+            await store.newest_event()
+            page, mark = await store.follow(mark, limit=9, everywhere=False)
+            assert len(page) == 3
+            followed += page
+        assert sorted(followed, key=lambda each: each[0]) == list(await store.events(after=0, limit=99))
+        assert await store.follow(mark, limit=9) == ([], mark)
 
     async def test_whoever_follows_while_others_write_misses_nothing(self, store: Store) -> None:
         async def write(partition: Partition) -> None:

@@ -165,7 +165,13 @@ class MemoryStore:
         ]
         return found[:limit]
 
-    async def follow(self, mark: bytes, *, limit: int) -> tuple[Sequence[tuple[int, Event]], bytes]:
+    async def follow(
+        self,
+        mark: bytes,
+        *,
+        limit: int,
+        everywhere: bool = True,  # noqa: ARG002  that costs no more
+    ) -> tuple[Sequence[tuple[int, Event]], bytes]:
         positions = Positions(mark)
         rows = await self.events(after=positions.floor, limit=len(self._events))
         told = positions.unknown(rows)[:limit]

@@ -153,7 +153,13 @@ class PostgresqlStore:
         self.check()
         return await self._listing.events(after=after, limit=limit, project=project, partition=partition)
 
-    async def follow(self, mark: bytes, *, limit: int) -> tuple[Sequence[tuple[int, Event]], bytes]:
+    async def follow(
+        self,
+        mark: bytes,
+        *,
+        limit: int,
+        everywhere: bool = True,  # noqa: ARG002  that costs no more
+    ) -> tuple[Sequence[tuple[int, Event]], bytes]:
         self.check()
         positions, settled = Positions(mark), await self._horizon.settled()
         told = await self._listing.follow(positions, limit)

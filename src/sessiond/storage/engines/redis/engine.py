@@ -8,9 +8,11 @@ With a bounded memory, what was read is kept for `peek_session` alone, and for n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import cast
 
+from sessiond.domain.errors import Unavailable
 from sessiond.domain.events import Event
 from sessiond.domain.freshness import Staleness
 from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId
@@ -118,10 +120,12 @@ class RedisStore:
         self.check()
         return await self._outbox.read(after=after, limit=limit, project=project, partition=partition)
 
-    async def follow(self, mark: bytes, *, limit: int) -> tuple[Sequence[tuple[int, Event]], bytes]:
+    async def follow(
+        self, mark: bytes, *, limit: int, everywhere: bool = True
+    ) -> tuple[Sequence[tuple[int, Event]], bytes]:
         self.check()
         positions = Positions(mark)
-        told = await self._outbox.follow(positions, limit)
+        told = await self._outbox.follow(positions, limit, everywhere=everywhere)
         return told, positions.after(told) if told else mark
 
     async def rewrite_events(self, rewritten: Sequence[tuple[int, Event]]) -> None:
@@ -130,7 +134,7 @@ class RedisStore:
 
     async def newest_event(self) -> int:
         self.check()
-        return await self._outbox.newest(self._writing.newest)
+        return await self._outbox.newest(self._writing)
 
     async def walk(self, place: str, *, limit: int) -> Stretch:
         self.check()
@@ -184,6 +188,9 @@ class RedisStore:
 
     async def _close(self) -> None:
         await self._writing.close()
+        if self._writing.told:
+            with contextlib.suppress(Unavailable):  # a hint: whoever follows finds it later by itself
+                await self._outbox.newest(self._writing)
         if self._feed is not None:
             await self._feed.close()
         await self._reading.close()

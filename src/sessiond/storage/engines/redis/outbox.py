@@ -1,7 +1,8 @@
 """Events: each partition numbers its own, by the server's time; lists of all partitions merge them.
 
 The highest sequence ever written is not looked for in 4,096 places: each node raises one number in the control
-partition to the highest that was acknowledged to it, when it is asked.
+partition to the highest that was acknowledged to it, when it is asked. It tells there, too, in which partitions it
+told something: whoever follows looks at those often, and at all of them less often.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from sessiond.storage.engines.redis.directory import Directory
 from sessiond.storage.engines.redis.layout import Layout, event_from, event_value
 from sessiond.storage.engines.redis.merging import merged
 from sessiond.storage.engines.redis.nodes import Lane
+from sessiond.storage.engines.redis.writing import Writing
 from sessiond.storage.positions import Positions
 
 _CALLS_AT_ONCE = 256
 _LARGEST_PORTION = 100
+_MINUTE_US = 60_000_000
 
 Told = tuple[int, Event]
 _sequence = itemgetter(0)
@@ -37,14 +40,22 @@ class Outbox:
         self._caller = caller
         self._directory = directory
         self._highest = layout.of_control(b"newest")
+        self._changed = layout.of_control(b"changed")
+        self._control = layout[CONTROL_PARTITION].slot
 
-    async def newest(self, known: int) -> int:
-        """Return the highest sequence that any node acknowledged, *known* here."""
-        slot = self._layout[CONTROL_PARTITION].slot
-        (outcome,) = await self._caller.call(
-            [script_call("raise", slot, [self._highest], [known])], Lane.WRITE
-        )
-        return int(cast("bytes", answer_of(outcome)))
+    async def newest(self, writing: Writing) -> int:
+        """Return the highest sequence that any node acknowledged, once the others can know what *writing* has told."""
+        told, writing.told = writing.told, {}
+        arguments: list[bytes | int] = [writing.newest]
+        for partition, sequence in told.items():
+            arguments += sequence, partition.to_bytes(2)
+        call = script_call("raise", self._control, [self._highest, self._changed], arguments)
+        try:
+            (outcome,) = await self._caller.call([call], Lane.WRITE)
+            return int(cast("bytes", answer_of(outcome)))
+        except BaseException:
+            writing.told = told | writing.told
+            raise
 
     async def read(
         self, *, after: int, limit: int, project: ProjectId | None, partition: Partition | None
@@ -53,12 +64,18 @@ class Outbox:
         everywhere = await self._directory.holding_anything() if partition is None else [partition]
         return await self._read(everywhere, lambda _: after, limit, project)
 
-    async def follow(self, positions: Positions, limit: int) -> Sequence[Told]:
-        """Return events above the position of their partition, which is told up to somewhere before another begins."""
-        everywhere = await self._directory.holding_anything()
+    async def follow(self, positions: Positions, limit: int, *, everywhere: bool) -> Sequence[Told]:
+        """Return events above the position of their partition, which is told up to somewhere before another begins.
+
+        They are looked for *everywhere*, or where nodes told that there are some.
+        """
+        if everywhere:
+            partitions = await self._directory.holding_anything()
+        else:
+            partitions = await self._ahead_of(positions)
         found: list[Told] = []
-        for start in range(0, len(everywhere), _CALLS_AT_ONCE):
-            reached = {each: positions.of(each) for each in everywhere[start : start + _CALLS_AT_ONCE]}
+        for start in range(0, len(partitions), _CALLS_AT_ONCE):
+            reached = {each: positions.of(each) for each in partitions[start : start + _CALLS_AT_ONCE]}
             while reached and len(found) < limit:
                 portion = 1 + 2 * (limit - len(found)) // len(reached)
                 calls = [self._range(each, after, portion) for each, after in reached.items()]
@@ -71,6 +88,18 @@ class Outbox:
                         unfinished[each] = told[-1][0]
                 reached = unfinished
         return sorted(found[:limit], key=_sequence)
+
+    async def _ahead_of(self, positions: Positions) -> list[Partition]:
+        """Return the partitions of which nodes told, within a minute of the servers' time, that there is more."""
+        since = positions.highest() - _MINUTE_US
+        command = ("ZRANGEBYSCORE", self._changed, since, "+inf", "WITHSCORES")
+        (outcome,) = await self._caller.call([Call(self._control, command)], Lane.READ)
+        flat = iter(cast("list[bytes]", answer_of(outcome)))
+        told = (
+            (Partition(int.from_bytes(member)), int(sequence))
+            for member, sequence in zip(flat, flat, strict=True)
+        )
+        return [partition for partition, sequence in told if sequence > positions.of(partition)]
 
     async def _read(
         self,

@@ -37,6 +37,8 @@ class Writing:
         self._entering: set[asyncio.Task[None]] = set()
         self.newest = 0
         """The highest sequence of an event that was acknowledged here."""
+        self.told: dict[Partition, int] = {}
+        """The same for each partition in which there were some since somebody took these."""
 
     async def write(self, operation: Operation) -> object:
         """Do *operation* in its server's next batch, again and again while its partition is being moved."""
@@ -96,7 +98,10 @@ class Writing:
             return [answer] * len(members)
         try:
             newest, *each = cast("list[object]", answer)
-            self.newest = max(self.newest, int(cast("bytes", newest)))
+            told = int(cast("bytes", newest))
+            if told:
+                self.newest = max(self.newest, told)
+                self.told[operations[members[0]].partition] = told
             return [operations[n].outcome(one) for n, one in zip(members, each, strict=True)]
         except Exception as error:  # noqa: BLE001  whatever it is, who wrote must hear of it
             return [error] * len(members)

@@ -210,7 +210,13 @@ class SqliteStore:
     ) -> Sequence[tuple[int, Event]]:
         return await self._at_length(lambda reads: reads.events(after, limit, project, partition))
 
-    async def follow(self, mark: bytes, *, limit: int) -> tuple[Sequence[tuple[int, Event]], bytes]:
+    async def follow(
+        self,
+        mark: bytes,
+        *,
+        limit: int,
+        everywhere: bool = True,  # noqa: ARG002  that costs no more
+    ) -> tuple[Sequence[tuple[int, Event]], bytes]:
         return await self._at_length(lambda reads: reads.follow(mark, limit))
 
     async def rewrite_events(self, rewritten: Sequence[tuple[int, Event]]) -> None:
