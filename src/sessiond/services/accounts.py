@@ -141,9 +141,10 @@ class Accounts:
 
         *to_end*: also those to which the list is too old to lead. Who has it may end them, not use them.
         """
-        accounts, now = accounts_of(holder), self._clock.now()
+        accounts = accounts_of(holder)
         if not accounts:
             return ()
+        now = self._clock.now()
         found = await asyncio.gather(
             *(self._latest(holder, account, now, to_end=to_end) for account in accounts)
         )
