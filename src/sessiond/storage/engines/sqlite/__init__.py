@@ -67,6 +67,8 @@ def _connect(file: DatabaseFile, lock: ServerLock, role: Role) -> Connections:
             migrations.record_changes(writing)
         reading = file.connect(writing=False, busy_seconds=BUSY_SECONDS_ON_THE_LOOP)
         undo.callback(reading.close)
+        # SQLite unmaps the file at the first read after each commit, and its pages would be faulted in anew.
+        reading.execute("PRAGMA mmap_size = 0")
         reading_long = file.connect(writing=False)
         file.remember()
         undo.pop_all()
