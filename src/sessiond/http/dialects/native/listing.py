@@ -46,16 +46,15 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 def filter_of(query: ListQuery) -> Filter:
     """Return what the query asks for; refuses a subject that cannot be, and bounds that are no instants."""
     texts: dict[str, str | None] = {name: getattr(query, name) for name in _BOUNDS}
-    bounds: dict[str, Instant | None] = {
-        name: None if text is None else parse_rfc3339(text) for name, text in texts.items()
+    bounds = {name: parse_rfc3339(text) for name, text in texts.items() if text is not None}
+    faults = {f"/{name}": "is no RFC 3339 date-time" for name, bound in bounds.items() if bound is None}
+    named = {
+        "/subject": None if query.subject is None else subject_id_fault(query.subject),
+        "/actor": text_fault(query.actor),
+        "/client": text_fault(query.client),
+        "/q": text_fault(query.q),
     }
-    faults = {
-        f"/{name}": None if text is None or bounds[name] is not None else "is no RFC 3339 date-time"
-        for name, text in texts.items()
-    }
-    faults["/subject"] = None if query.subject is None else subject_id_fault(query.subject)
-    faults |= {f"/{name}": text_fault(getattr(query, name)) for name in ("actor", "client", "q")}
-    require_sound(faults, where="query")
+    require_sound(faults | named, where="query")
     return Filter(
         subject=None if query.subject is None else SubjectId(query.subject),
         state=query.state,
@@ -63,8 +62,8 @@ def filter_of(query: ListQuery) -> Filter:
         actor=query.actor,
         client=query.client,
         text=query.q,
-        created=_span(bounds["created_from"], bounds["created_before"]),
-        seen=_span(bounds["seen_from"], bounds["seen_before"]),
+        created=_span(bounds.get("created_from"), bounds.get("created_before")),
+        seen=_span(bounds.get("seen_from"), bounds.get("seen_before")),
     )
 
 
