@@ -151,6 +151,12 @@ class Served:
         return await self.answers(halves)
 
 
+def is_known(heads: Heads, request: bytes) -> bool:
+    """Tell whether *request* is found to be one whole request with a head that is kept."""
+    end = request.find(b"\r\n\r\n") + 4
+    return heads.find(request[:end], len(request) - end) is not None
+
+
 def cut(stream: bytes, places: Sequence[int]) -> list[bytes]:
     ends = sorted({place % (len(stream) + 1) for place in places} | {0, len(stream)})
     return [stream[begin:end] for begin, end in itertools.pairwise(ends)]
@@ -184,7 +190,7 @@ async def test_what_has_the_same_head_gets_an_answer_of_its_own() -> None:
     ]
 
     assert [body.count(b'"value":"a"') for body in bodies] == [1, 0, 1]
-    assert served.heads.find(post(b"c")) is not None
+    assert is_known(served.heads, post(b"c"))
 
 
 @pytest.mark.parametrize(
@@ -201,8 +207,8 @@ async def test_what_begins_within_another_request_is_no_request_though_it_looks_
     before: bytes,
 ) -> None:
     served = Served()
-    await served.answers([GET])
-    assert served.heads.find(GET) is not None
+    await served.answers([GET, GET])
+    assert is_known(served.heads, GET)
 
     known = await served.answers([before, GET])
 
@@ -211,7 +217,8 @@ async def test_what_begins_within_another_request_is_no_request_though_it_looks_
 
 async def test_a_known_head_waits_for_its_turn_behind_a_request_that_is_being_answered() -> None:
     served = Served()
-    await served.answers([GET])
+    await served.answers([GET, GET])
+    assert is_known(served.heads, GET)
     protocol, line = served.connected()
 
     protocol.data_received(GET.replace(b"/odd/1", b"/wait"))
@@ -229,15 +236,16 @@ async def test_a_known_head_waits_for_its_turn_behind_a_request_that_is_being_an
 async def test_empty_lines_after_a_request_do_not_repeat_it(nothing: bytes) -> None:
     served = Served()
 
-    answers, ended = await served.answers([GET, nothing, nothing, GET])
+    answers, ended = await served.answers([GET, nothing, nothing, GET, GET, nothing, nothing, GET])
 
-    assert (answers.count(b"HTTP/1.1 200 OK"), ended) == (2, False)
-    assert served.heads.find(nothing) is None
+    assert (answers.count(b"HTTP/1.1 200 OK"), ended) == (4, False)
+    assert not is_known(served.heads, nothing)
 
 
 async def test_the_rest_of_a_head_is_no_head() -> None:
     served = Served()
-    await served.answers([GET[:1], GET[1:]])
+    for _ in range(2):
+        await served.answers([GET[:1], GET[1:]])
 
     answers, ended = await served.answers([GET[1:]])
 
@@ -265,18 +273,48 @@ async def test_a_head_is_kept_only_of_one_whole_request_that_says_nothing_of_the
 ) -> None:
     served = Served()
 
-    await served.answers([request_bytes])
+    for _ in range(3):
+        await served.answers([request_bytes])
 
-    assert served.heads.find(request_bytes) is None
-    assert served.heads.find(GET) is None
+    assert not is_known(served.heads, request_bytes)
+    assert not is_known(served.heads, GET)
+
+
+def keep_each_twice(heads: Heads, requests: Sequence[bytes], *, now: int = 0) -> None:
+    head = Head("GET", "/", b"", [(b"host", b"localhost")])
+    for request in requests:
+        heads.keep(head, request, 0, now)
+        heads.keep(head, request, 0, now)
 
 
 def test_of_many_heads_only_so_many_are_kept() -> None:
     heads = Heads()
     requests = [GET.replace(b"/odd/1", b"/odd/%d" % number) for number in range(5000)]
 
-    for request in requests:
-        heads.keep(Head("GET", "/", b"", [(b"host", b"localhost")]), request)
+    keep_each_twice(heads, requests)
 
-    assert sum(heads.find(request) is not None for request in requests) <= 4096
-    assert heads.find(requests[-1]) is not None
+    assert sum(is_known(heads, request) for request in requests) <= 4096
+    assert is_known(heads, requests[-1])
+
+
+async def test_nobody_looks_for_known_heads_for_a_while_where_hardly_any_is_found() -> None:
+    served = Served()
+    await served.answers([GET, GET])
+    keep_each_twice(served.heads, [GET.replace(b"/odd/1", b"/odd/%d" % number) for number in range(5000)])
+    await served.answers([GET, GET])
+
+    found = served.heads.found
+    answers, ended = await served.answers([GET, GET])
+
+    assert (answers.count(b"HTTP/1.1 200 OK"), ended, served.heads.found) == (2, False, found)
+    assert served.heads.rests_until == 10
+
+
+def test_heads_are_looked_for_on_where_most_are_found() -> None:
+    heads = Heads()
+
+    for number in range(5000):
+        keep_each_twice(heads, [GET, GET.replace(b"/odd/1", b"/odd/%d" % number)])
+        assert is_known(heads, GET)
+
+    assert heads.rests_until == 0

@@ -196,8 +196,8 @@ class App:
             path.decode("latin-1"),
             scope["query_string"],
             scope["headers"],
-            http_version=scope["http_version"],
         )
+        head.http_version = scope["http_version"]
         scheme = scope.get("scheme", "http")
         return self.request(head, Connection(scope.get("client"), scope.get("server"), scheme))
 

@@ -34,8 +34,9 @@ _SINGLE = frozenset(
 MOST_HEADER_CHARS = 8 * 1024
 
 _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([!-~]+) *")
-_KEPT_HEADS = 4096
+_MOST_KEPT = 4096
 _MOST_KEPT_BYTES = 1024
+_REST_SECONDS = 10
 _FRAMING = frozenset({b"connection", b"expect", b"transfer-encoding", b"upgrade"})
 """Headers that change how the connection is read, or what becomes of it."""
 
@@ -48,42 +49,24 @@ class Head:
     *instant* is what answers at once, if anything does.
     """
 
-    __slots__ = (
-        "_bearer",
-        "headers",
-        "http_version",
-        "instant",
-        "keep_alive",
-        "method",
-        "path",
-        "problem",
-        "query_string",
-        "repeats",
-        "values",
-    )
+    # Defaults stand in the class: fewer stores when one is made, on the hot path.
+    http_version = "1.1"
+    problem: Refusal | None = None
+    instant: Route | None = None
+    _bearer: str | None = None
 
     def __init__(
-        self,
-        method: str,
-        path: str,
-        query_string: bytes,
-        headers: Headers,
-        *,
-        http_version: str = "1.1",
-        keep_alive: bool = True,
+        self, method: str, path: str, query_string: bytes, headers: Headers, *, keep_alive: bool = True
     ) -> None:
         self.method = method
         self.path = path
         self.query_string = query_string
         self.headers = headers
-        self.http_version = http_version
         self.keep_alive = keep_alive
-        self.values = dict(headers)
-        self.repeats = len(self.values) != len(headers)
-        sound = not self.repeats and _sound_host(self.values.get(b"host", b""))
-        self.problem = None if sound else _unsound(headers, self.values)
-        self.instant: Route | None = None
-        self._bearer: str | None = None
+        self.values = values = dict(headers)
+        self.repeats = len(values) != len(headers)
+        if self.repeats or not _sound_host(values.get(b"host", b"")):
+            self.problem = _unsound(headers, values)
 
     @property
     def bearer(self) -> str | None:
@@ -94,37 +77,64 @@ class Head:
                 self._bearer = match[1].decode("ascii")
         return self._bearer
 
+    @property
+    def keeps_framing(self) -> bool:
+        """Whether it is sound, and nothing in it bears on how the connection is read on but its `Content-Length`."""
+        if self.problem is not None or self.repeats or not self.keep_alive or self.http_version != "1.1":
+            return False
+        return _FRAMING.isdisjoint(self.values)
+
+    @property
+    def length(self) -> int:
+        """How many bytes its body has, where it says so."""
+        return int(self.values.get(b"content-length", b"0"))
+
 
 class Heads:
-    """Heads by their bytes, as many as few clients need; only such as say nothing about the connection."""
+    """Heads by their bytes, as many as few clients need; only such as say nothing about the connection.
+
+    Where hardly any request has a head that is kept, it is not worth to look for them: then nobody does until
+    *rests_until*, in the seconds that connections count. *found* is how many were found since that was judged.
+    """
 
     def __init__(self) -> None:
         self._kept: dict[bytes, tuple[Head, int]] = {}
+        self._met: set[int] = set()
+        self.found = 0
+        self.rests_until = 0
 
-    def find(self, request: bytes) -> tuple[Head, bytes] | None:
-        """Return the head and the body of what is one whole *request* with a head that is kept."""
-        end = request.find(b"\r\n\r\n") + 4
-        kept = self._kept.get(request[:end])
-        if kept is None or kept[1] != len(request) - end:
+    def find(self, read: bytes, body_bytes: int) -> Head | None:
+        """Return the head of exactly these bytes if it announces a body of so many."""
+        kept = self._kept.get(read)
+        if kept is None or kept[1] != body_bytes:
             return None
-        return kept[0], request[end:]
+        self.found += 1
+        return kept[0]
 
-    def keep(self, head: Head, request: bytes) -> None:
-        """Keep *head*, if it may be, which was read last of *request*, at whose first byte a request began.
+    def keep(self, head: Head, read: bytes, body_bytes: int, now: int) -> None:
+        """Keep *head*, if it may be. It began one whole request; *read* up to the first empty line, so much followed.
 
-        Where as many bytes follow the first empty line as the head says that its body has, *request* is that head and
-        its body and nothing else.
+        Where the head announces as many bytes as followed, it ended where *read* does. What is met for the first time
+        may never be met again: only its hash is kept.
         """
-        last = request.find(b"\r\n\r\n")
-        if not 0 < last < _MOST_KEPT_BYTES or not head.keep_alive or head.http_version != "1.1":
-            return
-        if head.problem is not None or head.repeats or not _FRAMING.isdisjoint(head.values):
-            return
-        end, length = last + 4, int(head.values.get(b"content-length", b"0"))
-        if length == len(request) - end:
-            if len(self._kept) >= _KEPT_HEADS:
+        trace = hash(read)
+        if trace not in self._met:
+            if len(self._met) >= _MOST_KEPT:
+                self._judge(now)
+            self._met.add(trace)
+        elif self._may_keep(head, read) and head.length == body_bytes:
+            if len(self._kept) >= _MOST_KEPT:
                 self._kept.clear()
-            self._kept[request[:end]] = (head, length)
+            self._kept[read] = (head, body_bytes)
+
+    def _may_keep(self, head: Head, read: bytes) -> bool:
+        return len(read) <= _MOST_KEPT_BYTES and read.endswith(b"\r\n\r\n") and head.keeps_framing
+
+    def _judge(self, now: int) -> None:
+        if self.found < len(self._met):
+            self.rests_until = now + _REST_SECONDS
+        self._met.clear()
+        self.found = 0
 
 
 def _unsound(headers: Headers, values: Mapping[bytes, bytes]) -> Refusal | None:

@@ -31,22 +31,18 @@ Asked = Coroutine[Any, Any, Answer | bytes]
 
 
 class InstantAnswers:
-    """The instant endpoints of an app, by their paths (without a query)."""
+    """The instant endpoints of an app, by the exact bytes of their targets (without a query)."""
 
     def __init__(self, app: App) -> None:
         self._app = app
         self._json_head = json_head(secure=app.edge.secure)
-        self._routes: dict[str, Route] = {}
+        self._routes: dict[bytes, Route] = {}
         for place in app.router.places:
             route = place.routes.get("GET")
             if route is not None and route.endpoint.instant is not None and "{" not in place.template:
                 for path in (place.template, place.template.rstrip("/") + "/"):
-                    self._routes[path] = route
-
-    def find(self, head: Head) -> Route | None:
-        """Return what answers at once to a request with *head*."""
-        plain = head.method == "GET" and head.http_version == "1.1" and not head.query_string
-        return self._routes.get(head.path) if plain else None
+                    self._routes[path.encode("ascii")] = route
+        self.find = self._routes.get
 
     def answer(self, route: Route, head: Head, connection: Connection, common: bytes) -> bytes | Later | None:
         """Return the whole response with the header lines *common* in it, or None where the handler must answer.

@@ -97,12 +97,15 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Begin a request with a known head, or feed the parser; what it cannot read, or has no end, is refused."""
-        self._active_at = self._ticks.now
-        between = self._between
-        known = self._heads.find(data) if between else None
-        if known is not None:
-            self._begin_known(*known)
-            return
+        now = self._active_at = self._ticks.now
+        between, end, read = self._between and now >= self._heads.rests_until, 0, b""
+        if between:
+            end = data.find(b"\r\n\r\n") + 4
+            read = data[:end]
+            head = self._heads.find(read, len(data) - end)
+            if head is not None:
+                self._begin_known(head, data[end:])
+                return
         self._head_bytes = self._head_bytes + len(data) if self._in_head else len(data)
         self._between = False  # until it is whole
         try:
@@ -117,7 +120,7 @@ class Protocol(HttpToolsProtocol):
         if self._in_head:
             self._wait_for_head()
         elif between and self._between and self._head is not None:
-            self._heads.keep(self._head, data)
+            self._heads.keep(self._head, read, len(data) - end, now)
 
     def on_message_begin(self) -> None:
         """Begin a request; the scope is made only if a task will answer it."""
@@ -210,21 +213,23 @@ class Protocol(HttpToolsProtocol):
 
     def _read_head(self) -> Head:
         parser = self.parser
-        if self.url.startswith(b"/"):
-            path, _, query = self.url.partition(b"?")
+        method, keep_alive = parser.get_method().decode("ascii"), parser.should_keep_alive()
+        instant = self._find_instant(self.url) if method == "GET" else None
+        if instant is not None:
+            path, query = instant.template, b""
+        elif self.url.startswith(b"/"):
+            target, _, query = self.url.partition(b"?")
+            path = target.decode("latin-1")
         else:
-            target = httptools.parse_url(self.url)
-            path, query = target.path or b"/", target.query or b""
-        version = parser.get_http_version()
-        head = Head(
-            parser.get_method().decode("ascii"),
-            path.decode("latin-1"),
-            query,
-            self.headers,
-            http_version=version,
-            keep_alive=version != "1.0" and parser.should_keep_alive(),
-        )
-        head.instant = self._find_instant(head)
+            parsed = httptools.parse_url(self.url)
+            path, query = (parsed.path or b"/").decode("latin-1"), parsed.query or b""
+        head = Head(method, path, query, self.headers, keep_alive=keep_alive)
+        head.instant = instant
+        # Only HTTP/1.1 keeps a connection unasked (RFC 9112 section 9.3), and the parser tells its version slowly.
+        if not keep_alive or b"connection" in head.values:
+            head.http_version = parser.get_http_version()
+            head.keep_alive = keep_alive and head.http_version != "1.0"
+            head.instant = instant if head.http_version == "1.1" else None
         return head
 
     def _begin_known(self, head: Head, body: bytes) -> None:
