@@ -40,7 +40,7 @@ MOST_CALLS = {
     "create": 471,
     "refresh": 368,
     "list": 236,
-    "list of fifty": 1045,
+    "list of fifty": 1060,
 }
 
 _OURS = str(Path(sessiond.__file__).parent)
