@@ -169,7 +169,7 @@ class SqliteStore:
             known = memory.all_seen(ids)
         # As in `_get_many`: a batch may have been committed and its sessions not be dropped yet.
         writing = {key.id for key in self._being_written}
-        if known is not None and not memory.has_moved() and not any(each.id in writing for each in known):
+        if known is not None and not memory.has_moved() and writing.isdisjoint([each.id for each in known]):
             return known
         read = self._reads.list_by_subject(wanted)
         memory.keep_sessions(read)
