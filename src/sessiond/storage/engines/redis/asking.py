@@ -34,7 +34,10 @@ class Question(Protocol):
         ...
 
     def outcome(self, outcomes: Sequence[Outcome]) -> Outcome:
-        """Return what the outcomes of the calls mean."""
+        """Take the outcomes of the calls, and return what the question came to.
+
+        None where those who asked were told by itself; only what is one caller's alone may raise.
+        """
         ...
 
 
@@ -70,9 +73,9 @@ class Asking:
         """Ask in the next batch: the future holds the answer, `Moving` while what is asked for is being moved."""
         return self._batches.submit(call.slot, _Single(call))
 
-    def put(self, slot: int, question: Question) -> asyncio.Future[object]:
-        """Put *question* in the next batch of the server that has *slot*: the future holds its outcome."""
-        return self._batches.submit(slot, question)
+    def put(self, slot: int, question: Question) -> None:
+        """Put *question* in the next batch of the server that has *slot*. Raises `Unavailable`."""
+        self._batches.submit(slot, question)
 
     async def ask(self, calls: Sequence[Call]) -> list[Answer]:
         """Return the answer to each of *calls*, or raise the refusal of one; several are a batch by themselves."""

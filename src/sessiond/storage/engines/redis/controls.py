@@ -6,7 +6,6 @@ asked after it was acknowledged.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar, NamedTuple
@@ -15,7 +14,7 @@ from sessiond.domain.projects import CONTROL_PARTITION
 from sessiond.domain.records import Key, Record
 from sessiond.storage.batching import Outcome
 from sessiond.storage.cache import Recent
-from sessiond.storage.engines.redis.asking import Asking, settle
+from sessiond.storage.engines.redis.asking import Asking
 from sessiond.storage.engines.redis.calls import values_of
 from sessiond.storage.engines.redis.commands import Call
 from sessiond.storage.engines.redis.layout import Layout, field, record_from, stamp_of
@@ -77,15 +76,20 @@ class Controls:
         self._asking = asking
         self._known: Recent[Key, _Known] = Recent(_MOST_REMEMBERED)
         self._open: ControlsRound | None = None
-        self._loop = asyncio.get_running_loop()
 
-    def read(self, keys: Sequence[Key]) -> asyncio.Future[object]:
-        """Ask in the next round: the future holds the records at *keys*, None where absent, all as of one instant."""
-        waiter: asyncio.Future[object] = self._loop.create_future()
+    def read(
+        self,
+        keys: Sequence[Key],
+        take: Callable[[Sequence[Record | None]], None],
+        fail: Callable[[Exception], None],
+    ) -> None:
+        """Ask in the next round: *take* gets the records at *keys*, None where absent, all as of one instant.
+
+        Neither may raise. Raises `Unavailable`.
+        """
         joined = self.next()
         joined.want(keys)
-        joined.tell(functools.partial(_hand_over, joined, keys, waiter))
-        return waiter
+        joined.tell(functools.partial(_hand_over, joined, keys, take, fail))
 
     def next(self) -> ControlsRound:
         """Return the round that is sent next. Raises `Unavailable`."""
@@ -117,6 +121,14 @@ class Controls:
         return known.record
 
 
-def _hand_over(joined: ControlsRound, keys: Sequence[Key], waiter: asyncio.Future[object]) -> None:
+def _hand_over(
+    joined: ControlsRound,
+    keys: Sequence[Key],
+    take: Callable[[Sequence[Record | None]], None],
+    fail: Callable[[Exception], None],
+) -> None:
     told = joined.told
-    settle(waiter, told if told is None or isinstance(told, Exception) else [told[key] for key in keys])
+    if isinstance(told, Exception):
+        fail(told)
+    elif told is not None:
+        take([told[key] for key in keys])

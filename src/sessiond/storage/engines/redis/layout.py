@@ -33,6 +33,7 @@ from sessiond.domain.ids import PARTITIONS, Partition, ProjectId, SessionId
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import Session
+from sessiond.storage.engines.redis.commands import bulk
 from sessiond.storage.kinds import record_types
 
 NEVER = (1 << 56) - 1
@@ -42,6 +43,7 @@ FENCE = b"!"
 """Where the hash of records says that the partition is not to be written any more."""
 
 SLOTS = 16384
+KEYS_OF_A_WRITE = 5
 _NO_OWNER = 0xFFFF
 _SESSION_HEAD = struct.Struct(">QQQQQQQ")
 _RECORD_HEAD = struct.Struct(">QQQ8s")
@@ -62,10 +64,12 @@ class Keys(NamedTuple):
     events: bytes
     sessions: bytes
     slot: int
+    packed: bytes
+    """Those `of_a_write` as they go over the wire."""
 
     @property
     def of_a_write(self) -> tuple[bytes, ...]:
-        """The keys that a write declares before those of its sessions."""
+        """The keys that a write declares before those of its sessions, `KEYS_OF_A_WRITE` in number."""
         return (self.records, self.entries, self.going, self.due, self.events)
 
 
@@ -96,7 +100,9 @@ class Layout:
     def _keys(self, partition: Partition) -> Keys:
         tag = self._tag(partition)
         slot = binascii.crc_hqx(tag[1:-2], 0) % SLOTS
-        return Keys(tag + b"r", tag + b"i", tag + b"g", tag + b"d", tag + b"e", tag + b"s:", slot)
+        records, entries, going, due, events = (tag + name for name in (b"r", b"i", b"g", b"d", b"e"))
+        packed = b"".join(map(bulk, (records, entries, going, due, events)))
+        return Keys(records, entries, going, due, events, tag + b"s:", slot, packed)
 
 
 @functools.lru_cache(maxsize=4096)

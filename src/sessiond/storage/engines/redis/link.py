@@ -16,7 +16,8 @@ import hiredis
 
 from sessiond.storage.engines.redis.address import Address, Target
 
-Command = tuple[bytes | str | int, ...]
+Command = tuple[bytes | str | int, ...] | bytes
+"""The words of a command, or all of it as it goes over the wire."""
 Answer = object
 """What a server answers: bytes, an integer, a list of answers, None, or a `hiredis.ReplyError` that it refused with."""
 
@@ -24,7 +25,7 @@ CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 2.0
 
 
-_packed = cast("Callable[[Command], bytes]", hiredis.pack_command)
+_packed = cast("Callable[[tuple[bytes | str | int, ...]], bytes]", hiredis.pack_command)
 
 
 class LinkLost(Exception):
@@ -98,7 +99,9 @@ class Link(asyncio.Protocol):
         if self._alarm is None or deadline < self._alarm_at:
             self._set_alarm(deadline)
         self._pending.append(_Pending(take, len(commands), deadline))
-        self._transport.write(b"".join([_packed(command) for command in commands]))
+        self._transport.write(
+            b"".join([each if isinstance(each, bytes) else _packed(each) for each in commands])
+        )
 
     def close(self) -> None:
         """Let go of the connection; whoever still waits is told that it is lost."""

@@ -6,7 +6,7 @@ All values are prepared when it is made, where a value that cannot be stored is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, cast
+from typing import Protocol, cast
 
 from sessiond.domain.errors import Conflict
 from sessiond.domain.ids import Partition, SessionId, partition_of
@@ -14,6 +14,7 @@ from sessiond.domain.instants import Instant
 from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import Session, session_key
 from sessiond.services.ports import Change, Revocation, Touch
+from sessiond.storage.engines.redis.commands import bulk, whole
 from sessiond.storage.engines.redis.layout import (
     Layout,
     event_value,
@@ -24,7 +25,8 @@ from sessiond.storage.engines.redis.layout import (
 )
 from sessiond.storage.engines.redis.link import Answer
 
-Argument = bytes | str | int
+_APPLY, _REVOKE, _TOUCH = bulk(b"a"), bulk(b"v"), bulk(b"t")
+_NOTHING = bulk(b"")
 
 RETENTION_MS = 400 * 86_400_000
 """How long after its absolute limit a session leaves by itself, where no purge has taken it; purges come sooner."""
@@ -76,21 +78,13 @@ class Operation(Protocol):
         """The records that may be new, so that the directory must know of them."""
         ...
 
-    def arguments(self, numbers: SessionKeys) -> Sequence[Argument]:
-        """Return its arguments to the script."""
+    def arguments(self, numbers: SessionKeys) -> Sequence[bytes]:
+        """Return its arguments to the script, packed."""
         ...
 
     def outcome(self, answer: Answer) -> object:
         """Return what the script's answer means: a value, or an exception for the caller."""
         ...
-
-
-class _Put(NamedTuple):
-    key: Key
-    field: bytes
-    value: bytes
-    purge: Argument
-    ttl: Argument
 
 
 class Apply:
@@ -101,29 +95,28 @@ class Apply:
         self.keys = keys
         self.adds = keys[: len(change.puts)]
         self.changes = [key for key in keys if change.expects[key] > 0]
-        self._expects = [(key, field(key), version) for key, version in change.expects.items()]
-        self._puts = [_put(key, record) for key, record in zip(self.adds, change.puts, strict=True)]
-        self._deletes = [(key, field(key)) for key in change.deletes]
-        self._events = [event_value(event) for event in change.events]
+        self._expects = [(key, bulk(field(key)), whole(version)) for key, version in change.expects.items()]
+        places = {key: whole(n) for n, key in enumerate(change.expects, 1)}
+        rest: list[bytes] = [whole(len(change.puts))]
+        for key, record in zip(self.adds, change.puts, strict=True):
+            rest += (places[key], *_put(record))
+        rest.append(whole(len(change.deletes)))
+        rest += [places[key] for key in change.deletes]
+        rest.append(whole(len(change.events)))
+        rest += [bulk(event_value(event)) for event in change.events]
+        self._rest = rest
         for key in change.expects:
             if key.partition != self.partition or (
                 key.kind is Kind.SESSION and partition_of(key.id) != key.partition
             ):
                 raise ValueError(f"a {key.kind} is expected in another partition than the change's")
 
-    def arguments(self, numbers: SessionKeys) -> Sequence[Argument]:
-        """Return its arguments to the script."""
-        number = numbers.number
-        flat: list[Argument] = ["a", len(self._expects)]
+    def arguments(self, numbers: SessionKeys) -> Sequence[bytes]:
+        """Return its arguments to the script, packed."""
+        flat = [_APPLY, whole(len(self._expects))]
         for key, name, version in self._expects:
-            flat += (number(key), name, version)
-        flat.append(len(self._puts))
-        for put in self._puts:
-            flat += (number(put.key), *put[1:])
-        flat.append(len(self._deletes))
-        for key, name in self._deletes:
-            flat += (number(key), name)
-        flat += (len(self._events), *self._events)
+            flat += (whole(numbers.number(key)), name, version)
+        flat += self._rest
         return flat
 
     def outcome(self, answer: Answer) -> object:
@@ -131,13 +124,13 @@ class Apply:
         return None if answer == 0 else Conflict(f"{cast('bytes', answer).decode()} is not as expected")
 
 
-def _put(key: Key, record: Record) -> _Put:
-    name = field(key)
+def _put(record: Record) -> tuple[bytes, bytes, bytes]:
+    """Return the value of a record, when a purge may take it, and after how long it may leave by itself."""
     if isinstance(record, Session):
         ends = record.expires_at if record.revoked_at is None else min(record.expires_at, record.revoked_at)
-        return _Put(key, name, session_value(record), ends, _ttl(record))
+        return bulk(session_value(record)), whole(ends), whole(_ttl(record))
     purge = record.purge_at
-    return _Put(key, name, record_value(record), "" if purge is None else purge, "")
+    return bulk(record_value(record)), _NOTHING if purge is None else whole(purge), _NOTHING
 
 
 def _ttl(session: Session) -> int:
@@ -159,11 +152,16 @@ class Revoke:
         self.partition = self._key.partition
         self.keys = self.changes = [self._key]
         self.adds: Sequence[Key] = ()
-        self._arguments = (field(self._key), revocation.at, revocation.reason, event_value(revocation.event))
+        self._arguments = (
+            bulk(field(self._key)),
+            whole(revocation.at),
+            bulk(revocation.reason.encode()),
+            bulk(event_value(revocation.event)),
+        )
 
-    def arguments(self, numbers: SessionKeys) -> Sequence[Argument]:
-        """Return its arguments to the script."""
-        return ("v", numbers.number(self._key), *self._arguments)
+    def arguments(self, numbers: SessionKeys) -> Sequence[bytes]:
+        """Return its arguments to the script, packed."""
+        return (_REVOKE, whole(numbers.number(self._key)), *self._arguments)
 
     def outcome(self, answer: Answer) -> object:
         """Return the session, None where absent."""
@@ -178,11 +176,11 @@ class TouchOne:
         self.partition = self._key.partition
         self.keys = self.changes = [self._key]
         self.adds: Sequence[Key] = ()
-        self._arguments = (touch.seen_at, touch.generation)
+        self._arguments = (whole(touch.seen_at), whole(touch.generation))
 
-    def arguments(self, numbers: SessionKeys) -> Sequence[Argument]:
-        """Return its arguments to the script."""
-        return ("t", numbers.number(self._key), *self._arguments)
+    def arguments(self, numbers: SessionKeys) -> Sequence[bytes]:
+        """Return its arguments to the script, packed."""
+        return (_TOUCH, whole(numbers.number(self._key)), *self._arguments)
 
     def outcome(self, answer: Answer) -> object:  # noqa: ARG002  there is only one
         """Return nothing."""

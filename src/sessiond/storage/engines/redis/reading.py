@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Sequence
 from typing import ClassVar, cast
 
+from sessiond.domain.errors import Unavailable
 from sessiond.domain.ids import Partition, ProjectId, SessionId
 from sessiond.domain.projects import CONTROL_PARTITION
 from sessiond.domain.records import Key, Kind, Record
@@ -14,7 +16,7 @@ from sessiond.domain.subjects import Subject, subject_key
 from sessiond.storage.batch_counts import BatchCounts
 from sessiond.storage.batching import Outcome
 from sessiond.storage.bounded_memory import BoundedMemory
-from sessiond.storage.engines.redis.asking import Asking
+from sessiond.storage.engines.redis.asking import Asking, settle
 from sessiond.storage.engines.redis.calls import Caller, values_of, while_moving
 from sessiond.storage.engines.redis.commands import Call, script_call
 from sessiond.storage.engines.redis.controls import Controls
@@ -23,28 +25,61 @@ from sessiond.storage.engines.redis.layout import Layout, field, record_from
 from sessiond.storage.engines.redis.link import Answer
 from sessiond.storage.engines.redis.lookups import Lookup, Lookups
 from sessiond.storage.engines.redis.nodes import Nodes
-from sessiond.storage.engines.redis.operations import Argument, SessionKeys
+from sessiond.storage.engines.redis.operations import SessionKeys
+
+
+class _Gathering:
+    """Records that lie in so many *places*: the future *waiter* holds all of them once all are there."""
+
+    __slots__ = ("_found", "_places", "waiter")
+
+    def __init__(self, waiter: asyncio.Future[object], keys: int, places: int) -> None:
+        self.waiter = waiter
+        self._found: list[Record | None] = [None] * keys
+        self._places = places
+
+    def take(self, numbers: Sequence[int], records: Sequence[Record | None]) -> None:
+        """Take what one place has: the records of these *numbers*."""
+        for n, record in zip(numbers, records, strict=True):
+            self._found[n] = record
+        self._places -= 1
+        if not self._places:
+            settle(self.waiter, self._found)
+
+    def fail(self, error: Exception) -> None:
+        """Give up all, for what one place came to."""
+        settle(self.waiter, error)
 
 
 class _Records:
-    """Records of one partition."""
+    """Records of one partition, and the gathering to which they belong."""
 
     keys: ClassVar[Sequence[Key]] = ()
 
-    __slots__ = ("_call", "_kinds")
+    __slots__ = ("_call", "_gathering", "_kinds", "_numbers")
 
-    def __init__(self, call: Call, wanted: Sequence[Key]) -> None:
+    def __init__(
+        self, call: Call, kinds: Sequence[Kind], numbers: Sequence[int], gathering: _Gathering
+    ) -> None:
         self._call = call
-        self._kinds = [key.kind for key in wanted]
+        self._kinds = kinds
+        self._numbers = numbers
+        self._gathering = gathering
 
     def calls(self) -> Sequence[Call]:
         return (self._call,)
 
     def outcome(self, outcomes: Sequence[Outcome]) -> Outcome:
-        return [
-            None if value is None else record_from(kind, value)
-            for kind, value in zip(self._kinds, values_of(outcomes[0]), strict=True)
-        ]
+        try:
+            records = [
+                None if value is None else record_from(kind, value)
+                for kind, value in zip(self._kinds, values_of(outcomes[0]), strict=True)
+            ]
+        except Exception as error:  # noqa: BLE001  whatever it is, who asked must hear of it
+            self._gathering.fail(error)
+        else:
+            self._gathering.take(self._numbers, records)
+        return None
 
 
 class Reading:
@@ -54,6 +89,7 @@ class Reading:
         self, layout: Layout, nodes: Nodes, caller: Caller, memory: BoundedMemory | None = None
     ) -> None:
         self._layout = layout
+        self._loop = asyncio.get_running_loop()
         self.counts = BatchCounts()
         self._asking = Asking(nodes, caller, self.counts)
         self._controls = Controls(layout, self._asking)
@@ -81,34 +117,38 @@ class Reading:
     async def records(self, keys: Sequence[Key]) -> list[Record | None]:
         """Return the records at *keys*: those of one partition as of one instant, all as of now."""
         try:
-            return await self._records(keys)
+            found = await self._records(keys)
         except Moving:
-            return await while_moving(self._records, keys)
+            found = await while_moving(self._records, keys)
+        return cast("list[Record | None]", found)
 
-    async def _records(self, keys: Sequence[Key]) -> list[Record | None]:
+    def _records(self, keys: Sequence[Key]) -> asyncio.Future[object]:
+        """Ask for the records at *keys*, those of each partition in the next batch of its server: a future of all."""
         together: dict[Partition, list[int]] = {}
         for n, key in enumerate(keys):
             together.setdefault(key.partition, []).append(n)
-        found: list[Record | None] = [None] * len(keys)
-        waiters: list[asyncio.Future[object]] = []
+        waiter: asyncio.Future[object] = self._loop.create_future()
+        gathering = _Gathering(waiter, len(keys), len(together))
+        if not together:
+            waiter.set_result([])
         try:
-            for partition, members in together.items():
-                waiters.append(self._asked(partition, [keys[n] for n in members]))
-            for members, waiter in zip(together.values(), waiters, strict=True):
-                for n, record in zip(members, cast("list[Record | None]", await waiter), strict=True):
-                    found[n] = record
-        finally:
-            for waiter in waiters:
-                waiter.cancel()  # with the first that fails the others are given up
-        return found
+            for partition, numbers in together.items():
+                self._gather(partition, [keys[n] for n in numbers], numbers, gathering)
+        except Unavailable:
+            waiter.cancel()
+            raise
+        return waiter
 
-    def _asked(self, partition: Partition, keys: Sequence[Key]) -> asyncio.Future[object]:
-        """Ask for the records at *keys*: a future of them, None where absent."""
-        sessions = [key.kind for key in keys].count(Kind.SESSION)
+    def _gather(
+        self, partition: Partition, keys: Sequence[Key], numbers: Sequence[int], gathering: _Gathering
+    ) -> None:
+        kinds = [key.kind for key in keys]
+        sessions = kinds.count(Kind.SESSION)
         if partition == CONTROL_PARTITION and not sessions:
-            return self._controls.read(keys)
-        call = self._records_call(partition, keys, sessions)
-        return self._asking.put(call.slot, _Records(call, keys))
+            self._controls.read(keys, functools.partial(gathering.take, numbers), gathering.fail)
+        else:
+            call = self._records_call(partition, keys, sessions)
+            self._asking.put(call.slot, _Records(call, kinds, numbers, gathering))
 
     def _records_call(self, partition: Partition, keys: Sequence[Key], sessions: int) -> Call:
         mine = self._layout[partition]
@@ -118,7 +158,7 @@ class Reading:
             names = [self._layout.session(partition, key.project, SessionId(key.id)) for key in keys]
             return Call(mine.slot, ("MGET", *names))
         numbers = SessionKeys(self._layout, 2)
-        arguments: list[Argument] = []
+        arguments: list[bytes | int] = []
         for key in keys:
             arguments += (numbers.number(key), field(key))
         return script_call("records", mine.slot, [mine.records, *numbers.keys], arguments)

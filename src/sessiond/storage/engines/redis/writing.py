@@ -14,12 +14,12 @@ from sessiond.storage.engine import unavailable
 from sessiond.storage.engines.redis.address import Address
 from sessiond.storage.engines.redis.batches import Batches, Done
 from sessiond.storage.engines.redis.calls import Caller, while_moving
-from sessiond.storage.engines.redis.commands import Call, script_call
+from sessiond.storage.engines.redis.commands import Call, bulk, packed_script_call
 from sessiond.storage.engines.redis.directory import Directory, Entry
 from sessiond.storage.engines.redis.feed import Feed
-from sessiond.storage.engines.redis.layout import Layout
+from sessiond.storage.engines.redis.layout import KEYS_OF_A_WRITE, Layout
 from sessiond.storage.engines.redis.nodes import Lane, Nodes
-from sessiond.storage.engines.redis.operations import Argument, Operation, SessionKeys
+from sessiond.storage.engines.redis.operations import Operation, SessionKeys
 
 
 class Writing:
@@ -108,11 +108,13 @@ class Writing:
 
     def _call(self, partition: Partition, operations: Sequence[Operation]) -> Call:
         keys = self._layout[partition]
-        numbers = SessionKeys(self._layout, len(keys.of_a_write) + 1)
-        arguments: list[Argument] = []
+        numbers = SessionKeys(self._layout, KEYS_OF_A_WRITE + 1)
+        arguments: list[bytes] = []
         for operation in operations:
             arguments += operation.arguments(numbers)
-        return script_call("write", keys.slot, [*keys.of_a_write, *numbers.keys], arguments)
+        sessions = numbers.keys
+        packed = [keys.packed, *map(bulk, sessions)]
+        return packed_script_call("write", keys.slot, packed, KEYS_OF_A_WRITE + len(sessions), arguments)
 
 
 def _entries(operations: Sequence[Operation]) -> list[Entry]:

@@ -4,8 +4,9 @@
 --       6… the sessions that are named.
 -- ARGV  the operations, one after the other. A record is named by two values: the number of its key in KEYS, or 0 for one
 --       in `r`; and its field (kind, a zero byte, 16 bytes of project, id).
---       a  n (key field version)…  n (key field value purge ttl)…  n (key field)…  n event…
---          Apply a change; what is put or deleted is expected, too. version 0: absent. purge: instant in ms, or empty: never. ttl: ms, or empty: none.
+--       a  n (key field version)…  n (which value purge ttl)…  n which…  n event…
+--          Apply a change: what is expected, put, deleted and told. which: the number of what is expected that is put or
+--          deleted. version 0: absent. purge: instant in ms, or empty: never. ttl: ms, or empty: none.
 --       v  key field at reason event   Revoke a session. at: ms.
 --       t  key seen_at generation      Touch a session. seen_at: ms.
 -- Answer: the last sequence that was given (0: none), then one for each operation: for a, 0 or the kind in conflict;
@@ -127,20 +128,25 @@ local function several(width)
 end
 
 local function apply()
-    local expected, puts, deletes, events = several(3), several(5), several(2), several(1)
+    local expected, puts, deletes, events = several(3), several(4), several(1), several(1)
     local found = {}
-    for _, row in ipairs(expected) do
-        local value = stored(tonumber(row[1]), row[2])
-        found[row[2]] = value
+    for n, row in ipairs(expected) do
+        row[1] = tonumber(row[1])
+        local value = stored(row[1], row[2])
+        found[n] = value
         local version = value and unpack_('>I8', value) or 0
         if version ~= tonumber(row[3]) then return sub(row[2], 1, string.find(row[2], '\0', 1, true) - 1) end
     end
     if #events > 0 then read_clock() end
     for _, row in ipairs(puts) do
-        put(tonumber(row[1]), row[2], row[3], row[4], row[5], found[row[2]])
-        found[row[2]] = row[3]
+        local which = tonumber(row[1])
+        put(expected[which][1], expected[which][2], row[2], row[3], row[4], found[which])
+        found[which] = row[2]
     end
-    for _, row in ipairs(deletes) do remove(tonumber(row[1]), row[2], found[row[2]]) end
+    for _, row in ipairs(deletes) do
+        local which = tonumber(row[1])
+        remove(expected[which][1], expected[which][2], found[which])
+    end
     for _, row in ipairs(events) do tell(row[1]) end
     return 0
 end
