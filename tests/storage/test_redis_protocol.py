@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator
+from typing import Any, cast
 
+import hiredis
 import pytest
 
 from sessiond.domain.errors import Misconfigured, Unavailable
@@ -15,7 +17,8 @@ from sessiond.services.ports import Store, Touch
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.redis.address import Address, parse_url
 from sessiond.storage.engines.redis.calls import Caller
-from sessiond.storage.engines.redis.commands import Call
+from sessiond.storage.engines.redis.commands import Call, packed_script_call, script_call, whole
+from sessiond.storage.engines.redis.commands import bulk as each_bulk
 from sessiond.storage.engines.redis.nodes import Lane, Nodes
 from sessiond.storage.engines.redis.scripts import scripts
 from sessiond.storage.open import open_store
@@ -127,6 +130,60 @@ async def test_the_control_records_are_read_once_for_all_who_ask_together(
 
     assert found == [[None, None]] * 8
     assert server.calls(b"HMGET") == 1
+
+
+async def test_verifies_and_reads_that_come_together_ask_for_the_control_records_once(
+    server: ScriptedRedis, store: Store
+) -> None:
+    server.on_script = lambda _command, _asked: TWICE_NOTHING
+    wanted = [deployment_key(), project_key(DEFAULT_PROJECT)]
+
+    await asyncio.gather(
+        store.find_session(DEFAULT_PROJECT, samples.session().id),
+        *(store.get_many(wanted) for _ in range(8)),
+    )
+
+    assert server.calls(b"HMGET") == 1
+
+
+async def test_a_session_that_several_verify_at_once_is_read_once(
+    server: ScriptedRedis, store: Store
+) -> None:
+    server.on_script = lambda _command, _asked: TWICE_NOTHING
+    session = samples.session().id
+
+    found = await asyncio.gather(*(store.find_session(DEFAULT_PROJECT, session) for _ in range(8)))
+
+    assert found == [None] * 8
+    assert [command[2] for command in server.commands if command[0] == b"EVALSHA"] == [b"2"]
+
+
+async def test_an_answer_that_cannot_be_read_is_the_failure_of_each_who_asked(
+    server: ScriptedRedis, store: Store
+) -> None:
+    server.on_script = lambda _command, _asked: array(bulk(b"no record"), bulk(b"no record"))
+
+    outcomes = await asyncio.gather(
+        *(store.find_session(DEFAULT_PROJECT, samples.session().id) for _ in range(2)),
+        *(store.get_many([deployment_key(), project_key(DEFAULT_PROJECT)]) for _ in range(2)),
+        *(store.get_many([samples.session().key, samples.session().key]) for _ in range(2)),
+        return_exceptions=True,
+    )
+
+    assert all(isinstance(outcome, Exception) for outcome in outcomes)
+    server.on_script = lambda _command, _asked: TWICE_NOTHING
+    assert await store.find_session(DEFAULT_PROJECT, samples.session().id) is None
+
+
+def test_a_packed_call_is_what_the_library_makes_of_its_words() -> None:
+    keys, words = [b"key", b"an\r\nother"], [b"", b"\0value", b"-1", b"7", b"1802592000000"]
+
+    call = packed_script_call(
+        "write", 1, [each_bulk(key) for key in keys], len(keys),
+        [each_bulk(b""), each_bulk(b"\0value"), whole(-1), whole(7), whole(1_802_592_000_000)],
+    )  # fmt: skip
+
+    assert call.command == hiredis.pack_command(cast("Any", script_call("write", 1, keys, words).command))
 
 
 async def test_a_read_that_is_lost_twice_is_refused(server: ScriptedRedis, store: Store) -> None:
