@@ -1,4 +1,4 @@
-"""On PostgreSQL a record is looked for by its primary key, whenever the plan for that was made."""
+"""On PostgreSQL each is looked for by the index that leads to it, whenever the plan for that was made."""
 
 from __future__ import annotations
 
@@ -24,9 +24,14 @@ _MANY_SUBJECTS = """
     INSERT INTO records (version, sorted_at, partition, kind, project, id, body)
     SELECT 1, n, n % 4096, 'subject', $1, n::text::bytea, '{}' FROM generate_series(1, 3000) AS n
 """
+_MANY_SESSIONS = """
+    INSERT INTO sessions
+    SELECT 1, 1, 1, 0, 0, n % 4096, NULL, int4send(n), $1, (n % 500)::text, NULL, NULL, NULL, NULL, NULL, '{}'
+    FROM generate_series(1, 3000) AS n
+"""
 _SCANS = """
     SELECT indexrelid::regclass::text, pg_stat_get_xact_numscans(indexrelid)
-    FROM pg_index WHERE indrelid = 'records'::regclass
+    FROM pg_index WHERE indrelid = $1::text::regclass
 """
 
 
@@ -47,9 +52,24 @@ async def test_no_record_is_looked_for_among_all_of_its_kind(connection: asyncpg
 
     async with connection.transaction():
         await ask(connection)
-        scans = dict(await connection.fetch(_SCANS))
+        scans = dict(await connection.fetch(_SCANS, "records"))
 
     assert scans.pop("records_pkey") > 0
+    assert set(scans.values()) == {0}
+
+
+async def test_no_page_is_looked_for_among_the_sessions_of_others(connection: asyncpg.Connection) -> None:
+    pages = [(0, PROJECT, "7", None, None, 5), (1, PROJECT, "8", None, b"\xff", 5)]
+    await connection.fetch("SELECT * FROM find_pages($1)", pages)  # makes the plan while there is nothing
+    await connection.execute(_MANY_SESSIONS, PROJECT)
+
+    async with connection.transaction():
+        found = await connection.fetch("SELECT * FROM find_pages($1)", pages)
+        scans = dict(await connection.fetch(_SCANS, "sessions"))
+
+    newest = [(0, 3000 - 493 - 500 * n) for n in range(5)] + [(1, 3000 - 492 - 500 * n) for n in range(5)]
+    assert [(row["n"], int.from_bytes(row["id"])) for row in found] == newest
+    assert scans.pop("sessions_by_subject") > 0
     assert set(scans.values()) == {0}
 
 

@@ -36,6 +36,7 @@ from sessiond.storage.engines.postgresql.moving import Passage
 from sessiond.storage.engines.postgresql.operations import (
     Apply,
     Fetch,
+    Leaf,
     Operation,
     Revoke,
     Seek,
@@ -53,6 +54,9 @@ from sessiond.storage.engines.postgresql.url import Address
 from sessiond.storage.positions import Positions
 
 _ONE_SESSION_EACH = "sessions_pkey"
+LONGEST_PAGE = 101
+"""Sessions that are read in a batch with others; for longer ones nobody else waits."""
+
 TOUCHED_AT_ONCE = 256
 PURGED_AT_ONCE = 200
 
@@ -79,6 +83,7 @@ class PostgresqlStore:
         self._reading, self._writing = BatchCounts(), BatchCounts()
         self._seeks: Batcher[Seek] = Batcher(self._in_batches(seek), self._reading)
         self._fetches: Batcher[Fetch] = Batcher(self._in_batches(reads.records), self._reading)
+        self._leaves: Batcher[Leaf] = Batcher(self._in_batches(self._listing.pages), self._reading)
         self._changes: Batcher[Apply] = Batcher(self._in_batches(self._apply), self._writing)
         self._revokes: Batcher[Revoke] = Batcher(self._in_batches(self._revoke), self._writing)
         self._touches: Batcher[TouchAll] = Batcher(self._in_batches(self._touch), self._writing)
@@ -112,6 +117,9 @@ class PostgresqlStore:
         partition: Partition | None = None,  # noqa: ARG002  sessions of all partitions lie together
     ) -> Sequence[Session]:
         self.check()
+        if limit is not None and limit <= LONGEST_PAGE:
+            page = Leaf(project, subject, live_at=live_at, before=before, limit=limit)
+            return cast("Sequence[Session]", await self._leaves.submit(page))
         return await self._listing.list_by_subject(
             project, subject, live_at=live_at, limit=limit, before=before
         )
@@ -232,7 +240,11 @@ class PostgresqlStore:
             self._lost = "it was closed"
         if self._feed is not None:
             await self._feed.close()
-        for batcher in (self._seeks, self._fetches, self._changes, self._revokes, self._touches):
+        reading, writing = (
+            (self._seeks, self._fetches, self._leaves),
+            (self._changes, self._revokes, self._touches),
+        )
+        for batcher in (*reading, *writing):
             await batcher.close()
         await self._connections.close()
 

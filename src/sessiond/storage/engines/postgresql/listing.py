@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from sessiond.domain.events import Event
 from sessiond.domain.ids import PARTITIONS, Partition, ProjectId, SessionId, SubjectId
@@ -10,7 +11,9 @@ from sessiond.domain.instants import Instant
 from sessiond.domain.records import Kind, Record
 from sessiond.domain.sessions import Session
 from sessiond.services.ports import Place, Selection
+from sessiond.storage.batching import Outcome
 from sessiond.storage.engines.postgresql.connections import Connections, Rows
+from sessiond.storage.engines.postgresql.operations import Leaf
 from sessiond.storage.engines.postgresql.rows import (
     STORED,
     event_from,
@@ -19,6 +22,12 @@ from sessiond.storage.engines.postgresql.rows import (
     session_from,
 )
 from sessiond.storage.positions import Positions
+
+_PAGES_AT_ONCE = 16
+"""Pages that one statement finds: others have the loop while the next is on its way."""
+
+_PAGE = len(STORED) + 1
+"""The place in a row of `find_pages` that says whose page it is on."""
 
 _SESSION = ", ".join((*STORED, "body"))
 _EVENT = "at, partition, type, project, session, subject, by, data"
@@ -61,11 +70,22 @@ class _Where:
 
 
 class Listing:
-    """Asks the tables of one schema. Each call is one statement, so of one instant."""
+    """Asks the tables of one schema. Each call is one statement, so of one instant, but for pages: each is."""
 
     def __init__(self, connections: Connections, schema: str) -> None:
         self._connections = connections
         self._schema = schema
+        self._pages = f"SELECT * FROM {schema}.find_pages($1)"  # noqa: S608  a checked name
+
+    async def pages(self, questions: Sequence[Leaf]) -> Sequence[Outcome]:
+        """Return for each the sessions of its subject, newest id first."""
+        found: list[list[Session]] = [[] for _ in questions]
+        wanted = [(n, *question.values) for n, question in enumerate(questions)]
+        for start in range(0, len(wanted), _PAGES_AT_ONCE):
+            portion = wanted[start : start + _PAGES_AT_ONCE]
+            for row in await self._connections.fetch(self._pages, portion, repeatable=True):
+                found[row[_PAGE]].append(session_from(row))
+        return found
 
     async def list_by_subject(
         self,

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from sessiond.domain.errors import Conflict
-from sessiond.domain.ids import Partition, ProjectId, SessionId
+from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId
+from sessiond.domain.instants import Instant
 from sessiond.domain.records import Key
 from sessiond.domain.sessions import Session, session_key
 from sessiond.services.ports import Change, Revocation, Touch
@@ -192,6 +193,24 @@ class Seek:
     def __init__(self, project: ProjectId, session: SessionId) -> None:
         self.project = project
         self.session = session
+
+
+class Leaf:
+    """A question for a page of a subject's sessions; it writes nothing."""
+
+    keys: Sequence[Key] = ()
+    writes: Sequence[Key] = ()
+
+    def __init__(
+        self,
+        project: ProjectId,
+        subject: SubjectId,
+        *,
+        live_at: Instant | None,
+        before: SessionId | None,
+        limit: int,
+    ) -> None:
+        self.values = project_bytes(project), subject, live_at, before, limit
 
 
 class Fetch:
