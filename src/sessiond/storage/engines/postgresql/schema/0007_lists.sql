@@ -4,8 +4,9 @@ CREATE TYPE wanted_page AS (n integer, project bytea, subject text, live_at bigi
 
 -- Find for each the newest sessions of its subject: below the id *before*, unless that is NULL, and alive at *live_at*, unless
 -- that is. The columns of a stored_session, and which page it is; the pages in order, and the newest of each first.
--- Rows are compared and ordered as wholes, which without a sort only the index by subject can do: the one by age looks as
--- good to a plan that is made while the table is small, and then a page is looked for among all of the project.
+-- What is ordered by subject, and not sorted, only the index by subject can give: the one by age looks as good to a plan that
+-- is made while the table is small, and then a page is looked for among all of the project. Where a page begins is said by a
+-- row as a whole, and where it ends by the subject alone, as a scan does not end where only a later part of a row differs.
 CREATE FUNCTION find_pages(wanted wanted_page[])
 RETURNS TABLE (
     id bytea, project bytea, subject text, version bigint, last_seen_at bigint, expires_at bigint,
@@ -23,12 +24,11 @@ BEGIN
     FROM unnest(wanted) AS w
     CROSS JOIN LATERAL (
         SELECT s.* FROM sessions AS s
-        WHERE (s.project, s.subject, s.id) >= (w.project, w.subject, ''::bytea)
-            AND (s.project, s.subject, s.id)
-                < (w.project, w.subject, coalesce(w.before, '\xffffffffffffffffffffffffffffffffff'))
+        WHERE s.project = w.project AND s.subject >= w.subject
+            AND (s.subject, s.id) < (w.subject, coalesce(w.before, '\xffffffffffffffffffffffffffffffffff'))
             AND (w.live_at IS NULL OR s.revoked_at IS NULL AND s.expires_at > w.live_at
                 AND (s.idle_timeout_ms IS NULL OR s.last_seen_at + s.idle_timeout_ms > w.live_at))
-        ORDER BY s.project DESC, s.subject DESC, s.id DESC LIMIT w.most
+        ORDER BY s.subject DESC, s.id DESC LIMIT w.most
     ) AS f;
 END
 $$;
