@@ -72,20 +72,16 @@ class Caller:
         Calls to data that is being moved come to `Moving` at once, so that the others need not wait for them. Where all
         goes well no task is made. *done* is called once, and must not raise.
         """
-
-        def take(answers: Answered) -> None:
-            for answer in answers:
-                if isinstance(answer, (hiredis.ReplyError, LinkLost)):
-                    self._go_on(calls, lane, done, (where, answers))
-                    return
-            done(answers)
-
-        where = Where(address)
         for call in calls:
             if not self._nodes.has(address, call.slot):
                 self._go_on(calls, lane, done, None)
                 return
-        self._sending.send(where, calls, lane, take)
+        where = Where(address)
+
+        def take(answers: Answered) -> None:
+            self._go_on(calls, lane, done, (where, answers))
+
+        self._sending.send(where, calls, lane, take, clear=done)
 
     def _go_on(
         self,

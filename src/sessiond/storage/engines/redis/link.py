@@ -98,10 +98,10 @@ class Link(asyncio.Protocol):
         # One alarm for all that is under way, set anew when it rings: a timer for each would cost more than the rest.
         if self._alarm is None or deadline < self._alarm_at:
             self._set_alarm(deadline)
-        self._pending.append(_Pending(take, len(commands), deadline))
         self._transport.write(
             b"".join([each if isinstance(each, bytes) else _packed(each) for each in commands])
         )
+        self._pending.append(_Pending(take, len(commands), deadline))
 
     def close(self) -> None:
         """Let go of the connection; whoever still waits is told that it is lost."""

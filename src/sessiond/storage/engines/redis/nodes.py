@@ -34,6 +34,8 @@ class Lane(enum.Enum):
     READ = enum.auto()
     WRITE = enum.auto()
 
+    __hash__ = object.__hash__  # as each is itself alone; an enum's own is made in Python, at every send
+
 
 class Node:
     """A server that is linked, and how many replicas were *attached* when it was last asked.

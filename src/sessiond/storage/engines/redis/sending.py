@@ -46,13 +46,14 @@ class _Sent(NamedTuple):
     """What went to one server: the answer to each of so many *calls* is the last of *step*.
 
     Behind these comes how many replicas have what was written, of the *wanted* ones, unless that is None; at last its
-    role, if it *asks* for that.
+    role, if it *asks* for that. Answers that are all as they should be go to *clear*, others to *take*.
     """
 
     node: Node
     where: Where
     calls: int
     take: TakeAnswers
+    clear: TakeAnswers
     step: int = 1
     wanted: int | None = None
     asks: bool = False
@@ -65,8 +66,17 @@ class Sending:
         self._nodes = nodes
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def send(self, where: Where, calls: Sequence[Call], lane: Lane, take: TakeAnswers) -> None:
+    def send(
+        self,
+        where: Where,
+        calls: Sequence[Call],
+        lane: Lane,
+        take: TakeAnswers,
+        clear: TakeAnswers | None = None,
+    ) -> None:
         """Send *calls* at once, or as soon as their server is linked.
+
+        Answers without a refusal or a loss among them may go to *clear*.
 
         On the lane of writes an answer means that as many replicas as are asked for have what was written.
         """
@@ -74,7 +84,7 @@ class Sending:
         if node is None:
             self.see_to(self._link_and_send(where, calls, lane, take), take, len(calls))
         else:
-            self._put(node, where, calls, lane, take)
+            self._put(node, where, calls, lane, (take, clear or take))
 
     def see_to(self, work: Coroutine[None, None, None], take: TakeAnswers, calls: int) -> None:
         """Do *work*, which hands answers to *take*, as a task; should it fail, all *calls* are lost."""
@@ -97,7 +107,7 @@ class Sending:
         try:
             node = await self._nodes.node(where.address, lane)
             if not self._is_replaced(where, lane):
-                self._put(node, where, calls, lane, take)
+                self._put(node, where, calls, lane, (take, take))
                 return
             lost = LinkLost("the server was replaced while it was linked", sent=False)
         except LinkLost as loss:
@@ -109,12 +119,19 @@ class Sending:
         """Tell whether another has the place of a server that was just linked: it may know of nothing since."""
         return lane is Lane.READ and not where.asking and where.address not in self._nodes.masters()
 
-    def _put(self, node: Node, where: Where, calls: Sequence[Call], lane: Lane, take: TakeAnswers) -> None:
+    def _put(
+        self,
+        node: Node,
+        where: Where,
+        calls: Sequence[Call],
+        lane: Lane,
+        takers: tuple[TakeAnswers, TakeAnswers],
+    ) -> None:
         """Send to a server that is linked; what is written with the question which replicas have it."""
         commands = [call.command for call in calls] if not where.asking else _asking(calls)
         step = 2 if where.asking else 1
         if lane is Lane.READ:
-            sent = _Sent(node, where, len(calls), take, step)
+            sent = _Sent(node, where, len(calls), *takers, step)
             node.link.put(commands, functools.partial(self._told, sent), seconds=ANSWER_SECONDS)
             return
         wanted, synced = self._wanted(node), self._nodes.target.synced
@@ -125,7 +142,7 @@ class Sending:
         asks = node.asked_at + _REPLICAS_ASKED_EVERY_SECONDS < asyncio.get_running_loop().time()
         if asks:
             commands.append(("ROLE",))
-        sent = _Sent(node, where, len(calls), take, step, wanted if wanted or synced else None, asks)
+        sent = _Sent(node, where, len(calls), *takers, step, wanted if wanted or synced else None, asks)
         seconds = ANSWER_SECONDS + WAIT_MILLISECONDS / 1000
         node.link.put(commands, functools.partial(self._told, sent), seconds=seconds)
 
@@ -134,7 +151,7 @@ class Sending:
         if answers is None:
             self.see_to(self._look_into(sent, told), sent.take, sent.calls)
         else:
-            sent.take(answers)
+            sent.clear(answers)
 
     async def _look_into(self, sent: _Sent, told: list[Answer] | LinkLost) -> None:
         """Hand over what came to each call, once what that shows of the server is known."""
@@ -198,6 +215,8 @@ def _asking(calls: Sequence[Call]) -> list[Command]:
 
 
 def _answers(sent: _Sent, told: list[Answer]) -> Sequence[Answer]:
+    if sent.calls == len(told):
+        return told
     return told[sent.step - 1 : sent.step * sent.calls : sent.step]
 
 
