@@ -75,7 +75,7 @@ async def test_sessions_that_are_known_are_listed_by_their_ids_alone(
     statements.clear()
 
     assert await listed(server) == [newer, older]
-    assert statements == ["SELECT s.id"]
+    assert statements == ["SELECT id"]
 
 
 async def test_sessions_that_were_read_are_known(
@@ -87,7 +87,19 @@ async def test_sessions_that_were_read_are_known(
     statements.clear()
 
     assert await listed(server) == [session]
-    assert statements == ["SELECT s.id"]
+    assert statements == ["SELECT id"]
+
+
+async def test_beside_sessions_that_have_ended_those_that_live_are_known(
+    server: Store, statements: list[str]
+) -> None:
+    live, ended = samples.session(created_at=NOW), samples.session(created_at=NOW + 1)
+    await server.apply(samples.put(live, ended))
+    await server.revoke([samples.revocation(ended)])
+    statements.clear()
+
+    assert await listed(server) == [live]
+    assert statements == ["SELECT id"] * 2
 
 
 async def test_a_list_shows_what_others_did_and_what_the_server_did(server: Store, command: Store) -> None:
@@ -110,11 +122,11 @@ async def test_a_commit_by_another_while_memory_is_asked_is_seen_as_a_whole(
     await server.apply(samples.put(stays, goes))
     ids_by_subject = Reads.ids_by_subject
 
-    def overtaken(reads: Reads, wanted: OfSubject) -> Generator[SessionId]:
+    def overtaken(reads: Reads, wanted: OfSubject, *, live_at: Instant | None) -> Generator[SessionId]:
         with contextlib.closing(sqlite3.connect(tmp_path / "sessiond.db")) as database, database:
             database.execute("UPDATE sessions SET version = 2")
             database.execute("UPDATE sessions SET expires_at = ? WHERE id = ?", (NOW, goes.id))
-        return ids_by_subject(reads, wanted)
+        return ids_by_subject(reads, wanted, live_at=live_at)
 
     monkeypatch.setattr(Reads, "ids_by_subject", overtaken)
 
@@ -123,25 +135,24 @@ async def test_a_commit_by_another_while_memory_is_asked_is_seen_as_a_whole(
 
 async def test_what_changes_together_is_listed_together(server: Store) -> None:
     stays, comes_and_goes = samples.session(created_at=NOW + 1), samples.session()
-    keys = [stays.key, comes_and_goes.key]
+    await server.apply(samples.put(stays, comes_and_goes))
     writing = True
 
-    def at(version: int) -> list[Session]:
-        """Both at *version*; the second lives in every other."""
-        expires_at = NOW + samples.HOUR * (version % 2)
-        members = [{"version": version}, {"version": version, "expires_at": expires_at}]
-        return [
-            msgspec.structs.replace(each, **changed)
-            for each, changed in zip((stays, comes_and_goes), members, strict=True)
-        ]
-
-    await server.apply(samples.put(*at(1)))
+    def change_to(version: int) -> Change:
+        """Both are at *version*, but for the second in every other, where it is not there."""
+        there = version % 2
+        both = [msgspec.structs.replace(each, version=version) for each in (stays, comes_and_goes)]
+        return Change(
+            partition=samples.PARTITION,
+            expects={stays.key: version - 1, comes_and_goes.key: 0 if there else version - 1},
+            puts=both[: 1 + there],
+            deletes=() if there else [comes_and_goes.key],
+        )
 
     async def change_both() -> None:
         nonlocal writing
         for version in range(2, CHANGES):
-            expects = dict.fromkeys(keys, version - 1)
-            await server.apply(Change(partition=samples.PARTITION, expects=expects, puts=at(version)))
+            await server.apply(change_to(version))
         writing = False
 
     async def list_both() -> set[tuple[int, ...]]:

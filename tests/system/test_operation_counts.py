@@ -40,7 +40,7 @@ MOST_CALLS = {
     "create": 455,
     "refresh": 345,
     "list": 225,
-    "list of fifty": 1045,
+    "list of fifty": 1085,
 }
 
 _OURS = str(Path(sessiond.__file__).parent)

@@ -32,11 +32,11 @@ class Ending(enum.StrEnum):
 def ending(standing: Standing, now: Instant) -> Ending | None:
     """Return why the session has ended by *now*, or None while it lives."""
     session = standing.session
-    why = _ended_alone(session, now) or _overtaken(standing)
+    why = ended_alone(session, now) or _overtaken(standing)
     return why if why is not None or session.actor is None else _abandoned(standing, session.actor, now)
 
 
-def _ended_alone(session: Session, now: Instant) -> Ending | None:
+def ended_alone(session: Session, now: Instant) -> Ending | None:
     """Return why the session has ended whatever else is true."""
     if session.revoked_at is not None:
         return Ending.REVOKED
@@ -79,7 +79,7 @@ def _abandoned(standing: Standing, actor: Actor, now: Instant) -> Ending | None:
         return None
     if acting is None or acting.disabled_at is not None or acting.epoch != actor.epoch:
         return Ending.ACTOR_EPOCH
-    if own is None or own.subject != actor.subject or _ended_alone(own, now) is not None:
+    if own is None or own.subject != actor.subject or ended_alone(own, now) is not None:
         return Ending.ACTOR_SESSION
     return None if _coeval(standing, own) else Ending.ACTOR_SESSION
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 import msgspec
 
+from sessiond.domain.endings import ended_alone
 from sessiond.domain.ids import ProjectId, SessionId, SubjectId
+from sessiond.domain.instants import Instant
 from sessiond.domain.records import Kind
 from sessiond.domain.sessions import Session, Standing
 from sessiond.domain.subjects import Subject
@@ -93,15 +95,30 @@ class StandingCache:
         standing = self._standings.get(session)
         return self._newborn.get(session) if standing is None else standing.session
 
-    def all_seen(self, sessions: Iterable[SessionId]) -> list[Session] | None:
-        """Return *sessions* as `seen` does, or None unless every one is known."""
-        found, standing_of, newborn_of = [], self._standings.get, self._newborn.get
+    def all_seen(
+        self,
+        sessions: Iterable[SessionId],
+        *,
+        live_at: Instant | None,
+        limit: int | None,
+        doubtful: Container[SessionId],
+    ) -> list[Session] | None:
+        """Return the first *limit* of *sessions* that have not ended alone by *live_at*, as they were last seen.
+
+        None where one is unknown, or *doubtful*, before there are as many.
+        """
+        found: list[Session] = []
+        left, standing_of, newborn_of = limit, self._standings.get, self._newborn.get
         for identifier in sessions:
+            if left == 0:
+                break
             standing = standing_of(identifier)
             session = newborn_of(identifier) if standing is None else standing.session
-            if session is None:
+            if session is None or identifier in doubtful:
                 return None
-            found.append(session)
+            if live_at is None or ended_alone(session, live_at) is None:
+                found.append(session)
+                left = None if left is None else left - 1
         return found
 
     def put(self, standing: Standing) -> Standing | None:

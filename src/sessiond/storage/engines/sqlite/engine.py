@@ -165,12 +165,14 @@ class SqliteStore:
         """Return them from memory if it knows all that there are; else read all, so that they are of one instant."""
         if memory.has_moved():
             memory.catch_up()
-        with contextlib.closing(self._reads.ids_by_subject(wanted)) as ids:
-            known = memory.all_seen(ids)
         # As in `_get_many`: a batch may have been committed and its sessions not be dropped yet.
-        writing = {key.id for key in self._being_written}
-        if known is not None and not memory.has_moved() and writing.isdisjoint([each.id for each in known]):
-            return known
+        writing = {SessionId(key.id) for key in self._being_written}
+        # An index tells which there are. Those that have ended are rarely known: then the rows tell which live.
+        for live_at in dict.fromkeys((None, wanted.live_at)):
+            with contextlib.closing(self._reads.ids_by_subject(wanted, live_at=live_at)) as ids:
+                known = memory.all_seen(ids, live_at=wanted.live_at, limit=wanted.limit, doubtful=writing)
+            if known is not None and not memory.has_moved():
+                return known
         read = self._reads.list_by_subject(wanted)
         memory.keep_sessions(read)
         return read
