@@ -13,6 +13,7 @@ import pytest
 from sessiond.domain.errors import Misconfigured, Unavailable
 from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.domain.projects import deployment_key, project_key
+from sessiond.services.measures import BatchMeasures
 from sessiond.services.ports import Store, Touch
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.redis.address import Address, parse_url
@@ -146,16 +147,25 @@ async def test_verifies_and_reads_that_come_together_ask_for_the_control_records
     assert server.calls(b"HMGET") == 1
 
 
+def reads_of(store: Store) -> BatchMeasures:
+    """Return what *store* counted of its reads."""
+    measures = store.measures().reads
+    assert measures is not None
+    return measures
+
+
 async def test_a_session_that_several_verify_at_once_is_read_once(
     server: ScriptedRedis, store: Store
 ) -> None:
     server.on_script = lambda _command, _asked: TWICE_NOTHING
-    session = samples.session().id
+    session, before = samples.session().id, reads_of(store).operations
 
     found = await asyncio.gather(*(store.find_session(DEFAULT_PROJECT, session) for _ in range(8)))
 
     assert found == [None] * 8
     assert [command[2] for command in server.commands if command[0] == b"EVALSHA"] == [b"2"]
+    assert reads_of(store).operations >= before + 8
+    assert reads_of(store).waiting == 0
 
 
 async def test_an_answer_that_cannot_be_read_is_the_failure_of_each_who_asked(

@@ -22,7 +22,9 @@ from sessiond.storage.engines.redis.nodes import Lane, Nodes
 
 
 class Question(Protocol):
-    """What one server is asked for."""
+    """What one server is asked for. *joined* is how many more than one ask it."""
+
+    joined: int
 
     @property
     def keys(self) -> Sequence[Key]:
@@ -46,9 +48,10 @@ class _Single:
 
     keys: ClassVar[Sequence[Key]] = ()
 
-    __slots__ = ("_call",)
+    __slots__ = ("_call", "joined")
 
     def __init__(self, call: Call) -> None:
+        self.joined = 0
         self._call = call
 
     def calls(self) -> Sequence[Call]:
@@ -63,6 +66,9 @@ class Asking:
 
     def __init__(self, nodes: Nodes, caller: Caller, counts: BatchCounts) -> None:
         self._caller = caller
+        self._counts = counts
+        self._joined = 0
+        counts.waiting.append(lambda: self._joined)
         self._batches: Batches[Question] = Batches(nodes, self._run, counts)
 
     async def close(self) -> None:
@@ -77,6 +83,12 @@ class Asking:
         """Put *question* in the next batch of the server that has *slot*. Raises `Unavailable`."""
         self._batches.submit(slot, question)
 
+    def join(self, question: Question) -> None:
+        """Count one more who asks a *question* that was put and is not sent yet."""
+        question.joined += 1
+        self._joined += 1
+        self._counts.operations += 1
+
     async def ask(self, calls: Sequence[Call]) -> list[Answer]:
         """Return the answer to each of *calls*, or raise the refusal of one; several are a batch by themselves."""
         if len(calls) == 1:
@@ -88,6 +100,7 @@ class Asking:
         ends: list[int] = []
         for question in questions:
             calls += question.calls()
+            self._joined -= question.joined
             ends.append(len(calls))
 
         def take(outcomes: Sequence[Outcome]) -> None:

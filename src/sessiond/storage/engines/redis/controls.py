@@ -38,6 +38,7 @@ class ControlsRound:
     keys: ClassVar[Sequence[Key]] = ()
 
     def __init__(self, controls: Controls) -> None:
+        self.joined = 0
         self._controls = controls
         self._wanted: dict[Key, None] = {}
         self._hearing: list[Callable[[], None]] = []
@@ -87,7 +88,10 @@ class Controls:
 
         Neither may raise. Raises `Unavailable`.
         """
+        waits = self._open is not None
         joined = self.next()
+        if waits:
+            self._asking.join(joined)
         joined.want(keys)
         joined.tell(functools.partial(_hand_over, joined, keys, take, fail))
 

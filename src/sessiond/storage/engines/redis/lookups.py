@@ -59,6 +59,7 @@ class _Round:
     keys: ClassVar[Sequence[Key]] = ()
 
     def __init__(self, lookups: Lookups, address: Address, memory: BoundedMemory | None) -> None:
+        self.joined = 0
         self._lookups = lookups
         self._address = address
         self._memory = memory
@@ -151,6 +152,8 @@ class Lookups:
             joined = _Round(self, address, self._memory)
             self._asking.put(slot, joined)
             self._open[address] = joined
+        else:
+            self._asking.join(joined)
         waiter: asyncio.Future[object] = self._loop.create_future()
         joined.join(lookup, waiter, controls)
         return waiter

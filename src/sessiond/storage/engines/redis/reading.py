@@ -56,11 +56,12 @@ class _Records:
 
     keys: ClassVar[Sequence[Key]] = ()
 
-    __slots__ = ("_call", "_gathering", "_kinds", "_numbers")
+    __slots__ = ("_call", "_gathering", "_kinds", "_numbers", "joined")
 
     def __init__(
         self, call: Call, kinds: Sequence[Kind], numbers: Sequence[int], gathering: _Gathering
     ) -> None:
+        self.joined = 0
         self._call = call
         self._kinds = kinds
         self._numbers = numbers
