@@ -7,18 +7,22 @@ A question that has not been sent yet may still grow: several who need the same 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
 from sessiond.domain.records import Key
 from sessiond.storage.batch_counts import BatchCounts
 from sessiond.storage.batching import Outcome
+from sessiond.storage.engine import unavailable
 from sessiond.storage.engines.redis.address import Address
 from sessiond.storage.engines.redis.batches import Batches, Done
 from sessiond.storage.engines.redis.calls import Caller, answer_of, while_moving
 from sessiond.storage.engines.redis.commands import Call
 from sessiond.storage.engines.redis.link import Answer
 from sessiond.storage.engines.redis.nodes import Lane, Nodes
+
+_LOG = logging.getLogger("sessiond.storage.redis")
 
 
 class Question(Protocol):
@@ -114,7 +118,11 @@ class Asking:
                 start = end
             done(found)
 
-        self._caller.start(address, calls, Lane.READ, take)
+        try:
+            self._caller.start(address, calls, Lane.READ, take)
+        except Exception:  # noqa: BLE001  nobody may be left waiting
+            _LOG.exception("what was asked could not be sent")
+            take([unavailable("what was asked could not be sent")] * len(calls))
 
 
 def settle(waiter: asyncio.Future[object], outcome: Outcome) -> None:
