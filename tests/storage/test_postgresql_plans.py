@@ -31,9 +31,13 @@ _MANY_SESSIONS = """
     SELECT 1, 1, 1, 0, 0, n % 4096, NULL, int4send(n), $1, (n % 500)::text, NULL, NULL, NULL, NULL, NULL, '{}'
     FROM generate_series(1, 10000) AS n
 """
+_MANY_BESIDE = """
+    INSERT INTO records (version, sorted_at, partition, kind, project, id, body)
+    SELECT 1, n, 7, 'subject', $1, 'b' || n::text::bytea, '{}' FROM generate_series(1, 3000) AS n
+"""
 _BLOCKS = """
     SELECT indexrelid::regclass::text, pg_stat_get_xact_blocks_fetched(indexrelid)
-    FROM pg_index WHERE indrelid = 'sessions'::regclass
+    FROM pg_index WHERE indrelid = $1::text::regclass
 """
 _SCANS = """
     SELECT indexrelid::regclass::text, pg_stat_get_xact_numscans(indexrelid)
@@ -70,15 +74,32 @@ async def test_no_page_is_looked_for_among_the_sessions_of_others(connection: as
     await connection.execute(_MANY_SESSIONS, PROJECT)
 
     async with connection.transaction():
-        before = dict(await connection.fetch(_BLOCKS))
+        before = dict(await connection.fetch(_BLOCKS, "sessions"))
         found = await connection.fetch("SELECT * FROM find_pages($1)", pages)
-        after = dict(await connection.fetch(_BLOCKS))
+        after = dict(await connection.fetch(_BLOCKS, "sessions"))
 
     newest = [(n, 9507 + n - 500 * older) for n in (0, 1) for older in range(20)]
     assert [(row["n"], int.from_bytes(row["id"])) for row in found] == newest
     read = {name: after[name] - before[name] for name in before}
     assert 0 < read.pop("sessions_by_subject") <= MOST_BLOCKS
     assert set(read.values()) == {0}
+
+
+async def test_what_is_absent_is_not_looked_for_in_all_of_its_partition(
+    connection: asyncpg.Connection,
+) -> None:
+    put = (0, 1, 1, 7, "subject", PROJECT, b"absent", None, None, None, "{}")
+    change: Sequence[object] = ([7], [(*ABSENT, 0)], [], [], [], [put], [], [])
+    await connection.execute(_MANY_BESIDE, PROJECT)
+
+    async with connection.transaction():
+        before = dict(await connection.fetch(_BLOCKS, "records"))
+        found = await connection.fetch("SELECT * FROM find_bodies($1)", [ABSENT])
+        refused = await connection.fetchval("SELECT write_changes($1, $2, $3, $4, $5, $6, $7, $8)", *change)
+        after = dict(await connection.fetch(_BLOCKS, "records"))
+
+    assert (found, refused) == ([], [])
+    assert after["records_pkey"] - before["records_pkey"] <= MOST_BLOCKS
 
 
 async def ask(connection: asyncpg.Connection) -> None:
