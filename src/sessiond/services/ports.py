@@ -97,6 +97,11 @@ class Store(Protocol):
     acknowledged is lost. A write is durable before its method returns. No method reads a clock.
     """
 
+    @property
+    def reads_wait(self) -> bool:
+        """Whether a read waits for another process, so that what is read together spares a wait."""
+        ...
+
     async def get(self, key: Key) -> Record | None:
         """Return the record at *key* as of now, or None when absent."""
         ...

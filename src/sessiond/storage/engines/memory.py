@@ -50,6 +50,8 @@ async def open_store(
 class MemoryStore:
     """Records in a dictionary. Every method runs to its end without waiting, so each is atomic by itself."""
 
+    reads_wait = False
+
     def __init__(self) -> None:
         self._records: dict[Key, Record] = {}
         self._events: dict[tuple[int, Partition], Event] = {}

@@ -77,6 +77,7 @@ class ManagedSessions:
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return the declarations."""
         server, tags = self._credentials.server_key, ("sessions",)
+        foresees = self._services.store.reads_wait
         return (
             Endpoint(
                 "POST",
@@ -84,7 +85,7 @@ class ManagedSessions:
                 self.create,
                 summary="Create a session for a subject",
                 tags=tags,
-                credential=self._credentials.server_key_foreseeing(subject_named),
+                credential=self._credentials.server_key_foreseeing(subject_named) if foresees else server,
                 request=CreateSession,
                 answers={201: CreatedAnswer},
                 headers=IDEMPOTENCY,

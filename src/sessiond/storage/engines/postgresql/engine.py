@@ -67,6 +67,8 @@ Run = Callable[[Sequence[AnyOperation]], Awaitable[Sequence[Outcome]]]
 class PostgresqlStore:
     """Records in one schema of a PostgreSQL database, which any number of nodes share. *memory* None: always strict."""
 
+    reads_wait = True
+
     def __init__(self, address: Address, memory: BoundedMemory | None = None) -> None:
         self._schema = schema = f'"{address.namespace}"'
         self._connections = Connections(address, welcome=self._welcome)

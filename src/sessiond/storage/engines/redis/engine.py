@@ -42,6 +42,8 @@ from sessiond.storage.positions import Positions
 class RedisStore:
     """Records in a single Redis or a Redis Cluster. *memory* None: always strict."""
 
+    reads_wait = True
+
     def __init__(self, nodes: Nodes, memory: BoundedMemory | None = None) -> None:
         layout = Layout(nodes.target.namespace)
         caller = Caller(nodes)

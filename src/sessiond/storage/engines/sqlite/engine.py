@@ -59,6 +59,8 @@ class Connections:
 class SqliteStore:
     """Records in one SQLite file. *memory* is None for a command, and where the cache is off."""
 
+    reads_wait = False
+
     def __init__(
         self, file: DatabaseFile, connections: Connections, memory: TrustedMemory | None, lock: ServerLock
     ) -> None:
