@@ -100,16 +100,23 @@ async def test_what_waits_together_goes_in_one_round_trip(
 
         creates = await relay.turns_of(create_together(deployment, "second"))
         verifies = await relay.turns_of(verify_together(store, sessions))
+        lists = await relay.turns_of(list_together(store, sessions))
         await store.close()
 
     # What the creates stand on is read at once, then they are written at once: two round trips, and some more where
     # answers come in pieces. One each would be 64.
     assert creates <= 16
     assert verifies <= 4
+    assert lists <= 12
 
 
 async def create_together(deployment: TestDeployment, name: str) -> list[Session]:
     return await asyncio.gather(*(deployment.issue(SubjectId(f"{name}-{n}")) for n in range(AT_ONCE)))
+
+
+async def list_together(store: Store, sessions: Sequence[Session]) -> None:
+    pages = [store.list_by_subject(DEFAULT_PROJECT, each.subject, limit=10) for each in sessions]
+    assert [page[0].id for page in await asyncio.gather(*pages)] == [each.id for each in sessions]
 
 
 async def verify_together(store: Store, sessions: Sequence[Session]) -> None:
