@@ -11,9 +11,9 @@ from datetime import timedelta
 import pytest
 
 from sessiond.domain.errors import Conflict, Unavailable
-from sessiond.domain.ids import DEFAULT_PROJECT, PARTITIONS, Partition
+from sessiond.domain.ids import DEFAULT_PROJECT, PARTITIONS, Partition, ProjectId
 from sessiond.domain.projects import CONTROL_PARTITION
-from sessiond.domain.sessions import Session
+from sessiond.domain.sessions import Session, Standing
 from sessiond.services.ports import Store, Touch
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.redis import sending
@@ -329,6 +329,29 @@ async def test_what_waits_for_a_slot_that_is_moved_holds_up_nothing_else(
 
     assert has_waited
     assert await store.get_many([moved.key, waits.key]) == [moved, waits]
+
+
+@pytest.mark.usefixtures("patient")
+async def test_verifies_in_several_projects_that_wait_for_a_busy_server_are_all_answered(
+    cluster: RedisCluster, stores: Stores, layout: Layout
+) -> None:
+    store, _ = stores
+    home = cluster.master_of(layout[CONTROL_PARTITION].slot)
+    away = next(each for each in SPREAD if cluster.master_of(layout[each].slot) is not home)
+    busy = cluster.master_of(layout[away].slot)
+    session = samples.session(id=samples.session_id(NOW, away))
+    await store.apply(samples.put(samples.project(), samples.deployment()))
+    await store.apply(samples.put(session))
+    verifies: list[asyncio.Task[Standing | None]] = []
+
+    busy.pause()
+    for project in (DEFAULT_PROJECT, DEFAULT_PROJECT, ProjectId("11111111-1111-4111-8111-111111111111")):
+        verifies.append(asyncio.create_task(store.find_session(project, session.id)))
+        await store.get(samples.deployment().key)  # what is asked of the other server is answered meanwhile
+    busy.resume()
+    found = [await verify for verify in verifies]
+
+    assert [each is not None and each.session == session for each in found] == [True, True, False]
 
 
 @pytest.mark.usefixtures("patient")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, NamedTuple, cast
 
 from sessiond.domain.errors import Unavailable
@@ -65,29 +65,38 @@ class _Round:
         self._memory = memory
         self._ending = contextlib.ExitStack()
         self._reading = None if memory is None else self._ending.enter_context(memory.reading())
-        self._waiting: dict[Lookup, list[asyncio.Future[object]]] = {}
-        self._together: dict[Partition, list[Lookup]] = {}
+        self._asked: dict[Partition, dict[Lookup, list[asyncio.Future[object]]]] = {}
         self._controls: ControlsRound | None = None
+        self._projects: set[ProjectId] = set()
         self._outcomes: Sequence[Outcome] | None = None
 
-    def join(self, lookup: Lookup, waiter: asyncio.Future[object], controls: ControlsRound) -> None:
+    def join(
+        self,
+        partition: Partition,
+        lookup: Lookup,
+        waiter: asyncio.Future[object],
+        controls: ControlsRound,
+    ) -> None:
         """Look this up, too, for *waiter*; by *controls*, the round of them that is sent next."""
-        waiting = self._waiting.get(lookup)
-        if waiting is None:
-            self._waiting[lookup] = [waiter]
-            self._together.setdefault(partition_of(lookup.session), []).append(lookup)
+        lookups = self._asked.get(partition)
+        if lookups is None:
+            self._asked[partition] = {lookup: [waiter]}
         else:
-            waiting.append(waiter)
+            lookups.setdefault(lookup, []).append(waiter)
         if controls is not self._controls:
             # The last round is of after everyone came, and answered after the ones before.
             self._controls = controls
             controls.tell(self._settle)
-        controls.want(_control_keys(lookup.project))
+            for project in self._projects:
+                controls.want(_control_keys(project))
+        if lookup.project not in self._projects:
+            self._projects.add(lookup.project)
+            controls.want(_control_keys(lookup.project))
 
     def calls(self) -> Sequence[Call]:
         """Return the calls that read the sessions, each partition's in one."""
         self._lookups.sent(self._address)
-        return [self._lookups.call(partition, members) for partition, members in self._together.items()]
+        return [self._lookups.call(partition, lookups) for partition, lookups in self._asked.items()]
 
     def outcome(self, outcomes: Sequence[Outcome]) -> Outcome:
         """Settle, once the control records are there as well."""
@@ -99,30 +108,40 @@ class _Round:
         controls = None if self._controls is None else self._controls.told
         if self._outcomes is None or controls is None:
             return
-        try:
-            found = self._found(self._outcomes, controls)
-        except Exception as error:  # noqa: BLE001  whatever it is, who asked must hear of it
-            found = dict.fromkeys(self._waiting, error)
+        for lookups, outcome in zip(self._asked.values(), self._outcomes, strict=True):
+            self._tell(lookups, outcome, controls)
         self._ending.close()
-        for lookup, waiting in self._waiting.items():
-            for waiter in waiting:
-                settle(waiter, found[lookup])
 
-    def _found(self, outcomes: Sequence[Outcome], controls: Found | Exception) -> Mapping[Lookup, Outcome]:
-        """Return what each lookup came to."""
+    def _tell(
+        self,
+        lookups: Mapping[Lookup, Sequence[asyncio.Future[object]]],
+        outcome: Outcome,
+        controls: Found | Exception,
+    ) -> None:
+        """Tell those who look into one partition, by its answer, what they came to."""
+        found: Sequence[Standing | None] | Exception
+        try:
+            found = outcome if isinstance(outcome, Unavailable) else self._found(lookups, outcome, controls)
+        except Exception as error:  # noqa: BLE001  whatever it is, who asked must hear of it
+            found = error
+        for n, waiting in enumerate(lookups.values()):
+            one = found if isinstance(found, Exception) else found[n]
+            for waiter in waiting:
+                settle(waiter, one)
+
+    def _found(
+        self, lookups: Iterable[Lookup], outcome: Outcome, controls: Found | Exception
+    ) -> Sequence[Standing | None]:
+        """Return the standings of one partition, in order."""
         if isinstance(controls, Exception):
             raise controls
-        found: dict[Lookup, Outcome] = dict.fromkeys(self._waiting)
-        for members, outcome in zip(self._together.values(), outcomes, strict=True):
-            if isinstance(outcome, Unavailable):
-                found.update(dict.fromkeys(members, outcome))
-                continue
-            values = cast("list[bytes | None]", outcome)
-            for lookup, value, subject in zip(members, values[::2], values[1::2], strict=True):
-                if value is not None:
-                    found[lookup] = standing = self._lookups.assembled(lookup, value, subject, controls)
-                    if self._memory is not None and self._reading is not None:
-                        self._memory.keep(self._reading, standing)
+        values = cast("list[bytes | None]", outcome)
+        found: list[Standing | None] = []
+        for lookup, value, subject in zip(lookups, values[::2], values[1::2], strict=True):
+            standing = None if value is None else self._lookups.assembled(lookup, value, subject, controls)
+            if standing is not None and self._memory is not None and self._reading is not None:
+                self._memory.keep(self._reading, standing)
+            found.append(standing)
         return found
 
 
@@ -144,7 +163,8 @@ class Lookups:
 
     def submit(self, lookup: Lookup) -> asyncio.Future[object]:
         """Ask in the next round: the future holds the standing, None where the session is absent."""
-        slot = self._layout[partition_of(lookup.session)].slot
+        partition = partition_of(lookup.session)
+        slot = self._layout[partition].slot
         address = self._nodes.address_of(slot)
         controls = self._controls.next()
         joined = self._open.get(address)
@@ -155,14 +175,14 @@ class Lookups:
         else:
             self._asking.join(joined)
         waiter: asyncio.Future[object] = self._loop.create_future()
-        joined.join(lookup, waiter, controls)
+        joined.join(partition, lookup, waiter, controls)
         return waiter
 
     def sent(self, address: Address) -> None:
         """Let whoever comes from now on join another round."""
         del self._open[address]
 
-    def call(self, partition: Partition, lookups: Sequence[Lookup]) -> Call:
+    def call(self, partition: Partition, lookups: Iterable[Lookup]) -> Call:
         """Return the call that reads these sessions of one partition, and their subjects."""
         mine = self._layout[partition]
         keys = [mine.records]
