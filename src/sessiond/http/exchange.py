@@ -95,8 +95,7 @@ class Exchange:
 
     def _write(self, finished: Finished) -> None:
         self.response_started = True
-        head, body = finished.head(self._lines()), finished.body
-        write = self._line.transport.write
+        head, body, write = finished.head(self._lines()), finished.body, self._line.transport.write
         if self._request.method == "HEAD":
             write(head)
         elif len(body) > _LARGE_BODY:

@@ -257,13 +257,13 @@ class Protocol(HttpToolsProtocol):
 
     def _start_task(self, head: Head) -> None:
         exchange: Any = Exchange(self._sessiond.request(head, self._connection), self)
-        waits = self._present_cycle is not None
+        former: Any = self.cycle
         self._take_on(exchange)
-        if waits:
+        if former is None or former.response_complete:
+            exchange.start(self._sessiond)
+        else:
             self.flow.pause_reading()
             self.pipeline.appendleft((exchange, self.app))
-        else:
-            exchange.start(self._sessiond)
 
     def _take_on(self, exchange: Any) -> None:  # noqa: ANN401  stands where uvicorn's own cycle would
         self._discarded_bytes = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from http import HTTPStatus
 
 import msgspec
@@ -30,6 +31,10 @@ _ALWAYS: Headers = [
 ]
 _NO_STORE = (b"cache-control", b"no-store")
 _NO_PAGE = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+_REPLACED = frozenset({_NO_STORE[0], _NO_PAGE[0]})
+"""What an answer may say itself."""
+
+_NOTHING: frozenset[bytes] = frozenset()
 
 
 def refused(answer: Answer, refusal: Refusal) -> Answer:
@@ -74,7 +79,7 @@ class Finisher:
 
     def __init__(self, *, secure: bool) -> None:
         self._secure = secure
-        self._fixed: dict[tuple[str, str | None, bool, bool], bytes] = {}
+        self._fixed: dict[tuple[str, str | None, frozenset[bytes]], bytes] = {}
 
     def finish(self, answer: Answer, request: Request, dialect: Dialect) -> Finished:
         """Return *answer* ready for the wire. Raises `ValueError` for what may not stand in a header."""
@@ -82,11 +87,11 @@ class Finisher:
             answer = dialect.decorate(request, answer)
         body, content_type = encode_body(answer)
         lines = b"x-request-id: %b\r\n" % request.request_id.encode("ascii")
-        cached = placed = False
+        instead = _NOTHING
         for name, value in answer.headers:
             known = _name(name)
-            cached = cached or known == b"cache-control"
-            placed = placed or known == b"content-security-policy"
+            if known in _REPLACED:
+                instead |= {known}
             lines += b"%b: %b\r\n" % (known, _value(value))
         for cookie in answer.cookies:
             lines += b"set-cookie: %b\r\n" % _value(cookie.render(secure=request.secure))
@@ -94,22 +99,17 @@ class Finisher:
             content_type = None
         else:
             lines += b"content-length: %d\r\n" % len(body)
-        kind = (dialect.name, content_type, cached, placed)
+        kind = (dialect.name, content_type, instead)
         fixed = self._fixed.get(kind)
         if fixed is None:
-            fixed = self._fixed[kind] = _fixed(
-                dialect, content_type, cached=cached, placed=placed, secure=self._secure
-            )
+            fixed = self._fixed[kind] = _fixed(dialect, content_type, instead, secure=self._secure)
         return Finished(answer.status, lines + fixed, body)
 
 
-def _fixed(dialect: Dialect, content_type: str | None, *, cached: bool, placed: bool, secure: bool) -> bytes:
+def _fixed(dialect: Dialect, content_type: str | None, instead: AbstractSet[bytes], *, secure: bool) -> bytes:
     pairs = [] if content_type is None else [(b"content-type", _value(content_type))]
     pairs += _ALWAYS
-    if not cached:
-        pairs.append(_NO_STORE)
-    if not placed:
-        pairs.append(_NO_PAGE)
+    pairs += [pair for pair in (_NO_STORE, _NO_PAGE) if pair[0] not in instead]
     if secure:
         pairs.append(_HSTS)
     if dialect.cors is not None:
@@ -156,6 +156,8 @@ def _name(text: str) -> bytes:
 
 
 def _value(text: str) -> bytes:
+    if text.isascii() and text.isprintable():
+        return text.encode("ascii")
     value = text.encode("latin-1")
     if _FORBIDDEN.search(value):
         raise ValueError("a control character may not stand in a header")

@@ -28,6 +28,8 @@ from sessiond.storage.engines.sqlite.wal_index import WalIndex
 OFTEN_READ = frozenset({Kind.DEPLOYMENT, Kind.PROJECT, Kind.SERVER_KEY})
 """Kinds that, like subjects, nearly every write reads first and that change rarely."""
 
+_SUBJECT = Kind.SUBJECT
+
 
 class TrustedMemory:
     """The server's standings and often-read records, and up to which change by others they hold. Lives on the loop."""
@@ -78,7 +80,7 @@ class TrustedMemory:
 
     def record(self, key: Key) -> Record | None:
         """Return what is known of a record; only after `has_moved` was False or `catch_up` succeeded."""
-        if key.kind is Kind.SUBJECT:
+        if key.kind is _SUBJECT:
             return self._cache.subject((key.project, SubjectId(key.id.decode())))
         return self._records.get((key.kind, key.project, key.id))
 
