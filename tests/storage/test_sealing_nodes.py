@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from sessiond.domain.audit_chain import LEASE_MS
-from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
+from sessiond.domain.ids import DEFAULT_PROJECT, PARTITIONS, Partition, SubjectId
+from sessiond.services.audit_sealing import FOLLOWED_AT_ONCE
 from sessiond.services.ports import Change
 from sessiond.storage.engine import Role
 from sessiond.storage.open import open_store
@@ -62,6 +63,32 @@ async def test_two_nodes_seal_once_what_both_write_meanwhile(
     report = await one.services.auditing.verify(DEFAULT_PROJECT)
     assert (report.findings, report.counts.unsealed) == ([], 0)
     assert report.counts.sealed == len(told) >= 2 * ROUNDS * CREATES
+
+
+@pytest.mark.parametrize("leaves", [False, True], ids=["it goes on", "it leaves the rest to another"])
+async def test_who_takes_over_more_than_is_read_at_once_seals_nothing_again_that_is_read_late(
+    nodes: tuple[TestDeployment, TestDeployment], *, leaves: bool
+) -> None:
+    dead, heir = nodes
+
+    async def tell(partition: Partition, count: int) -> None:
+        event = samples.event(partition=partition, at=dead.clock.now())
+        await dead.services.store.apply(Change(partition=partition, expects={}, events=[event] * count))
+
+    await tell(Partition(PARTITIONS - 1), 3)
+    while await dead.services.sealer.seal():
+        pass
+    heir.clock.advance(milliseconds=LEASE_MS)
+    await asyncio.gather(*(tell(Partition(n), FOLLOWED_AT_ONCE // 200) for n in range(300)))
+
+    assert await heir.services.sealer.seal()
+    if leaves:
+        await heir.services.sealer.release()
+    while await (dead if leaves else heir).services.sealer.seal():
+        pass
+
+    report = await heir.services.auditing.verify(DEFAULT_PROJECT)
+    assert (report.findings, report.counts.unsealed) == ([], 0)
 
 
 async def test_what_another_node_told_is_followed_once_it_told_of_it_or_by_looking_everywhere(

@@ -6,7 +6,7 @@ import msgspec
 
 from sessiond.domain.audit_chain import LEASE_MS, RENEWED_EVERY_MS, Lease, Told, lease_key
 from sessiond.domain.errors import Conflict
-from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId
+from sessiond.domain.ids import DEFAULT_PROJECT, Partition, ProjectId
 from sessiond.domain.instants import Instant
 from sessiond.services.audit_chains import tag_of
 from sessiond.services.keys import Keys
@@ -16,6 +16,9 @@ _ATTEMPTS = 3
 _SETTLED_MS = 60_000
 _HOUR_MS = 3_600_000
 
+Place = tuple[Partition, int]
+"""Where an event lies: its partition and its sequence there."""
+
 
 class Holding(msgspec.Struct):
     """What the holder of the lease knows, from taking it to losing it.
@@ -23,7 +26,8 @@ class Holding(msgspec.Struct):
     Up to the turn *taken* nobody before sealed anything beyond the mark of then. *mark* is how far events were read,
     *sealed* how far all were sealed by the end of *sealed_turn*. What is *waiting* was read in the present *turn*; of
     the projects in *unsure* a write may have happened. *newest* was the highest sequence when all was sealed last, and
-    *looked_at* when that had been looked for everywhere.
+    *looked_at* when that had been looked for everywhere. Until it was, *former* says what holders before sealed in each
+    project that was written since: some of it may not have been read yet.
     """
 
     lease: Lease
@@ -37,6 +41,7 @@ class Holding(msgspec.Struct):
     looked_at: Instant = 0
     waiting: dict[ProjectId, list[Told]] = {}
     unsure: set[ProjectId] = set()
+    former: dict[ProjectId, set[Place]] = {}
 
     @classmethod
     def of(cls, lease: Lease) -> Holding:
@@ -56,10 +61,12 @@ class Holding(msgspec.Struct):
         return lease.fence == self.lease.fence
 
     def as_of(self, lease: Lease) -> Lease:
-        """Return *lease* with how far its holder has come."""
-        return msgspec.structs.replace(
-            lease, mark=self.sealed, turn=self.sealed_turn, sealed_until=self.sealed_until
-        )
+        """Return *lease* with how far its holder has come.
+
+        The turn stays that of then as long as holders before may have sealed something beyond the mark.
+        """
+        turn = self.sealed_turn if self.looked_at else self.taken
+        return msgspec.structs.replace(lease, mark=self.sealed, turn=turn, sealed_until=self.sealed_until)
 
 
 class SealingLease:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from sessiond.domain.audit_chain import (
@@ -29,7 +29,7 @@ from sessiond.domain.ids import Partition, ProjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Key, Record
 from sessiond.services.audit_chains import chain_partition, read_links, tag_of
-from sessiond.services.audit_lease import Holding, SealingLease
+from sessiond.services.audit_lease import Holding, Place, SealingLease
 from sessiond.services.keys import Keys
 from sessiond.services.ports import Change, Clock, Entropy, Store
 
@@ -88,6 +88,7 @@ class Sealer:
             holding.newest = newest
             if everywhere:
                 holding.sealed_until = holding.looked_at = started
+                holding.former.clear()
         return more
 
     async def release(self) -> None:
@@ -127,9 +128,12 @@ class Sealer:
         head = found if isinstance(found, Head) else None
         if head is not None and head.fence > holding.lease.fence:
             return False
-        if head is not None and (head.fence < holding.lease.fence or project in holding.unsure):
-            since = holding.sealed_turn if head.fence == holding.lease.fence else holding.taken
-            known = await self._sealed_after(since, head)
+        if head is not None and head.fence < holding.lease.fence:
+            holding.former[project] = await self._sealed_after(holding.taken, head)
+        known = holding.former.get(project, set())
+        if head is not None and head.fence == holding.lease.fence and project in holding.unsure:
+            known = known | await self._sealed_after(holding.sealed_turn, head)
+        if known:
             rows = [row for row in rows if (row[1].partition, row[0]) not in known]
         tag = tag_of(self._keys, project)
         for start in range(0, len(rows), MOST_ENTRIES):
@@ -187,9 +191,9 @@ class Sealer:
             gone.append(first)
         return head, gone
 
-    async def _sealed_after(self, turn: int, head: Head) -> Collection[tuple[Partition, int]]:
+    async def _sealed_after(self, turn: int, head: Head) -> set[Place]:
         """Return what the newest links name, back to one of *turn* or before."""
-        found: set[tuple[Partition, int]] = set()
+        found: set[Place] = set()
         for number in range(head.number, head.first - 1, -1):
             (link,) = await read_links(self._store, head, [number])
             if link is None or link.turn <= turn:
