@@ -249,6 +249,18 @@ async def test_a_database_that_cannot_hold_every_text_is_refused(postgresql: Pos
         await open_store(postgresql.url().replace("/sessiond?", "/latin?"), role=Role.SERVER)
 
 
+async def test_a_user_whose_writes_would_overlook_what_they_waited_for_is_refused(
+    postgresql: PostgresqlServer,
+) -> None:
+    postgresql.run_sql(
+        f"CREATE ROLE repeating SUPERUSER LOGIN PASSWORD '{postgresql.password}';"
+        "ALTER ROLE repeating SET default_transaction_isolation = 'repeatable read'"
+    )
+
+    with pytest.raises(Misconfigured, match="transactions of the database are repeatable read"):
+        await open_store(postgresql.url().replace("//sessiond:", "//repeating:"), role=Role.SERVER)
+
+
 async def test_a_schema_that_was_made_empty_for_us_is_used(postgresql: PostgresqlServer) -> None:
     postgresql.run_sql("CREATE SCHEMA prepared_for_us")
 

@@ -35,6 +35,13 @@ async def migrate(connection: asyncpg.Connection, namespace: str, known: Migrati
     encoding = await connection.fetchval("SHOW server_encoding")
     if encoding != "UTF8":
         raise Misconfigured(f"the database has the encoding {encoding}; make one with ENCODING 'UTF8'")
+    isolation = await connection.fetchval("SHOW default_transaction_isolation")
+    if isolation != "read committed":
+        # A write must see what was committed while it waited for its partitions; others would overlook it.
+        raise Misconfigured(
+            f"transactions of the database are {isolation} for its user; "
+            "ALTER ROLE … SET default_transaction_isolation = 'read committed'"
+        )
     newest = known[-1][0]
     if await _version(connection, namespace, newest) == newest:
         return
