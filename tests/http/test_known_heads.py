@@ -64,6 +64,7 @@ GOING_ON = (
     post(b"", headers=b"Origin: https://elsewhere.example\r\n"),
 )  # fmt: skip
 ENDING = (
+    GET.replace(b"HTTP/1.1", b"HTTP/1.0").replace(b"\r\n\r\n", b"\r\nProxy-Connection: keep-alive\r\n\r\n"),
     GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),
     GET.replace(b"HTTP/1.1", b"HTTP/1.0"),
     GET.replace(b"\r\n", b"\n"),
@@ -263,8 +264,12 @@ async def test_the_rest_of_a_head_is_no_head() -> None:
         GET.replace(b"\r\n\r\n", b"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"),
         GET.replace(b"\r\n\r\n", b"\r\nAccept: a\r\nAccept: b\r\n\r\n"),
         GET.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        GET.replace(b"HTTP/1.1", b"HTTP/1.0").replace(
+            b"\r\n\r\n", b"\r\nProxy-Connection: keep-alive\r\n\r\n"
+        ),
         GET.replace(b"localhost", b"local host"),
         GET.replace(b"\r\n\r\n", b"\r\nX-Long: " + b"a" * 1024 + b"\r\n\r\n"),
+        GET.replace(b"\r\n\r\n", b"\r\n%b\r\n" % b"".join(b"A%d:\r\n" % number for number in range(32))),
         post(b"a", headers=b"Expect: 100-continue\r\n"),
     ],
 )

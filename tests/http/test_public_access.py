@@ -44,6 +44,7 @@ async def test_public_access_is_open_over_loopback_to_a_process_of_our_own_user(
     "lines",
     [
         ["GET /public HTTP/1.0", "Host: localhost", "Connection: close"],
+        ["GET /public HTTP/1.0", "Host: localhost", "Proxy-Connection: keep-alive"],
         ["GET /public HTTP/1.1", "Host: rebound.example"],
         ["GET /public HTTP/1.1", "Host: 127.0.0.1.evil.example"],
         ["GET /public HTTP/1.1", "Host: 192.168.1.1"],

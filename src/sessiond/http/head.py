@@ -36,8 +36,9 @@ MOST_HEADER_CHARS = 8 * 1024
 _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([!-~]+) *")
 _MOST_KEPT = 4096
 _MOST_KEPT_BYTES = 1024
+_MOST_KEPT_HEADERS = 32
 _REST_SECONDS = 10
-_FRAMING = frozenset({b"connection", b"expect", b"transfer-encoding", b"upgrade"})
+_FRAMING = frozenset({b"connection", b"expect", b"proxy-connection", b"transfer-encoding", b"upgrade"})
 """Headers that change how the connection is read, or what becomes of it."""
 
 
@@ -128,7 +129,9 @@ class Heads:
             self._kept[read] = (head, body_bytes)
 
     def _may_keep(self, head: Head, read: bytes) -> bool:
-        return len(read) <= _MOST_KEPT_BYTES and read.endswith(b"\r\n\r\n") and head.keeps_framing
+        if len(read) > _MOST_KEPT_BYTES or len(head.headers) > _MOST_KEPT_HEADERS:
+            return False
+        return read.endswith(b"\r\n\r\n") and head.keeps_framing
 
     def _judge(self, now: int) -> None:
         if self.found < len(self._met):

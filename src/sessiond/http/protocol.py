@@ -226,7 +226,8 @@ class Protocol(HttpToolsProtocol):
         head = Head(method, path, query, self.headers, keep_alive=keep_alive)
         head.instant = instant
         # Only HTTP/1.1 keeps a connection unasked (RFC 9112 section 9.3), and the parser tells its version slowly.
-        if not keep_alive or b"connection" in head.values:
+        # One of HTTP/1.0 may be kept by either header: the parser minds the old `Proxy-Connection`, too.
+        if not keep_alive or b"connection" in head.values or b"proxy-connection" in head.values:
             head.http_version = parser.get_http_version()
             head.keep_alive = keep_alive and head.http_version != "1.0"
             head.instant = instant if head.http_version == "1.1" else None
