@@ -46,6 +46,16 @@ def test_metadata_is_merged(http: httpx.Client, server: ServerProcess, media: st
     assert patched.json()["session"]["metadata"] == {"b": {"c": 4, "d": 3}, "e": [2, None], "f": "new"}
 
 
+def test_a_number_becomes_the_truth_value_or_fraction_that_python_takes_for_it(
+    http: httpx.Client, server: ServerProcess
+) -> None:
+    application = Application(http, server, metadata={"a": 1, "b": [0], "c": 2})
+
+    patched = application.patch({"metadata": {"a": True, "b": [False], "c": 2.0}})
+
+    assert '"metadata":{"a":true,"b":[false],"c":2.0}' in patched.text
+
+
 def test_what_a_patch_does_not_name_stays(http: httpx.Client, server: ServerProcess) -> None:
     application = Application(http, server, metadata={"a": 1}, client={"name": "x", "address": "::1"})
 

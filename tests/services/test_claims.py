@@ -39,6 +39,16 @@ async def test_an_event_names_the_claims_and_no_value(deployment: TestDeployment
     assert told == [{"claims": "tenant, plan"}]
 
 
+async def test_a_constant_becomes_the_truth_value_that_python_takes_for_it(
+    deployment: TestDeployment,
+) -> None:
+    await declare(deployment, admin=Claim(value=1))
+    await declare(deployment, admin=Claim(value=True))
+
+    template = await deployment.services.claims.get(DEFAULT_PROJECT)
+    assert template["admin"].value is True
+
+
 async def test_what_is_no_template_changes_nothing(deployment: TestDeployment) -> None:
     with pytest.raises(InvalidTemplate):
         await declare(deployment, sub=Claim(value="mallory"))

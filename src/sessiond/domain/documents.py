@@ -38,6 +38,12 @@ def merged(target: object, patch: Mapping[str, object]) -> dict[str, object]:
     return result
 
 
+def same_json(one: object, other: object) -> bool:
+    """Tell whether both are the same JSON, in any order of members: `==` takes 1, 1.0 and true for one another."""
+    first, second = (msgspec.json.encode(each, order="deterministic") for each in (one, other))
+    return first == second
+
+
 def deeper_than(value: object, most: int) -> bool:
     """Tell whether more than *most* objects and arrays lie in each other; takes no recursion to find out."""
     level: Sequence[object] = [value]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from sessiond.domain.documents import same_json
 from sessiond.domain.endings import ending
 from sessiond.domain.errors import StateConflict
 from sessiond.domain.events import EventType
@@ -46,7 +47,7 @@ class Changing:
                 raise SESSION_ENDED
             old = standing.session
             new = transition(standing, now)
-            if new == old:
+            if same_json(new, old):
                 return standing
             new = msgspec.structs.replace(new, version=old.version + 1)
             event = session_event(old, EventType.SESSION_CHANGED, by=by, now=now)

@@ -8,6 +8,7 @@ import msgspec
 
 from sessiond.domain.claim_templates import Template, TemplateFault, template_faults
 from sessiond.domain.claims import added_claims
+from sessiond.domain.documents import same_json
 from sessiond.domain.errors import InvalidRequest
 from sessiond.domain.events import EventType
 from sessiond.domain.ids import ProjectId, partition_of
@@ -58,7 +59,7 @@ class Claims:
             faults = list(template_faults(template))
             if faults:
                 raise InvalidTemplate(faults)
-            if template == old.claims:
+            if same_json(template, old.claims):
                 return template
             event = by.did(
                 EventType.CLAIMS_CHANGED,
