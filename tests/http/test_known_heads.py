@@ -112,9 +112,9 @@ class Served:
         self._config = Config(self.surface.app, log_config=None)
         self._config.load()
 
-    def connected(self) -> tuple[Protocol, Line]:
-        """Return a new connection."""
-        line = Line()
+    def connected(self, line: Line | None = None) -> tuple[Protocol, Line]:
+        """Return a new connection, and its other end."""
+        line = line or Line()
         protocol = Protocol(
             self._config,
             ServerState(),

@@ -51,7 +51,7 @@ class Exchange:
         self._request = request
         self._line = line
         self.keep_alive = request.head.keep_alive
-        self.body = b""
+        self.body: bytes | bytearray = b""
         self.more_body = True
         self.disconnected = False
         self.response_started = False
@@ -66,6 +66,15 @@ class Exchange:
             self._event = asyncio.Event()
         return self._event
 
+    def keep(self, body: bytes) -> None:
+        """Keep more of the body: one piece as it came, several in one place, so that small ones copy nothing again."""
+        if not self.body:
+            self.body = body
+            return
+        if isinstance(self.body, bytes):
+            self.body = bytearray(self.body)
+        self.body += body
+
     def arrived(self) -> None:
         """Tell whoever waits that there is more of the body, or that it has ended."""
         if self._event is not None:
@@ -78,7 +87,7 @@ class Exchange:
 
     async def _answer(self, app: App) -> None:
         if not self.more_body and not self.disconnected:
-            self._request.whole_body = self.body
+            self._request.whole_body = bytes(self.body)
         try:
             finished = await app.respond(self._request, self._receive)
             if finished is None:
@@ -140,7 +149,7 @@ class Exchange:
             self.message_event.clear()
         if self.disconnected:
             return {"type": "http.disconnect"}
-        body, self.body = self.body, b""
+        body, self.body = bytes(self.body), b""
         return {"type": "http.request", "body": body, "more_body": self.more_body}
 
 

@@ -160,7 +160,7 @@ class Protocol(HttpToolsProtocol):
             if self._discarded_bytes > _MOST_DISCARDED_BYTES:
                 self.transport.close()
             return
-        exchange.body += body
+        exchange.keep(body)
         if len(exchange.body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
         exchange.arrived()
@@ -171,11 +171,11 @@ class Protocol(HttpToolsProtocol):
         self._active_at = self._ticks.now
         if self.transport.is_closing():
             return
-        if self.flow.read_paused:
-            self.flow.resume_reading()
-        if self.pipeline:
+        if self.pipeline:  # more is read when all of them are answered, or they would only become more
             exchange: Any = self.pipeline.pop()[0]
             exchange.start(self._sessiond)
+        elif self.flow.read_paused:
+            self.flow.resume_reading()
 
     def sweep(self) -> None:
         """End the connection if it is over one of its time limits."""

@@ -1,0 +1,44 @@
+"""What one client sends on one connection can make the server neither keep nor copy more than a little."""
+
+from __future__ import annotations
+
+from sessiond.http.protocol import Protocol
+from tests.http.test_known_heads import GET, HOST, Line, Served
+
+CHUNKED = b"POST /raw HTTP/1.1\r\n%bContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n" % HOST
+
+
+class Noting(Line):
+    """A line that notes how many requests wait whenever more is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[int] = []
+        self.protocol: Protocol | None = None
+
+    def resume_reading(self) -> None:
+        assert self.protocol is not None
+        self.waiting.append(len(self.protocol.pipeline))
+
+
+async def test_nothing_more_is_read_while_requests_wait_for_their_turn() -> None:
+    served, line = Served(), Noting()
+    line.protocol, _ = served.connected(line)
+
+    line.protocol.data_received(GET * 10)
+    await served.settle(line.protocol)
+
+    assert (line.written.count(b"HTTP/1.1 200 OK"), line.waiting) == (10, [0])
+
+
+async def test_a_body_in_many_small_pieces_is_gathered_in_one_place() -> None:
+    served = Served()
+    protocol, line = served.connected()
+
+    protocol.data_received(CHUNKED + b"1\r\na\r\n1\r\nb\r\n")
+    place = protocol.cycle.body
+    protocol.data_received(b"1\r\nc\r\n" * 100 + b"0\r\n\r\n")
+
+    assert protocol.cycle.body is place
+    await served.settle(protocol)
+    assert b'"value":"ab%b"' % (b"c" * 100) in line.written
