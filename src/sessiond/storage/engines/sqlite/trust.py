@@ -1,11 +1,11 @@
 """What makes memory as strict as a read: a commit by any process is noticed before memory answers.
 
-Three parties write. The server's own batches drop what they changed on the loop, before their callers hear of them.
-A command in another process writes what it changes into the table `changes`, in the same transaction. Whoever commits
-moves the header of the WAL index before it can acknowledge; so a header that stands still means that nobody did, and
-one that moved means: read `changes` first. The header is taken before that read, never after, so that a commit in
-between moves it once more. Reads that fill the memory run on the same loop without waiting, so none can be overtaken
-between its read and its entry.
+Three parties write. What the server's own batches changed is taken over or dropped on the loop, before their callers
+hear of it. A command in another process writes what it changes into the table `changes`, in the same transaction.
+Whoever commits moves the header of the WAL index before it can acknowledge; so a header that stands still means that
+nobody did, and one that moved means: read `changes` first. The header is taken before that read, never after, so that a
+commit in between moves it once more. Reads that fill the memory run on the same loop without waiting, so none can be
+overtaken between its read and its entry.
 """
 
 from __future__ import annotations
