@@ -105,10 +105,12 @@ class _Round:
         return None
 
     def _settle(self) -> None:
+        """Tell everybody, once: a reading of control records that was joined before may be answered after the last."""
         controls = None if self._controls is None else self._controls.told
         if self._outcomes is None or controls is None:
             return
-        for lookups, outcome in zip(self._asked.values(), self._outcomes, strict=True):
+        outcomes, self._outcomes = self._outcomes, None
+        for lookups, outcome in zip(self._asked.values(), outcomes, strict=True):
             self._tell(lookups, outcome, controls)
         self._ending.close()
 
