@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sessiond.http.protocol import Protocol
-from tests.http.test_known_heads import GET, HOST, Line, Served
+from tests.http.test_known_heads import GET, HOST, Line, Served, post
 
 CHUNKED = b"POST /raw HTTP/1.1\r\n%bContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n" % HOST
 
@@ -42,3 +42,35 @@ async def test_a_body_in_many_small_pieces_is_gathered_in_one_place() -> None:
     assert protocol.cycle.body is place
     await served.settle(protocol)
     assert b'"value":"ab%b"' % (b"c" * 100) in line.written
+
+
+async def test_trailers_are_no_headers_and_end_somewhere() -> None:
+    served = Served()
+    chunked = CHUNKED.replace(b"/raw", b"/cookie")
+
+    answers, ended = await served.answers([chunked + b"0\r\nCookie: sid=1\r\n\r\n"])
+    _, refused = await served.answers([chunked + b"0\r\n", *[b"X-More: %b\r\n" % (b"a" * 1024)] * 100])
+    _, answered = await served.answers(
+        [chunked.replace(b"/cookie", b"/nothing") + b"0\r\nX: ", *[b"a" * 1024] * 100]
+    )
+
+    assert (b'"value":null' in answers, ended) == (True, False)
+    assert (refused, answered) == (True, True)
+
+
+async def test_nothing_that_follows_a_head_that_is_too_long_is_done() -> None:
+    served = Served()
+    too_long = GET.replace(b"\r\n\r\n", b"\r\nX: %b\r\n\r\n" % (b"a" * 40_000))
+
+    answers, ended = await served.answers([too_long + post(b"a")])
+
+    assert (answers[:12], ended, served.surface.world.reached) == (b"HTTP/1.1 431", True, [])
+
+
+async def test_the_body_of_a_head_that_is_too_long_is_not_taken_for_the_body_before_it() -> None:
+    served = Served()
+    too_long = post(b"smuggled", headers=b"X: %b\r\n" % (b"a" * 40_000))
+
+    answers, ended = await served.answers([post(b"ab")[:-1], b"b" + too_long])
+
+    assert (b'"value":"ab"' in answers, b"smuggled" in answers, ended) == (True, False, True)

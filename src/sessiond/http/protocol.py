@@ -81,6 +81,7 @@ class Protocol(HttpToolsProtocol):
         self._head_at: int | None = ticks.now
         self._in_head = True
         self._head_bytes = 0
+        self._went_on = False
         self._discarded_bytes = 0
         self._default_headers: object = None
         self._common = b""
@@ -106,19 +107,22 @@ class Protocol(HttpToolsProtocol):
             if head is not None:
                 self._begin_known(head, data[end:])
                 return
-        self._head_bytes = self._head_bytes + len(data) if self._in_head else len(data)
+        self._head_bytes = len(data) if self._went_on else self._head_bytes + len(data)
+        self._went_on = False  # until there is the end of a head, some of a body, or the end of a request
         self._between = False  # until it is whole
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._between = False
             return  # nothing is upgraded to; the request was answered as if it had not asked
-        except httptools.HttpParserError:
+        except httptools.HttpParserError as error:
             self._between = False
-            self._refuse_or_close(_UNREADABLE)
+            refusal = _HEAD_TOO_LARGE if error.__context__ is _HEAD_TOO_LARGE else _UNREADABLE
+            refusal.forget_where()
+            self._refuse_or_close(refusal)
             return
-        if self._in_head:
-            self._wait_for_head()
+        if not self._went_on:
+            self._wait_on()
         elif between and self._between and self._head is not None:
             self._heads.keep(self._head, read, len(data) - end, now)
 
@@ -128,7 +132,7 @@ class Protocol(HttpToolsProtocol):
         self.headers = []
         self._in_head = True
         self._head = None
-        self._between = False
+        self._between = self._went_on = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; `Expect` is looked at only if a task will answer."""
@@ -137,16 +141,17 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Answer at once where that is possible, else start a task."""
         self._in_head = False
+        self._went_on = True
         self._head_at = None
         if self._head_bytes > self._limits.head_bytes and self._is_head_too_large():
-            self._refuse_or_close(_HEAD_TOO_LARGE)
-            return
+            raise _HEAD_TOO_LARGE  # so that the parser stops: nothing that follows is taken on
         self._head = self._read_head()
+        self.headers = []  # trailers are no headers
         self._begin(self._head)
 
     def on_message_complete(self) -> None:
         """Tell the task, if there is one."""
-        self._between = True
+        self._between = self._went_on = True
         exchange: Any = self.cycle
         if not exchange.response_complete:
             exchange.more_body = False
@@ -154,6 +159,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Keep the body for the task; of one that nobody reads any more, only so much is waited for."""
+        self._went_on = True
         exchange: Any = self.cycle
         if exchange.response_complete:
             self._discarded_bytes += len(body)
@@ -204,9 +210,9 @@ class Protocol(HttpToolsProtocol):
         cycle: Any = self.cycle
         return (cycle is None or cycle.response_complete) and not self.flow.write_paused
 
-    def _wait_for_head(self) -> None:
-        """Note that a head is not complete; when that began, the sweep counts."""
-        if self._head_at is None:
+    def _wait_on(self) -> None:
+        """Note that a head, or the trailers, are not complete; when a head began, the sweep counts."""
+        if self._in_head and self._head_at is None:
             self._head_at = self._ticks.now
         if self._head_bytes > self._limits.head_bytes + _BODY_BEFORE_HEAD_BYTES:
             self._refuse_or_close(_HEAD_TOO_LARGE)
