@@ -11,7 +11,8 @@ import pytest
 
 from sessiond.domain.errors import Conflict
 from sessiond.domain.events import Event
-from sessiond.domain.ids import Partition
+from sessiond.domain.ids import DEFAULT_PROJECT, Partition
+from sessiond.domain.sessions import Session
 from sessiond.services.ports import Change, Store
 from sessiond.storage.engine import Role
 from sessiond.storage.open import open_store
@@ -20,6 +21,13 @@ from tests.server_process import WITHIN_SECONDS
 from tests.servers.postgresql import PostgresqlServer
 
 TOLD = "INSERT INTO events VALUES (nextval('event_sequence'), 1, $1, 'pin.set', $2, NULL, NULL, 'us')"
+
+COPIES = """
+    INSERT INTO sessions
+    SELECT version, last_seen_at, expires_at, generation, seen_generation, partition, NULL,
+        substr(id, 1, 8) || int8send(-n), project, subject, NULL, revoked_at, revoked_reason, NULL, NULL, body
+    FROM sessions, generate_series(1, $1::integer) AS n WHERE revoked_at IS NOT NULL
+"""
 
 
 @pytest.fixture
@@ -201,3 +209,24 @@ async def test_whoever_follows_nodes_that_write_at_once_is_told_everything_once_
     for place in range(11):
         own = [sequence for sequence, event in followed if event.partition == place]
         assert own == sorted(own)
+
+
+@pytest.mark.parametrize("ended", [998, 999, 1000])
+async def test_a_live_session_is_on_the_page_however_many_newer_ones_have_ended(
+    store: Store, postgresql: PostgresqlServer, url: str, ended: int
+) -> None:
+    oldest, live = samples.session(), samples.session()
+    newer = samples.session(created_at=samples.NOW + 1, revoked_at=1, revoked_reason="revoked")
+    await store.apply(samples.put(oldest, live, newer))
+    connection = await asyncpg.connect(postgresql.admin_url)
+    await connection.execute(f"SET search_path = {url.rpartition('=')[2]}")
+    await connection.execute(COPIES, ended - 1)
+    await connection.close()
+
+    async def page(limit: int) -> list[Session]:
+        return list(
+            await store.list_by_subject(DEFAULT_PROJECT, live.subject, live_at=samples.NOW, limit=limit)
+        )
+
+    pages = await asyncio.gather(*map(page, (1, 2, 3)))
+    assert pages == [[live], [live, oldest], [live, oldest]]

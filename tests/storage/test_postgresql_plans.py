@@ -85,6 +85,21 @@ async def test_no_page_is_looked_for_among_the_sessions_of_others(connection: as
     assert set(read.values()) == {0}
 
 
+async def test_a_page_of_a_subject_with_many_ended_sessions_is_left_to_who_waits_alone(
+    connection: asyncpg.Connection,
+) -> None:
+    pages = [(n, PROJECT, str(n), 0, None, 5) for n in range(2)]
+    await connection.execute(_MANY_SESSIONS, PROJECT)
+    await connection.execute("UPDATE sessions SET subject = '0' WHERE subject <> '1'")
+    await connection.execute("UPDATE sessions SET revoked_at = 1 WHERE subject = '0'")
+
+    found = await connection.fetch("SELECT * FROM find_pages($1)", pages)
+
+    looked_at = int.from_bytes(found[0]["id"])
+    assert [(row["n"], row["unfinished"]) for row in found] == [(0, True), *[(1, False)] * 5]
+    assert looked_at == 10000 - 999 - 2  # two of the thousand newest are of the other
+
+
 async def test_what_is_absent_is_not_looked_for_in_all_of_its_partition(
     connection: asyncpg.Connection,
 ) -> None:

@@ -55,7 +55,7 @@ from sessiond.storage.positions import Positions
 
 _ONE_SESSION_EACH = "sessions_pkey"
 LONGEST_PAGE = 101
-"""Sessions that are read in a batch with others; for longer ones nobody else waits."""
+"""Sessions that are read in a batch with others; for longer ones, and where most have ended, nobody else waits."""
 
 TOUCHED_AT_ONCE = 256
 PURGED_AT_ONCE = 200
@@ -120,8 +120,10 @@ class PostgresqlStore:
     ) -> Sequence[Session]:
         self.check()
         if limit is not None and limit <= LONGEST_PAGE:
-            page = Leaf(project, subject, live_at=live_at, before=before, limit=limit)
-            return cast("Sequence[Session]", await self._leaves.submit(page))
+            leaf = Leaf(project, subject, live_at=live_at, before=before, limit=limit)
+            page = cast("Sequence[Session] | None", await self._leaves.submit(leaf))
+            if page is not None:
+                return page
         return await self._listing.list_by_subject(
             project, subject, live_at=live_at, limit=limit, before=before
         )

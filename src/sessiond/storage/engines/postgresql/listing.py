@@ -26,8 +26,8 @@ from sessiond.storage.positions import Positions
 _PAGES_AT_ONCE = 16
 """Pages that one statement finds: others have the loop while the next is on its way."""
 
-_PAGE = len(STORED) + 1
-"""The place in a row of `find_pages` that says whose page it is on."""
+_PAGE, _UNFINISHED = len(STORED) + 1, len(STORED) + 2
+"""The places in a row of `find_pages` that say whose page it is on, and whether that may go on behind it."""
 
 _SESSION = ", ".join((*STORED, "body"))
 _EVENT = "at, partition, type, project, session, subject, by, data"
@@ -78,14 +78,17 @@ class Listing:
         self._pages = f"SELECT * FROM {schema}.find_pages($1)"  # noqa: S608  a checked name
 
     async def pages(self, questions: Sequence[Leaf]) -> Sequence[Outcome]:
-        """Return for each the sessions of its subject, newest id first."""
+        """Return for each the sessions of its subject, newest id first; None where too many had to be looked at."""
         found: list[list[Session]] = [[] for _ in questions]
+        unfinished: set[int] = set()
         wanted = [(n, *question.values) for n, question in enumerate(questions)]
         for start in range(0, len(wanted), _PAGES_AT_ONCE):
             portion = wanted[start : start + _PAGES_AT_ONCE]
             for row in await self._connections.fetch(self._pages, portion, repeatable=True):
                 found[row[_PAGE]].append(session_from(row))
-        return found
+                if row[_UNFINISHED]:
+                    unfinished.add(row[_PAGE])
+        return [None if n in unfinished else page for n, page in enumerate(found)]
 
     async def list_by_subject(
         self,
