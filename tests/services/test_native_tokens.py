@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import msgspec
 
-from sessiond.domain.sessions import Session
+from sessiond.crypto.tokens import TokenKind
+from sessiond.domain.sessions import AccessFormat, Session
 from sessiond.services.native_tokens import Minted
 from tests.deployment import TestDeployment
 
@@ -52,3 +53,15 @@ async def test_what_an_access_token_says_is_kept_and_a_refresh_token_s_text_is_n
     assert access[0] is access[1]
     assert refresh[0] == refresh[1]
     assert refresh[0] is not refresh[1]
+
+
+async def test_many_opaque_tokens_push_out_no_signature_that_was_checked(deployment: TestDeployment) -> None:
+    session = await deployment.issue()
+    jwt = msgspec.structs.replace(session, access_format=AccessFormat.JWT)
+    tokens, signed = deployment.services.tokens, (await minted(deployment, jwt)).access_token
+    checked = tokens.recognise(signed)
+
+    for second in range(20_001):
+        tokens.recognise(tokens.opaque(TokenKind.ACCESS, session, expires_at=second * 1000))
+
+    assert tokens.recognise(signed) is checked

@@ -31,8 +31,8 @@ _KINDS = {
 }
 _OPAQUE = tuple(kind.value for kind in TokenKind)
 _SECRETS = ("sdk1_", "sdm1_", "sdx1_")
-_REMEMBERED = 20_000
-"""Verifying remembers what it admitted by itself, a hundred thousand; here each takes as much again."""
+_MOST_OPAQUE, _MOST_JWTS = 20_000, 100_000
+"""A MAC takes microseconds, and Verifying remembers what it admitted; a signature takes a hundred times as long."""
 _NOT_REMEMBERED = frozenset({Form.REFRESH, Form.OPERATOR})
 """A refresh token that rotates is shown once; whether an operator's passes depends on more than the ring."""
 
@@ -82,7 +82,8 @@ class Tokens:
     def __init__(self, keys: Keys, entropy: Entropy, observer: Observer, *, base_url: str) -> None:
         self._keys = keys
         self._jwts = Jwts(keys, entropy, observer, base_url=base_url)
-        self._remembered: dict[str, Presented] = {}
+        self._opaque: dict[str, Presented] = {}
+        self._signed: dict[str, Presented] = {}
         self._ring = keys.ring
 
     # -- minting ------------------------------------------------------------------------------------------------
@@ -137,15 +138,19 @@ class Tokens:
         """Return what *text* says, or raise `Unauthenticated` (`UnknownKey` where a newer ring may know better)."""
         if self._keys.ring is not self._ring:
             self._ring = self._keys.ring
-            self._remembered.clear()
-        known = self._remembered.get(text)
+            self._opaque.clear()
+            self._signed.clear()
+        remembered, most = (
+            (self._signed, _MOST_JWTS) if text.startswith("eyJ") else (self._opaque, _MOST_OPAQUE)
+        )
+        known = remembered.get(text)
         if known is not None:
             return known
         presented = self._read(text)
         if presented.form not in _NOT_REMEMBERED:
-            if len(self._remembered) >= _REMEMBERED:
-                self._remembered.clear()
-            self._remembered[text] = presented
+            if len(remembered) >= most:
+                remembered.clear()
+            remembered[text] = presented
         return presented
 
     def _read(self, text: str) -> Presented:
