@@ -192,16 +192,16 @@ def test_a_session_that_was_just_made_is_replaced_and_forgotten_before_anyone_as
     assert cache.get(DEFAULT_PROJECT, standing.session.id) is None
 
 
-def test_of_sessions_that_nobody_asked_for_the_newest_tenth_is_kept() -> None:
+def test_of_sessions_that_nobody_asked_for_the_newest_quarter_is_kept() -> None:
     standing = msgspec.structs.replace(complete(samples.session()), actor=None, acting=None)
     cache = StandingCache(100, lambda session: msgspec.structs.replace(standing, session=session))
-    sessions = [samples.session() for _ in range(20)]
+    sessions = [samples.session() for _ in range(50)]
 
     for session in sessions:
         cache.welcome(session)
 
     found = [cache.get(DEFAULT_PROJECT, session.id) is not None for session in sessions]
-    assert (any(found[:10]), all(found[15:])) == (False, True)
+    assert (any(found[:25]), all(found[38:])) == (False, True)
 
 
 def test_a_session_that_was_just_made_is_unknown_where_only_a_read_tells_what_it_stands_on() -> None:

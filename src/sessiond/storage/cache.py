@@ -64,13 +64,13 @@ class StandingCache:
 
     Only complete standings are kept, so that nothing that is merely added can overtake one. A session that was just
     made, or listed, has none yet: *completed* tells what it stands on once it is asked for, or None where only a read
-    can tell. Of those, which nobody may ever ask for, only the newest tenth of *limit* are kept.
+    can tell. Of those, which nobody may ever ask for, only the newest quarter of *limit* are kept.
     """
 
     def __init__(self, limit: int, completed: Callable[[Session], Standing | None] = lambda _: None) -> None:
         self._completed = completed
         self._standings: Recent[SessionId, Standing] = Recent(limit)
-        self._newborn: Recent[SessionId, Session] = Recent(limit // 10)
+        self._newborn: Recent[SessionId, Session] = Recent(limit // 4)
         self._subjects: Recent[tuple[ProjectId, SubjectId], Subject] = Recent(limit)
         self.subject = self._subjects.get
         """Return what is known of a subject, by its project and id."""
