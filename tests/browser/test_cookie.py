@@ -12,6 +12,7 @@ from tests.browser.conftest import profile
 from tests.browser.site import Site, site_in
 from tests.browser.tls import Certificate
 from tests.browser.visitor import COOKIE, Visitor, ask
+from tests.system.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.real("chromium"), pytest.mark.real("nginx")]
 
@@ -71,7 +72,7 @@ def test_the_other_name_is_taken_from_answers_only(
         page = visitor.open()
         for planted in (COOKIE, name):
             page.evaluate(f'document.cookie = "{planted}=planted; Secure; Path=/"')
-        assert [kept["name"] for kept in visitor.cookies] == [COOKIE]
+        eventually(lambda: [kept["name"] for kept in visitor.cookies] == [COOKIE])
         user = visitor.fill_in_form(page)
         assert {kept["name"]: kept["httpOnly"] for kept in visitor.cookies} == {COOKIE: False, name: True}
         assert ask(page, "GET", "/who").text == user
