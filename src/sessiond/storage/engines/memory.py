@@ -10,6 +10,7 @@ from typing import cast
 
 import msgspec
 
+from sessiond.domain.endings import ended_alone
 from sessiond.domain.errors import Conflict, Misconfigured
 from sessiond.domain.events import Event
 from sessiond.domain.freshness import STRICT, Staleness
@@ -102,7 +103,7 @@ class MemoryStore:
             if session.project == project
             and session.subject == subject
             and (before is None or session.id < before)
-            and (live_at is None or _live(session, live_at))
+            and (live_at is None or ended_alone(session, live_at) is None)
         ]
         return sorted(found, key=lambda session: session.id, reverse=True)[:limit]
 
@@ -306,13 +307,6 @@ def _number(entry: tuple[tuple[int, Partition], Event]) -> tuple[int, Partition]
 
 def _place(record: Record) -> tuple[Instant, bytes]:
     return (record.sorted_at, record.key.id)
-
-
-def _live(session: Session, now: Instant) -> bool:
-    idle = session.idle_timeout_ms
-    if session.revoked_at is not None or session.expires_at <= now:
-        return False
-    return idle is None or session.last_seen_at + idle > now
 
 
 def _selects(selection: Selection, key: Key, record: Record) -> bool:
