@@ -79,6 +79,8 @@ async def test_what_was_read_for_another_subject_or_project_is_read_anew(
 ) -> None:
     other = (await deployment.services.projects.add("other", by=BY)).id
     await deployment.services.keys.learn(other)
+    await deployment.issue(ALICE)
+    await deployment.issue(BOB)
     foreseen_bob, foreseen_here = Foreseen(BOB), Foreseen(ALICE)
     await deployment.services.server_keys.find(known_key, foreseen_bob)
     await deployment.services.server_keys.find(known_key, foreseen_here)
