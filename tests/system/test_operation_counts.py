@@ -27,6 +27,7 @@ import sessiond
 from sessiond.bootstrap.opening import open_deployment
 from sessiond.bootstrap.serving import build_app
 from sessiond.config.loading import load
+from sessiond.http import access_log
 from sessiond.http.access_log import AccessLog
 from sessiond.http.server import HttpServer, bind
 from sessiond.storage.engine import Role
@@ -47,8 +48,15 @@ MOST_CALLS = {
 _OURS = str(Path(sessiond.__file__).parent)
 _BY_THE_CLOCK = frozenset({"_sweep", "sweep"})
 """Functions that run once a second, and not for a request."""
+_NOT_MEANWHILE_SECONDS = 3600
 
 Request = tuple[str, str, dict[str, str], object]
+
+
+@pytest.fixture(autouse=True)
+def the_log_is_written_when_a_test_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no line be written by the clock: on a slow machine each request's would be, a dozen calls for each."""
+    monkeypatch.setattr(access_log, "_FLUSH_SECONDS", _NOT_MEANWHILE_SECONDS)
 
 
 class Calls:
