@@ -33,7 +33,6 @@ class SystemClock:
         self._steady = steady
         self._last: Instant = wall() // _NS
         self._last_steady = steady() // _NS
-        self._offset = self._last - self._last_steady
         self._last_wall = self._last
         self.stepped: list[int] = []
         self._stepped_to: Instant = 0
@@ -44,17 +43,16 @@ class SystemClock:
         present = self._wall() // _NS
         if present == self._last_wall:
             return self._last
-        self._last_wall, steady = present, self._steady() // _NS
-        offset = present - steady
-        stepped = not -STEP_MS <= offset - self._offset <= STEP_MS
-        if stepped:
-            self.stepped.append(offset - self._offset)
-        self._offset = offset
-        expected = self._last + steady - self._last_steady
+        steady = self._steady() // _NS
+        elapsed = steady - self._last_steady
+        jumped, expected = present - self._last_wall - elapsed, self._last + elapsed
+        self._last_wall, self._last_steady = present, steady
         if present < expected - STEP_MS:
             present = expected
-        self._last, self._last_steady = max(present, self._last), steady
-        if stepped:
+        if present > self._last:
+            self._last = present
+        if not -STEP_MS <= jumped <= STEP_MS:
+            self.stepped.append(jumped)
             self._stepped_to, self._step_steady = self._last, steady
         return self._last
 
