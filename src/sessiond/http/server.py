@@ -31,6 +31,9 @@ _BACKLOG = 2048
 _SWEEP_SECONDS = 1.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
+_YOUNG_OBJECTS = 10_000
+"""After how many objects the collector looks at the young ones: requests in flight hold thousands, and need no help."""
+
 
 def bind(host: str, port: int) -> list[socket.socket]:
     """Return listening sockets for every address of *host*; port 0 takes one free port for all.
@@ -206,6 +209,7 @@ async def serve(
         await server.start()
         gc.collect()
         gc.freeze()
+        gc.set_threshold(_YOUNG_OBJECTS)
         if on_started is not None:
             on_started(server.addresses)
         await server.wait()
