@@ -49,8 +49,7 @@ class SystemClock:
         self._last_wall, self._last_steady = present, steady
         if present < expected - STEP_MS:
             present = expected
-        if present > self._last:
-            self._last = present
+        self._last = max(present, self._last)
         if not -STEP_MS <= jumped <= STEP_MS:
             self.stepped.append(jumped)
             self._stepped_to, self._step_steady = self._last, steady
