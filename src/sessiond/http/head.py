@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
+
+import httptools
 
 from sessiond.domain.errors import InvalidRequest, Refusal
 from sessiond.http.edge import acceptable_host
@@ -89,6 +91,34 @@ class Head:
     def length(self) -> int:
         """How many bytes its body has, where it says so."""
         return int(self.values.get(b"content-length", b"0"))
+
+
+def read_head(
+    parser: httptools.HttpRequestParser,
+    url: bytes,
+    headers: Headers,
+    find_instant: Callable[[bytes], Route | None],
+) -> Head:
+    """Return the head that *parser* has come to the end of. Raises what *url* is no URL with."""
+    method, keep_alive = parser.get_method().decode("ascii"), parser.should_keep_alive()
+    instant = find_instant(url) if method == "GET" else None
+    if instant is not None:
+        path, query = instant.template, b""
+    elif url.startswith(b"/"):
+        target, _, query = url.partition(b"?")
+        path = target.decode("latin-1")
+    else:
+        parsed = httptools.parse_url(url)
+        path, query = (parsed.path or b"/").decode("latin-1"), parsed.query or b""
+    head = Head(method, path, query, headers, keep_alive=keep_alive)
+    head.instant = instant
+    # Only HTTP/1.1 keeps a connection unasked (RFC 9112 section 9.3), and the parser tells its version slowly.
+    # One of HTTP/1.0 may be kept by either header: the parser minds the old `Proxy-Connection`, too.
+    if not keep_alive or b"connection" in head.values or b"proxy-connection" in head.values:
+        head.http_version = parser.get_http_version()
+        head.keep_alive = keep_alive and head.http_version != "1.0"
+        head.instant = instant if head.http_version == "1.1" else None
+    return head
 
 
 class Heads:

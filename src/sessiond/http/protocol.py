@@ -1,9 +1,9 @@
 """uvicorn's HTTP protocol with four changes, each measured (`docs/performance.md`, `docs/decisions/`).
 
 Instant GETs are answered where their head ends, without a task. A head that was read before is not parsed again. No
-timer is set per request: one sweep a second looks
-at all connections, and it bounds slow heads, slow bodies and clients that do not read. Whatever is refused before a
-dialect is known gets problem details, a request id and a line in the access log.
+timer is set per request: one sweep a second looks at all connections, and it bounds slow heads, slow bodies and clients
+that do not read. Whatever is refused before a dialect is known gets problem details, a request id and a line in the
+access log.
 
 It leans on internals of uvicorn, whose version is pinned; `tests/http/test_protocol_internals.py` fails when they move.
 """
@@ -23,7 +23,7 @@ from uvicorn.server import ServerState
 from sessiond.domain.errors import InvalidRequest, Refusal, Unavailable
 from sessiond.http.app import App
 from sessiond.http.exchange import ANSWERED, CLOSE_LINE, Exchange
-from sessiond.http.head import Head, Heads
+from sessiond.http.head import Head, Heads, read_head
 from sessiond.http.instant import InstantAnswers
 from sessiond.http.limits import Limits
 from sessiond.http.peer import Connection
@@ -42,6 +42,7 @@ _BODY_BEFORE_HEAD_BYTES = 64 * 1024
 """What a chunk that ends within a head may hold of the body before it."""
 
 _MOST_DISCARDED_BYTES = 1024 * 1024
+_ENDS_BODY = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class Ticks:
@@ -81,7 +82,7 @@ class Protocol(HttpToolsProtocol):
         self._head_at: int | None = ticks.now
         self._in_head = True
         self._head_bytes = 0
-        self._went_on = False
+        self._went_on = self._retold = False
         self._discarded_bytes = 0
         self._default_headers: object = None
         self._common = b""
@@ -111,10 +112,7 @@ class Protocol(HttpToolsProtocol):
         self._went_on = False  # until there is the end of a head, some of a body, or the end of a request
         self._between = False  # until it is whole
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._between = False
-            return  # nothing is upgraded to; the request was answered as if it had not asked
+            self._feed(data)
         except httptools.HttpParserError as error:
             self._between = False
             refusal = _HEAD_TOO_LARGE if error.__context__ is _HEAD_TOO_LARGE else _UNREADABLE
@@ -125,6 +123,31 @@ class Protocol(HttpToolsProtocol):
             self._wait_on()
         elif between and self._between and self._head is not None:
             self._heads.keep(self._head, read, len(data) - end, now)
+
+    def _feed(self, data: bytes) -> None:
+        """Feed the parser. Nothing is ever upgraded to: what follows who asked for it is HTTP, as it was before."""
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as asked:
+                data = data[asked.args[0] :]
+                self._go_on_without_upgrade()
+            else:
+                return
+
+    def _go_on_without_upgrade(self) -> None:
+        """Let the parser read the body of who asked for an upgrade (RFC 9110 section 7.8): it took it for what follows.
+
+        It is told of a request that ends as that one does, and what it says of the head is left out.
+        """
+        framing = [] if self._head is None else [pair for pair in self._head.headers if pair[0] in _ENDS_BODY]
+        if not framing:
+            return
+        exchange: Any = self.cycle
+        if not exchange.response_complete:
+            exchange.more_body = True
+        self._retold = True
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n" + head_lines(framing) + b"\r\n")
 
     def on_message_begin(self) -> None:
         """Begin a request; the scope is made only if a task will answer it."""
@@ -143,9 +166,12 @@ class Protocol(HttpToolsProtocol):
         self._in_head = False
         self._went_on = True
         self._head_at = None
+        if self._retold:
+            self._retold, self.headers = False, []
+            return
         if self._head_bytes > self._limits.head_bytes and self._is_head_too_large():
             raise _HEAD_TOO_LARGE  # so that the parser stops: nothing that follows is taken on
-        self._head = self._read_head()
+        self._head = read_head(self.parser, self.url, self.headers, self._find_instant)
         self.headers = []  # trailers are no headers
         self._begin(self._head)
 
@@ -216,28 +242,6 @@ class Protocol(HttpToolsProtocol):
             self._head_at = self._ticks.now
         if self._head_bytes > self._limits.head_bytes + _BODY_BEFORE_HEAD_BYTES:
             self._refuse_or_close(_HEAD_TOO_LARGE)
-
-    def _read_head(self) -> Head:
-        parser = self.parser
-        method, keep_alive = parser.get_method().decode("ascii"), parser.should_keep_alive()
-        instant = self._find_instant(self.url) if method == "GET" else None
-        if instant is not None:
-            path, query = instant.template, b""
-        elif self.url.startswith(b"/"):
-            target, _, query = self.url.partition(b"?")
-            path = target.decode("latin-1")
-        else:
-            parsed = httptools.parse_url(self.url)
-            path, query = (parsed.path or b"/").decode("latin-1"), parsed.query or b""
-        head = Head(method, path, query, self.headers, keep_alive=keep_alive)
-        head.instant = instant
-        # Only HTTP/1.1 keeps a connection unasked (RFC 9112 section 9.3), and the parser tells its version slowly.
-        # One of HTTP/1.0 may be kept by either header: the parser minds the old `Proxy-Connection`, too.
-        if not keep_alive or b"connection" in head.values or b"proxy-connection" in head.values:
-            head.http_version = parser.get_http_version()
-            head.keep_alive = keep_alive and head.http_version != "1.0"
-            head.instant = instant if head.http_version == "1.1" else None
-        return head
 
     def _begin_known(self, head: Head, body: bytes) -> None:
         """Begin a request that is whole, as the parser would."""
