@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sessiond.crypto.secrets import Secret
-from sessiond.domain.errors import Refusal
+from sessiond.domain.errors import Refusal, Unauthenticated
 from sessiond.domain.events import Event, EventType
 from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.domain.records import Kind
@@ -71,3 +71,22 @@ class Door:
     async def counters(self) -> int:
         """Return how many counters are stored."""
         return await self.store.count(Selection(kind=Kind.ATTEMPTS))
+
+
+async def verdict(door: Door, text: str) -> str:
+    """Verify a token, and return `live` or the refusal's code."""
+    try:
+        await door.deployment.services.sessions.verify(text)
+    except Unauthenticated as refusal:
+        return refusal.code
+    return "live"
+
+
+def access(signed_in: SignedIn) -> str:
+    """Return the access token."""
+    return signed_in.access_token.text.reveal()
+
+
+def refresh(signed_in: SignedIn) -> str:
+    """Return the refresh token."""
+    return signed_in.refresh_token.text.reveal()

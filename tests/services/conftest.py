@@ -6,6 +6,7 @@ import pytest
 
 from sessiond.crypto import pins
 from tests.deployment import TestDeployment
+from tests.pin_door import Door
 
 
 @pytest.fixture
@@ -20,3 +21,9 @@ def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sessiond.crypto.pins._MEMORY_KIB", 8)
     monkeypatch.setattr("sessiond.crypto.pins._TIME_COST", 1)
     monkeypatch.setattr("sessiond.crypto.pins.DUMMY", pins.DUMMY.replace("m=19456,t=2", "m=8,t=1"))
+
+
+@pytest.fixture
+async def door(cheap_hashes: None) -> Door:
+    """The door of a deployment where alice has a PIN."""
+    return await Door.with_alice()
