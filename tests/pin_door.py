@@ -13,9 +13,11 @@ from sessiond.services.pin_sign_in import SignedIn
 from sessiond.services.ports import Selection, Store
 from tests.deployment import BY, TestDeployment
 
-HOME = "192.0.2.10"
+HOME, AWAY = "192.0.2.10", "203.0.113.77"
 PIN = "0123"
 WRONG = "9999"
+FEW = PinRules(account_closes_after=8, account_attempts_per_hour=6, address_free_attempts=7)
+"""Smaller numbers than the contract's, whose own are tested in the domain."""
 
 
 class Door:
