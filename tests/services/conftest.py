@@ -7,6 +7,7 @@ import pytest
 from sessiond.crypto import pins
 from tests.deployment import TestDeployment
 from tests.pin_door import Door
+from tests.services.browsing import Browsing
 
 
 @pytest.fixture
@@ -27,3 +28,9 @@ def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 async def door(cheap_hashes: None) -> Door:
     """The door of a deployment where alice has a PIN."""
     return await Door.with_alice()
+
+
+@pytest.fixture
+async def browser(deployment: TestDeployment) -> Browsing:
+    """A browser in which nobody is signed in."""
+    return Browsing(deployment)
