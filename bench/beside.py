@@ -1,4 +1,7 @@
-"""What operations do to each other in one process: creates beside verifies, verifies beside logins with a PIN."""
+"""What operations do to each other in one process: creates beside verifies, verifies beside logins with a PIN.
+
+And a verify that has room, below its peak, on each engine (`bench/paced.py`).
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,13 @@ from statistics import median
 
 import msgspec
 
+from bench import paced
 from bench.contender import Client, Running
 from bench.loading import open_at
 from bench.ours import JSON, serving
+from bench.paced import Paced
 from bench.processes import SERVER_CORE
-from bench.report import keep, put_between, taken_on
+from bench.report import keep, put_between, shown_rate, shown_times, taken_on
 from bench.results import Machine, middle, this_machine, today
 from bench.wrk import CONNECTIONS, Call, Measured, run
 from sessiond.crypto.secrets import Secret
@@ -71,17 +76,33 @@ class Logins(msgspec.Struct, frozen=True):
 
 
 class Beside(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole run: rounds by what ran, `a beside b` being a's figures while b saturated the server."""
+    """A whole run: rounds by what ran, `a beside b` being a's figures while b saturated the server.
+
+    *paced* is of servers of their own, one for each engine.
+    """
 
     taken_at: str
     seconds: int
     machine: Machine
     rounds: Mapping[str, Sequence[Measured]]
     logins: Sequence[Logins]
+    paced: Sequence[Paced]
 
 
 def measure(*, rounds: int, seconds: int) -> Beside:
-    """Run everything alone and beside its neighbour, interleaved."""
+    """Run everything alone and beside its neighbour, interleaved; then verifies below their peak."""
+    found, logins = _one_process(rounds, seconds)
+    return Beside(
+        taken_at=today(),
+        seconds=seconds,
+        machine=this_machine(),
+        rounds=found,
+        logins=logins,
+        paced=paced.measure(rounds=rounds, seconds=seconds),
+    )
+
+
+def _one_process(rounds: int, seconds: int) -> tuple[dict[str, list[Measured]], list[Logins]]:
     found: dict[str, list[Measured]] = {}
     logins: list[Logins] = []
     with contextlib.ExitStack() as stack:
@@ -109,20 +130,20 @@ def measure(*, rounds: int, seconds: int) -> Beside:
                 found.setdefault(title, []).append(measured)
                 figures = f"{measured.rate:9.0f}/s p99 {measured.p99_ms:8.2f} ms {measured.cpu_us:6.0f} µs"
                 print(f"{number + 1} {title:22} {figures}, {measured.failed} failed", flush=True)
-    return Beside(taken_at=today(), seconds=seconds, machine=this_machine(), rounds=found, logins=logins)
+    return found, logins
 
 
-def table(beside: Beside) -> str:
+def tables(beside: Beside) -> str:
     """Return the run in Markdown."""
-    lines = [f"{taken_on(beside.taken_at, beside.machine)}; rounds of {beside.seconds} s.", ""]
+    count = len(beside.rounds["create"])
+    lines = [
+        f"{taken_on(beside.taken_at, beside.machine)}; {count} interleaved rounds of {beside.seconds} s.",
+        "",
+    ]
     lines += ["| operation | per second | p50 ms | p99 ms | CPU µs |", "|---|---|---|---|---|"]
     for title, rounds in beside.rounds.items():
         cpu = "" if " beside " in title else f"{middle(rounds, 'cpu_us'):.0f}"
-        failed = sum(each.failed for each in rounds)
-        rate = f"{middle(rounds, 'rate'):,.0f}" + (f", {failed} failed" if failed else "")
-        lines.append(
-            f"| {title} | {rate} | {middle(rounds, 'p50_ms'):.2f} | {middle(rounds, 'p99_ms'):.2f} | {cpu} |"
-        )
+        lines.append(f"| {title} | {shown_rate(rounds)} | {shown_times(rounds)} | {cpu} |")
     share = middle(beside.rounds["create beside verify"], "rate") / middle(beside.rounds["create"], "rate")
     argon2id = median(each.argon2id_us for each in beside.logins)
     over = median(each.cpu_us / each.argon2id_us for each in beside.logins) - 1
@@ -130,13 +151,13 @@ def table(beside: Beside) -> str:
         f"While verifies saturate the process, creates keep {share:.2f} of their own rate. A login takes "
         f"{over:.0%} more processor time than its Argon2id, which takes {argon2id:,.0f} µs by itself."
     )
-    return "\n".join([*lines, "", told]) + "\n"
+    return "\n".join([*lines, "", told, "", *paced.table(beside.paced)]) + "\n"
 
 
 def write(beside: Beside, root: Path) -> None:
     """Keep the raw results and renew the page's table."""
     keep(root, f"{beside.taken_at[:10]}-beside.json", beside)
-    put_between(root, BEGIN, END, table(beside))
+    put_between(root, BEGIN, END, tables(beside))
 
 
 class _Rounds:

@@ -7,7 +7,8 @@ import http.client
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -37,6 +38,22 @@ class Contender(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     notes: str
     start: Callable[[Path], AbstractContextManager[Running]]
+
+
+@contextlib.contextmanager
+def all_started(
+    contenders: Iterable[Contender],
+) -> Iterator[tuple[Path, list[tuple[Contender, Running]]]]:
+    """Start all of *contenders* beside each other, each in a folder of its own below the one that is given."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        started = []
+        for number, contender in enumerate(contenders):
+            own = folder / str(number)
+            own.mkdir()
+            print(f"starting {contender.name} {contender.version}", flush=True)
+            started.append((contender, stack.enter_context(contender.start(own))))
+        yield folder, started
 
 
 @contextlib.contextmanager

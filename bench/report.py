@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -10,14 +10,15 @@ import msgspec
 from bench.contender import OPERATIONS
 from bench.nginx import FILE
 from bench.results import Machine, Ratio, Results, Row, middle, ratio
+from bench.wrk import Measured
 
 BEGIN, END = "<!-- made by `make bench`: begin -->", "<!-- made by `make bench`: end -->"
 PAGE = Path("docs/performance.md")
 PLOT = Path("docs/performance.svg")
 
 
-def table(results: Results) -> str:
-    """Return the results as a table in Markdown."""
+def tables(results: Results) -> str:
+    """Return the results as tables in Markdown."""
     rounds = len(results.rows[0].rounds["verify"])
     taken = (
         f"{taken_on(results.taken_at, results.machine)}; 32 connections, {rounds} interleaved rounds of "
@@ -39,7 +40,7 @@ def table(results: Results) -> str:
 def write(results: Results, root: Path) -> None:
     """Keep the raw results, and renew the page's table and the plot."""
     keep(root, f"{results.taken_at[:10]}.json", results)
-    put_between(root, BEGIN, END, table(results))
+    put_between(root, BEGIN, END, tables(results))
     (root / PLOT).write_text(plot(results), encoding="utf-8")
 
 
@@ -63,15 +64,25 @@ def put_between(root: Path, begin: str, end: str, text: str, *, page: Path = PAG
     file.write_text(f"{before}{begin}\n{text}{end}{rest.split(end)[1]}", encoding="utf-8")
 
 
+def shown_rate(rounds: Sequence[Measured]) -> str:
+    """Return the median rate, and how many requests failed if any did."""
+    failed = sum(each.failed for each in rounds)
+    return f"{middle(rounds, 'rate'):,.0f}" + (f", {failed} failed" if failed else "")
+
+
+def shown_times(rounds: Sequence[Measured]) -> str:
+    """Return the medians of p50 and p99 in milliseconds, as two cells."""
+    return " | ".join(f"{middle(rounds, member):.2f}" for member in ("p50_ms", "p99_ms"))
+
+
 def _line(results: Results, row: Row, operation: str) -> str:
     rounds, part = row.rounds[operation], ratio(results, row, operation)
     if part is None:
         raise ValueError(f"{row.name} has no {operation}")
-    failed = sum(each.failed for each in rounds)
     shown = (
         _shown(part),
-        f"{middle(rounds, 'rate'):,.0f}" + (f", {failed} failed" if failed else ""),
-        *(f"{middle(rounds, member):.2f}" for member in ("p50_ms", "p99_ms")),
+        shown_rate(rounds),
+        shown_times(rounds),
         *(f"{middle(rounds, member):.0f}" for member in ("cpu_us", "memory_mib")),
     )
     return f"| {operation} | {row.name} | {' | '.join(shown)} |"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
+from bench.open_loop import Answered
 from bench.processes import LOAD_CORE, Process
 
 CONNECTIONS = 32
@@ -48,16 +49,11 @@ def revoking(signing: Call) -> Call:
     return msgspec.structs.replace(signing.undone_by, again=True, made_by=made_by)
 
 
-class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """What one round showed; times in milliseconds, but for *cpu_us* (processor time of the server per request)."""
+class Measured(Answered, frozen=True, kw_only=True):
+    """What one round showed: how it was answered, and the server's processor time for each request and its memory."""
 
-    rate: float
-    p50_ms: float
-    p99_ms: float
     cpu_us: float
     memory_mib: float
-    requests: int
-    failed: int
 
 
 def run(
@@ -83,19 +79,35 @@ def run(
         with made.open(encoding="utf-8") as lines:
             tokens = [line.rstrip("\n") for line in itertools.islice(lines, _MOST_MADE)]
         call = msgspec.structs.replace(call, tokens=tokens)
+
+    def loaded() -> Answered:
+        return answered(_wrk(call, base_url, seconds=seconds, folder=folder, connections=connections))
+
+    return measured(server, loaded)
+
+
+def measured(server: Process, load: Callable[[], Answered]) -> Measured:
+    """Return how *server* answered a *load*, with what that took of it."""
     before = server.cpu_seconds()
-    output = _wrk(call, base_url, seconds=seconds, folder=folder, connections=connections)
+    found = load()
     spent = server.cpu_seconds() - before
-    requests = int(_found(r"(\d+) requests in", output))
-    failed = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", output)))
     return Measured(
+        **msgspec.structs.asdict(found),
+        cpu_us=spent * 1e6 / max(1, found.requests),
+        memory_mib=server.memory_bytes() / 2**20,
+    )
+
+
+def answered(output: str) -> Answered:
+    """Return what wrk said; what it gave up or could not send or read has failed, too."""
+    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
+    return Answered(
         rate=float(_found(r"Requests/sec:\s+([\d.]+)", output)),
         p50_ms=_millis(_found(r"^ +50% +(\S+) *$", output)),
         p99_ms=_millis(_found(r"^ +99% +(\S+) *$", output)),
-        cpu_us=spent * 1e6 / max(1, requests),
-        memory_mib=server.memory_bytes() / 2**20,
-        requests=requests,
-        failed=failed,
+        requests=int(_found(r"(\d+) requests in", output)),
+        failed=sum(int(count) for match in (errors, refused) if match for count in match.groups()),
     )
 
 
