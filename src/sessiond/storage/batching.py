@@ -1,7 +1,7 @@
 """Natural batching: what arrives while a batch is in flight is the next batch. Nothing ever waits on purpose.
 
 A linger of 1 to 2 ms halved the throughput that this has (docs/decisions). Each operation succeeds or fails alone;
-a batch holds at most one write per key, in the order of their keys, so that engines with row locks cannot deadlock.
+a batch holds at most one write per key, in the order in which they came.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ LARGEST_BATCH = 256
 
 
 class Operation(Protocol):
-    """Something to be written; *keys* are the records that it writes."""
+    """Something to be written."""
 
     @property
     def keys(self) -> Sequence[Key]:
-        """The records that this writes; they order batches and keep two writes of one record apart."""
+        """The records that this writes, by which two writes of one record are kept apart."""
         ...
 
 
@@ -114,15 +114,12 @@ def _split(
     batch: list[_Entry[AnyOperation]] = []
     later: list[_Entry[AnyOperation]] = []
     taken: set[Key] = set()
-    for entry in waiting:
+    for entry in waiting[:LARGEST_BATCH]:
         keys = entry[0].keys
+        if taken.isdisjoint(keys):
+            batch.append(entry)
+        else:
+            later.append(entry)
         # What waits also bars its keys, so that the writes of one record keep the order in which they came.
-        fits = len(batch) < LARGEST_BATCH and taken.isdisjoint(keys)
-        (batch if fits else later).append(entry)
         taken.update(keys)
-    batch.sort(key=_order)
-    return batch, later
-
-
-def _order(entry: _Entry[AnyOperation]) -> tuple[Key, ...]:
-    return tuple(entry[0].keys[:1])
+    return batch, later + waiting[LARGEST_BATCH:]
