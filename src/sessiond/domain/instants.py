@@ -16,10 +16,8 @@ _LAST = 253_402_300_800_000  # 10000-01-01T00:00:00Z: from here on RFC 3339 has 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_DAY = 24 * 60
-_MINUTES = [f"T{minute // 60:02}:{minute % 60:02}:" for minute in range(_DAY)]
-_SECONDS = [f"{second:02}." for second in range(60)]
-_MILLISECONDS = [f"{millisecond:03}Z" for millisecond in range(1000)]
+_TWO_DIGITS = [f"{number:02}" for number in range(60)]
+_MILLISECONDS = [f".{millisecond:03}Z" for millisecond in range(1000)]
 
 
 @functools.lru_cache(maxsize=256)  # policies have few, and dividing takes three times as long
@@ -46,9 +44,13 @@ def second_of(instant: Instant) -> Instant:
 @functools.lru_cache(maxsize=128)  # a new session shows the same instant three times
 def rfc3339(instant: Instant) -> str:
     """Return *instant* as RFC 3339 text with milliseconds and `Z`."""
-    minutes, rest = instant // 60_000, instant % 60_000
-    time = f"{_MINUTES[minutes % _DAY]}{_SECONDS[rest // 1000]}{_MILLISECONDS[rest % 1000]}"
-    return _date(minutes // _DAY) + time
+    return _to_the_second(instant // 1000) + _MILLISECONDS[instant % 1000]
+
+
+@functools.lru_cache(maxsize=1024)  # most of what is shown happened, or will end, in the same few seconds
+def _to_the_second(seconds: int) -> str:
+    day, rest = divmod(seconds, 86_400)
+    return f"{_date(day)}T{_TWO_DIGITS[rest // 3600]}:{_TWO_DIGITS[rest // 60 % 60]}:{_TWO_DIGITS[rest % 60]}"
 
 
 @functools.lru_cache(maxsize=1024)
@@ -58,7 +60,7 @@ def _date(day: int) -> str:
 
 def rfc3339_seconds(instant: Instant) -> str:
     """Return *instant* as RFC 3339 text in whole seconds and `Z`."""
-    return (_EPOCH + timedelta(milliseconds=instant)).isoformat(timespec="seconds")[:-6] + "Z"
+    return _to_the_second(instant // 1000) + "Z"
 
 
 def from_datetime(moment: datetime) -> Instant:
