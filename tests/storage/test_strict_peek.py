@@ -181,7 +181,7 @@ async def test_a_session_is_not_known_as_it_was_made_where_others_wrote_before_i
 
 
 def take_over(memory: TrustedMemory, made: Session, caught_up_to: int) -> None:
-    memory.take_over(Apply(samples.put(made), [made.key]), None, caught_up_to=caught_up_to)
+    memory.take_over([Apply(samples.put(made), [made.key])], [None], caught_up_to=caught_up_to)
 
 
 async def test_no_revocation_by_another_process_is_missed(server: Store, tell: Tell) -> None:

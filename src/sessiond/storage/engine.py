@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from datetime import timedelta
+from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +13,7 @@ import msgspec
 
 from sessiond.domain.errors import Unavailable
 from sessiond.domain.freshness import STRICT
-from sessiond.domain.records import Key
+from sessiond.domain.records import Key, Record
 from sessiond.services.movable import MovableStore
 from sessiond.services.ports import Change
 
@@ -74,13 +75,15 @@ def unavailable(why: str) -> Unavailable:
     return Unavailable("store_unavailable", f"The store cannot answer now: {why}.")
 
 
+_key_of: Callable[[Record], Key] = attrgetter("key")
+
+
 def check_shape(change: Change) -> list[Key]:
     """Return the keys that *change* writes: of its puts, then of its deletes.
 
     Raises `ValueError` when it writes what it does not expect, or writes outside its partition.
     """
-    written = [record.key for record in change.puts]
-    written += change.deletes
+    written = [*map(_key_of, change.puts), *change.deletes]
     expects, partition = change.expects, change.partition
     for key in written:
         if key not in expects:

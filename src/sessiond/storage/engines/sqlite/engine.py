@@ -332,8 +332,7 @@ class SqliteStore:
         def finished(outcomes: Sequence[Outcome]) -> None:
             self._being_written = frozenset()
             if memory is not None:
-                for operation, outcome in zip(operations, outcomes, strict=True):
-                    memory.take_over(operation, outcome, caught_up_to=caught_up_to)
+                memory.take_over(operations, outcomes, caught_up_to=caught_up_to)
             if Unavailable in map(type, outcomes):
                 with contextlib.suppress(Unavailable):
                     self.check()

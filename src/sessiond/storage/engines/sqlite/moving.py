@@ -123,10 +123,10 @@ class AdoptEvents:
         self._rows = [(*event_row(event), sequence) for sequence, event in told]
         self._newest = newest
 
-    def run(self, database: sqlite3.Connection) -> None:
+    def run(self, cursor: sqlite3.Cursor) -> None:
         """Put them, and let no later sequence be below any."""
-        database.executemany(_ADOPT, self._rows)
-        database.execute(_REMEMBER, (self._newest,))
+        cursor.executemany(_ADOPT, self._rows)
+        cursor.execute(_REMEMBER, (self._newest,))
 
 
 class DropEvents:
@@ -138,10 +138,10 @@ class DropEvents:
     def __init__(self, numbers: Sequence[Number]) -> None:
         self._numbers = numbers
 
-    def run(self, database: sqlite3.Connection) -> None:
+    def run(self, cursor: sqlite3.Cursor) -> None:
         """Remove them, and remember how far the sequences had come."""
-        database.execute(_REMEMBER, (0,))
-        database.executemany(_DROP, self._numbers)
+        cursor.execute(_REMEMBER, (0,))
+        cursor.executemany(_DROP, self._numbers)
 
 
 class Fence:
@@ -153,10 +153,10 @@ class Fence:
     def __init__(self, *, up: bool) -> None:
         self._up = up
 
-    def run(self, database: sqlite3.Connection) -> None:
+    def run(self, cursor: sqlite3.Cursor) -> None:
         """Make or drop the triggers."""
         for statement in migrations.fence(up=self._up):
-            database.execute(statement)
+            cursor.execute(statement)
 
 
 def _text(place: _Place) -> str:

@@ -30,6 +30,7 @@ from sessiond.storage.engines.sqlite.rows import (
     session_row,
 )
 
+_SESSION = Kind.SESSION
 _ONE_RECORD = "kind = ? AND project = ? AND id = ? AND partition = ?"
 _ONE_SESSION = "id = ? AND project = ?"
 
@@ -130,7 +131,7 @@ class Operation(batching.Operation, Protocol):
         """Those of *keys* that may have been there before, so that memory may know what they were."""
         ...
 
-    def run(self, database: sqlite3.Connection) -> object:
+    def run(self, cursor: sqlite3.Cursor) -> object:
         """Do it within the open transaction and return its answer, or raise `Conflict` before any write."""
         ...
 
@@ -148,7 +149,6 @@ class Apply:
         self.born: list[Session] = []
         self._checks: list[tuple[Key, int, str, Row]] = []
         self._steps: list[_Step] = []
-        self._events: list[Row] = []
         alone = len(change.expects) == len(change.puts) == 1
         # Loops, where comprehensions would read better: before Python 3.12 each of those is a call, for every write.
         for key, version in change.expects.items():
@@ -156,7 +156,7 @@ class Apply:
             if version and written:
                 self.stale.append(key)
             # The update of nothing else checks by itself; so does a new session's insert, by its primary key.
-            if not (alone if version else key.kind is Kind.SESSION and written):
+            if not (alone if version else written and key.kind is _SESSION):
                 self._checks.append((key, version, *_version_of(key)))
         for record, key in zip(change.puts, keys, strict=False):
             expected = change.expects[key]
@@ -166,21 +166,19 @@ class Apply:
         for key in change.deletes:
             self._steps.append(_delete(key))
         for event in change.events:
-            self._events.append(event_row(event))
+            self._steps.append((_INSERT_EVENT, event_row(event), None))
 
-    def run(self, database: sqlite3.Connection) -> None:
+    def run(self, cursor: sqlite3.Cursor) -> None:
         """Check, then write."""
         for key, version, sql, values in self._checks:
-            row = database.execute(sql, values).fetchone()
+            row = cursor.execute(sql, values).fetchone()
             if (row[0] if row is not None else 0) != version:
                 raise Conflict(f"{key.kind} is not at version {version}")
         for sql, values, otherwise in self._steps:
-            if database.execute(sql, values).rowcount or otherwise is None:
+            if cursor.execute(sql, values).rowcount or otherwise is None:
                 continue
-            if not database.execute(otherwise, values).rowcount:
+            if not cursor.execute(otherwise, values).rowcount:
                 raise Conflict("the record is not at the version that was expected")
-        for event in self._events:
-            database.execute(_INSERT_EVENT, event)
 
 
 class Revoke:
@@ -195,9 +193,9 @@ class Revoke:
             (each, event_row(each.event), seen) for each, seen in zip(revocations, known, strict=True)
         ]
 
-    def run(self, database: sqlite3.Connection) -> list[Session | None]:
+    def run(self, cursor: sqlite3.Cursor) -> list[Session | None]:
         """End each, and read what is not known."""
-        return [_revoke(database, *each) for each in self._each]
+        return [_revoke(cursor, *each) for each in self._each]
 
 
 class TouchAll:
@@ -211,9 +209,9 @@ class TouchAll:
             for touch in touches
         ]
 
-    def run(self, database: sqlite3.Connection) -> None:
+    def run(self, cursor: sqlite3.Cursor) -> None:
         """Raise what is lower."""
-        database.executemany(_TOUCH, self._rows)
+        cursor.executemany(_TOUCH, self._rows)
 
 
 class Purge:
@@ -226,21 +224,21 @@ class Purge:
         self._due_before = due_before
         self._limit = limit
 
-    def run(self, database: sqlite3.Connection) -> int:
+    def run(self, cursor: sqlite3.Cursor) -> int:
         """Remove ended sessions first, then other records that may go."""
         self.keys.clear()
         for sql in _PURGE_SESSIONS:
-            for identifier, project in self._find(database, sql, self._ended_before):
-                database.execute(_DELETE_SESSION, (identifier, project))
+            for identifier, project in self._find(cursor, sql, self._ended_before):
+                cursor.execute(_DELETE_SESSION, (identifier, project))
                 self.keys.append(session_key(project_text(project), identifier))
-        for row in self._find(database, _PURGE_RECORDS, self._due_before):
-            database.execute(_DELETE_RECORD, row)
+        for row in self._find(cursor, _PURGE_RECORDS, self._due_before):
+            cursor.execute(_DELETE_RECORD, row)
             self.keys.append(Key(Kind(row[0]), row[3], project_text(row[1]), row[2]))
         return len(self.keys)
 
-    def _find(self, database: sqlite3.Connection, sql: str, before: Instant) -> list[Row]:
+    def _find(self, cursor: sqlite3.Cursor, sql: str, before: Instant) -> list[Row]:
         left = self._limit - len(self.keys)
-        return database.execute(sql, (before, left)).fetchall() if left else []
+        return cursor.execute(sql, (before, left)).fetchall() if left else []
 
 
 class PurgeEvents:
@@ -252,10 +250,10 @@ class PurgeEvents:
     def __init__(self, before: Instant, limit: int) -> None:
         self._values = (before, limit)
 
-    def run(self, database: sqlite3.Connection) -> int:
+    def run(self, cursor: sqlite3.Cursor) -> int:
         """Remove them."""
-        database.execute(_REMEMBER_NEWEST)
-        return database.execute(_PURGE_EVENTS, self._values).rowcount
+        cursor.execute(_REMEMBER_NEWEST)
+        return cursor.execute(_PURGE_EVENTS, self._values).rowcount
 
 
 class RewriteEvents:
@@ -267,9 +265,9 @@ class RewriteEvents:
     def __init__(self, rewritten: Sequence[tuple[int, Event]]) -> None:
         self._rows = [(*event_row(event), sequence, event.partition) for sequence, event in rewritten]
 
-    def run(self, database: sqlite3.Connection) -> None:
+    def run(self, cursor: sqlite3.Cursor) -> None:
         """Replace them."""
-        database.executemany(_REWRITE_EVENT, self._rows)
+        cursor.executemany(_REWRITE_EVENT, self._rows)
 
 
 class ForgetChanges:
@@ -281,13 +279,13 @@ class ForgetChanges:
     def __init__(self, up_to: int) -> None:
         self._up_to = up_to
 
-    def run(self, database: sqlite3.Connection) -> None:
+    def run(self, cursor: sqlite3.Cursor) -> None:
         """Remove them."""
-        database.execute("DELETE FROM changes WHERE sequence <= ?", (self._up_to,))
+        cursor.execute("DELETE FROM changes WHERE sequence <= ?", (self._up_to,))
 
 
 def _version_of(key: Key) -> tuple[str, Row]:
-    if key.kind is Kind.SESSION:
+    if key.kind is _SESSION:
         return _SESSION_VERSION, (key.id, project_bytes(key.project))
     return _RECORD_VERSION, key_row(key)
 
@@ -305,22 +303,20 @@ def _put(record: Record, key: Key, expected: int) -> _Step:
 
 
 def _delete(key: Key) -> _Step:
-    if key.kind is Kind.SESSION:
+    if key.kind is _SESSION:
         return _DELETE_SESSION, (key.id, project_bytes(key.project)), None
     return _DELETE_RECORD, key_row(key), None
 
 
-def _revoke(
-    database: sqlite3.Connection, asked: Revocation, event: Row, known: Session | None
-) -> Session | None:
+def _revoke(cursor: sqlite3.Cursor, asked: Revocation, event: Row, known: Session | None) -> Session | None:
     one = (asked.session, project_bytes(asked.project))
     values = (asked.at, asked.reason, *one)
     if known is not None:
         seen = (known.version, known.last_seen_at, known.seen_generation)
-        if database.execute(_REVOKE_KNOWN, (*values, *seen)).rowcount:
-            database.execute(_INSERT_EVENT, event)
+        if cursor.execute(_REVOKE_KNOWN, (*values, *seen)).rowcount:
+            cursor.execute(_INSERT_EVENT, event)
             return known.revoked(now=asked.at, reason=asked.reason)
-    if database.execute(_REVOKE, values).rowcount:
-        database.execute(_INSERT_EVENT, event)
-    row = database.execute(_READ_SESSION, one).fetchone()
+    if cursor.execute(_REVOKE, values).rowcount:
+        cursor.execute(_INSERT_EVENT, event)
+    row = cursor.execute(_READ_SESSION, one).fetchone()
     return session_from(row) if row is not None else None

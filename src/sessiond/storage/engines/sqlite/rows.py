@@ -36,6 +36,7 @@ class _Rest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 _NO_REST = _Rest()
+_NOTHING = b"{}"
 _SESSION_KINDS = {kind.value: kind for kind in SessionKind}
 _EVENT_TYPES = {kind.value: kind for kind in EventType}
 _epochs = functools.lru_cache(maxsize=4096)(Epochs)
@@ -135,7 +136,7 @@ def session_row(session: Session) -> Row:
         session.epochs.subject,
         session.revoked_at,
         session.revoked_reason,
-        rest.decode() if len(rest) > len("{}") else None,
+        None if rest == _NOTHING else rest.decode(),
     )
 
 

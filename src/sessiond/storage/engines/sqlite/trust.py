@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import cast
 
 from sessiond.domain.ids import ProjectId, SubjectId
-from sessiond.domain.projects import Deployment, Project, deployment_key
+from sessiond.domain.projects import CONTROL_PARTITION, Deployment, Project, deployment_key, project_key
 from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import Session, Standing
 from sessiond.domain.subjects import Subject
@@ -26,7 +26,7 @@ from sessiond.storage.engines.sqlite.rows import project_bytes, project_text
 from sessiond.storage.engines.sqlite.wal_index import WalIndex
 
 OFTEN_READ = frozenset({Kind.DEPLOYMENT, Kind.PROJECT, Kind.SERVER_KEY})
-"""Kinds that, like subjects, nearly every write reads first and that change rarely."""
+"""Kinds that, like subjects, nearly every write reads first and that change rarely: all in the control partition."""
 
 _SUBJECT = Kind.SUBJECT
 
@@ -38,7 +38,7 @@ class TrustedMemory:
         self._reads = reads
         self._index = index
         self._cache = StandingCache(limit, self._completed)
-        self._records: Recent[tuple[Kind, ProjectId, bytes], Record] = Recent(limit)
+        self._records: Recent[Key, Record] = Recent(limit)
         self.get = self._cache.get
         """Return what is known of a session; only after `has_moved` was False or `catch_up` succeeded."""
         self.seen = self._cache.seen
@@ -82,33 +82,36 @@ class TrustedMemory:
         """Return what is known of a record; only after `has_moved` was False or `catch_up` succeeded."""
         if key.kind is _SUBJECT:
             return self._cache.subject((key.project, SubjectId(key.id.decode())))
-        return self._records.get((key.kind, key.project, key.id))
+        return self._records.get(key)
 
     def records(self, keys: Sequence[Key]) -> list[Record | None]:
         """Return what is known of some records; only after `has_moved` was False or `catch_up` succeeded."""
-        return [self.record(key) for key in keys]
+        return list(map(self.record, keys))
 
     def keep_record(self, record: Record) -> None:
         """Remember a record that was just read, if it is of a kind that is often read."""
         if isinstance(record, Subject):
             self._cache.keep_subject(record, project_text(project_bytes(record.project)), record.id)
         elif record.kind in OFTEN_READ:
-            key = record.key
-            self._records.put((key.kind, key.project, key.id), record)
+            self._records.put(record.key, record)
 
-    def take_over(self, operation: Operation, outcome: Outcome, *, caught_up_to: int) -> None:
+    def take_over(
+        self, operations: Sequence[Operation], outcomes: Sequence[Outcome], *, caught_up_to: int
+    ) -> None:
         """Know what our own batch came to, before which others' changes were followed up to *caught_up_to*.
 
         What failed is forgotten like what is not known: a commit whose end is unknown may have happened.
         """
-        if outcome is None and type(operation) is Apply:
-            self._take_over_change(operation, is_newest=self.caught_up_to == caught_up_to)
-        elif outcome is None and type(operation) is TouchAll:
-            for touch in operation.touches:
-                self._cache.touch(touch)
-        else:
-            for key in operation.stale:
-                self._drop(key.kind, key.project, key.id)
+        is_newest = self.caught_up_to == caught_up_to
+        for operation, outcome in zip(operations, outcomes, strict=True):
+            if outcome is None and type(operation) is Apply:
+                self._take_over_change(operation, is_newest=is_newest)
+            elif outcome is None and type(operation) is TouchAll:
+                for touch in operation.touches:
+                    self._cache.touch(touch)
+            else:
+                for key in operation.stale:
+                    self._drop(key.kind, key.project, key.id)
 
     def _take_over_change(self, applied: Apply, *, is_newest: bool) -> None:
         """Know what a change wrote. A session that it made is kept only where nothing of others was followed since.
@@ -128,19 +131,20 @@ class TrustedMemory:
 
     def _drop(self, kind: Kind, project: ProjectId, identifier: bytes) -> None:
         self._cache.drop(kind, project, identifier)
-        self._records.drop((kind, project, identifier))
+        if kind in OFTEN_READ:
+            self._records.drop(Key(kind, CONTROL_PARTITION, project, identifier))
 
     def _completed(self, session: Session) -> Standing | None:
         """Return the standing of a session that was just made, if memory knows all that it stands on."""
-        project, known = session.project, self._records.get
+        project = session.project
         subject = self._cache.subject((project, session.subject))
         if subject is None or subject.key.partition != session.key.partition:
             return None
         return Standing(
             session=session,
             subject=subject,
-            project=cast("Project | None", known((Kind.PROJECT, project, b""))),
-            deployment=cast("Deployment | None", known((Kind.DEPLOYMENT, deployment_key().project, b""))),
+            project=cast("Project | None", self._records.get(project_key(project))),
+            deployment=cast("Deployment | None", self._records.get(deployment_key())),
         )
 
     def close(self) -> None:

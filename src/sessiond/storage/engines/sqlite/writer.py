@@ -24,6 +24,7 @@ class Writer:
 
     def __init__(self, database: sqlite3.Connection, still_ours: Callable[[], None]) -> None:
         self._database = database
+        self._cursor = database.cursor()
         self._still_ours = still_ours
         self._loop = asyncio.get_running_loop()
         self._posted: queue.SimpleQueue[tuple[Sequence[Operation], _Done] | None] = queue.SimpleQueue()
@@ -52,13 +53,13 @@ class Writer:
     def _write(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
         try:
             self._roll_back()
-            self._database.execute("BEGIN IMMEDIATE")
+            self._cursor.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             # Nobody can write now: trying each by itself would only multiply the waiting.
             return [refused(error)] * len(operations)
         try:
             outcomes = [self._run(operation) for operation in operations]
-            self._database.execute("COMMIT")
+            self._cursor.execute("COMMIT")
         except Exception as error:  # noqa: BLE001  whatever it is belongs to one operation, found below
             self._roll_back()
             if len(operations) > 1:
@@ -72,13 +73,13 @@ class Writer:
 
     def _run(self, operation: Operation) -> Outcome:
         try:
-            return operation.run(self._database)
+            return operation.run(self._cursor)
         except Conflict as conflict:
             return conflict
 
     def _roll_back(self) -> None:
         if self._database.in_transaction:
-            self._database.execute("ROLLBACK")
+            self._cursor.execute("ROLLBACK")
 
 
 def _failure(error: Exception) -> Exception:
