@@ -261,6 +261,9 @@ async def test_the_rest_of_a_head_is_no_head() -> None:
         post(b"ab", length=1),
         post(b"a", length=2),
         GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),
+        GET.replace(b"\r\n\r\n", b"\r\nConnection: keep-alive, close\r\n\r\n"),
+        GET.replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\nConnection: close\r\n\r\n"),
+        GET.replace(b"HTTP/1.1", b"HTTP/1.0").replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\n\r\n"),
         GET.replace(b"\r\n\r\n", b"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"),
         GET.replace(b"\r\n\r\n", b"\r\nAccept: a\r\nAccept: b\r\n\r\n"),
         GET.replace(b"HTTP/1.1", b"HTTP/1.0"),
@@ -283,6 +286,17 @@ async def test_a_head_is_kept_only_of_one_whole_request_that_says_nothing_of_the
 
     assert not is_known(served.heads, request_bytes)
     assert not is_known(served.heads, GET)
+
+
+@pytest.mark.parametrize("said", [b"keep-alive", b"Keep-Alive"])
+async def test_a_head_that_asks_for_what_holds_anyway_is_kept_like_any_other(said: bytes) -> None:
+    request = GET.replace(b"\r\n\r\n", b"\r\nConnection: %b\r\n\r\n" % said)
+    served = Served()
+
+    answers, ended = await served.answers([request] * 3)
+
+    assert is_known(served.heads, request)
+    assert (answers.count(b"HTTP/1.1 200 OK"), ended) == (3, False)
 
 
 def keep_each_twice(heads: Heads, requests: Sequence[bytes], *, now: int = 0) -> None:
