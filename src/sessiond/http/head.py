@@ -41,7 +41,7 @@ _MOST_KEPT_BYTES = 1024
 _MOST_KEPT_HEADERS = 32
 _REST_SECONDS = 10
 _FRAMING = frozenset({b"expect", b"proxy-connection", b"transfer-encoding", b"upgrade"})
-"""Headers that change how the connection is read, or what becomes of it; `Connection` does unless it says what holds."""
+"""Headers that change how the connection is read, or what becomes of it. `Connection` may say what holds anyway."""
 
 
 class Head:
