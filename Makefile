@@ -10,9 +10,9 @@ PYTEST_ARGS ?=
 # Tests start hundreds of servers, and one that has to compile its modules anew takes more than twice the processor time.
 unexport PYTHONDONTWRITEBYTECODE
 
-# The engines that nodes share, and a module of each dialect that `make test` runs on them, too.
+# The engines that nodes share, and a module or two of each dialect that `make test` runs on them, too.
 SHARED := postgresql redis_cluster
-ON_EACH := native pocketpaw device_limits pin_login stack_auth_refresh session_storage_access
+ON_EACH := native native_refusals pocketpaw device_limits pin_login stack_auth_refresh session_storage_access
 
 .PHONY: help env run bench soak mutation audit sbom check test test-engines needs lint types imports format lock
 

@@ -64,7 +64,7 @@ def _send_in_the_next_millisecond(transport: httpx.HTTPTransport, request: httpx
 httpx.HTTPTransport.handle_request = _send_in_the_next_millisecond  # type: ignore[method-assign, assignment]
 
 _OVER_TCP = frozenset({"attacks", "dialects", "fuzzing"})
-_FAST_DIALECT = "test_native.py"
+_FAST_DIALECT = frozenset({"test_native.py", "test_native_refusals.py"})
 _ON_A_SERVER = frozenset({"postgresql", "redis_server", "redis_cluster"})
 _LONG_MACHINES = "invariants", "test_engines_agree.py"
 
@@ -103,7 +103,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in in_files]
     mark(items)
     for item in items:
-        over_tcp = item.path.parent.name in _OVER_TCP and item.path.name != _FAST_DIALECT
+        over_tcp = item.path.parent.name in _OVER_TCP and item.path.name not in _FAST_DIALECT
         long_machine = item.path.parent.name in _LONG_MACHINES or item.path.name in _LONG_MACHINES
         on_a_server = _ON_A_SERVER.intersection(getattr(item, "fixturenames", ()))
         if over_tcp or on_a_server or long_machine:

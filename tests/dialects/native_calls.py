@@ -26,11 +26,17 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+def shown(http: httpx.Client, token: str) -> httpx.Response:
+    """Ask for the session of *token*."""
+    return http.get("/v1/session", headers=bearer(token))
+
+
 def assert_problem(answer: httpx.Response, status: int, code: str) -> None:
     """Fail unless *answer* is a problem of this status and code."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == code
+    assert answer.json()["status"] == status
 
 
 class Holder:
