@@ -10,7 +10,7 @@ import msgspec
 from bench.contender import OPERATIONS
 from bench.nginx import FILE
 from bench.results import Machine, Ratio, Results, Row, middle, ratio
-from bench.wrk import Measured
+from bench.wrk import CONNECTIONS, Measured
 
 BEGIN, END = "<!-- made by `make bench`: begin -->", "<!-- made by `make bench`: end -->"
 PAGE = Path("docs/performance.md")
@@ -21,7 +21,7 @@ def tables(results: Results) -> str:
     """Return the results as tables in Markdown."""
     rounds = len(results.rows[0].rounds["verify"])
     taken = (
-        f"{taken_on(results.taken_at, results.machine)}; 32 connections, {rounds} interleaved rounds of "
+        f"{taken_on(results.taken_at, results.machine)}; {CONNECTIONS} connections, {rounds} interleaved rounds of "
         f"{results.seconds} s; server and load on a core each."
     )
     lines = [
