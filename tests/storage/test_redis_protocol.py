@@ -16,6 +16,7 @@ from sessiond.domain.projects import deployment_key, project_key
 from sessiond.services.measures import BatchMeasures
 from sessiond.services.ports import Store, Touch
 from sessiond.storage.engine import Role
+from sessiond.storage.engines.redis import sending
 from sessiond.storage.engines.redis.address import Address, parse_url
 from sessiond.storage.engines.redis.calls import Caller
 from sessiond.storage.engines.redis.commands import Call, packed_script_call, script_call, whole
@@ -25,6 +26,8 @@ from sessiond.storage.engines.redis.scripts import scripts
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
 from tests.servers.scripted_redis import Command, ScriptedRedis, Told, array, bulk, error
+
+pytestmark = pytest.mark.usefixtures("patient")
 
 READ, WRITE = b"MGET", scripts()["write"].digest
 NOTHING, TWICE_NOTHING = array(b"$-1\r\n"), array(b"$-1\r\n", b"$-1\r\n")
@@ -281,7 +284,7 @@ async def test_a_write_is_acknowledged_once_the_disks_have_it_where_that_is_aske
 
     waits = [command for command in server.commands if command[0] in {b"WAIT", b"WAITAOF"}]
     assert waits
-    assert all(command == [b"WAITAOF", b"1", b"2", b"1000"] for command in waits)
+    assert all(command == [b"WAITAOF", b"1", b"2", b"%d" % sending.WAIT_MILLISECONDS] for command in waits)
 
 
 @pytest.mark.parametrize(
