@@ -21,32 +21,45 @@ V = TypeVar("V")
 _NO_PROFILE: Mapping[str, object] = {}
 
 
+class _Young(dict[K, V]):
+    """The entries used last; *older* is asked for one that is not among them."""
+
+    def __init__(self, older: Callable[[K], V | None]) -> None:
+        super().__init__()
+        self._older = older
+
+    def __missing__(self, key: K) -> V | None:
+        return self._older(key)
+
+
 class Recent(Generic[K, V]):
     """A dictionary of about the *limit* entries used last: a young half, and an old one that it replaces when full."""
 
     def __init__(self, limit: int) -> None:
         self._half = max(1, limit // 2)
-        self._young: dict[K, V] = {}
+        self._young: _Young[K, V] = _Young(self._used_again)
         self._old: dict[K, V] = {}
+        self.get: Callable[[K], V | None] = self._young.__getitem__
+        """Return the value at *key*, which was thereby used."""
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
-    def get(self, key: K) -> V | None:
-        """Return the value at *key*, which was thereby used."""
-        value = self._young.get(key)
-        if value is None and self._old:
-            value = self._old.pop(key, None)
-            if value is not None:
-                self.put(key, value)
-        return value
+    def __contains__(self, key: K) -> bool:
+        return key in self._young or key in self._old
 
     def put(self, key: K, value: V) -> None:
         """Keep *value* at *key*."""
         if len(self._young) >= self._half:
-            self._old = self._young
-            self._young = {}
+            self._old = dict(self._young)
+            self._young.clear()
         self._young[key] = value
+
+    def _used_again(self, key: K) -> V | None:
+        value = self._old.pop(key, None)
+        if value is not None:
+            self.put(key, value)
+        return value
 
     def drop(self, key: K) -> None:
         """Forget *key*."""
@@ -143,7 +156,7 @@ class StandingCache:
 
     def welcome(self, session: Session) -> None:
         """Keep a session that was just made, or read by itself, unless its standing is kept: it has one place."""
-        if self._standings.get(session.id) is None:
+        if session.id not in self._standings:
             self._newborn.put(session.id, session)
 
     def replace(self, successor: Session) -> None:
