@@ -150,11 +150,13 @@ class ServerKeys:
     async def find(self, text: str, foreseen: Foreseen | None = None) -> ServerKey | None:
         """Return the live server key of this text, or None; with it what is *foreseen*, where its project is known."""
         known = self._known.get(text)
-        if known is None or foreseen is None:
-            key = await self.known(text)
+        if known is None:
+            key: Record | None = await self.known(text)
+        elif foreseen is None:
+            key = await self._store.get(known[0])
         else:
             key = await self._beside(*known, foreseen)
-        return None if key is None or key.revoked_at is not None else key
+        return key if isinstance(key, ServerKey) and key.revoked_at is None else None
 
     async def known(self, text: str) -> ServerKey | None:
         """Return the server key of this text, revoked or not, or None."""
@@ -169,12 +171,12 @@ class ServerKeys:
             self._known[text] = key, record.project
         return record
 
-    async def _beside(self, key: Key, project: ProjectId, foreseen: Foreseen) -> ServerKey | None:
+    async def _beside(self, key: Key, project: ProjectId, foreseen: Foreseen) -> Record | None:
         """Return the server key at *key*, having read what is *foreseen* for *project* at the same instant."""
         wanted = footing_keys(self._keys, project, foreseen.subject)
         record, *footing = await self._store.get_many([key, *wanted])
         foreseen.hold(project, footing)
-        return record if isinstance(record, ServerKey) else None
+        return record
 
     def knows(self, text: str) -> bool:
         """Tell whether *text* was a server key's when it was last asked for; whether it still is, `find` tells."""
