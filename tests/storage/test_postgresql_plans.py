@@ -17,10 +17,11 @@ MOST_BLOCKS = 12
 """Of an index with a hundred, for two pages: each way down it, and a neighbour."""
 PROJECT = bytes(16)
 KEY = (0, "subject", 7, PROJECT, b"7")
-SESSION = (0, 7, PROJECT, b"session")
+ID = bytes(7) + b"\7" + bytes(8)
+SESSION = (0, 7, PROJECT, ID)
 ABSENT = (0, "subject", 7, PROJECT, b"absent")
 _ONE_SESSION = """
-    INSERT INTO sessions VALUES (1, 1, 1, 0, 0, 7, 7, 'session', $1, '7', NULL, NULL, NULL, '7', NULL, '')
+    INSERT INTO sessions VALUES (1, 1, 1, 0, 0, 7, 7, $2, $1, '7', NULL, NULL, NULL, '7', NULL, '')
 """
 _MANY_SUBJECTS = """
     INSERT INTO records (version, sorted_at, partition, kind, project, id, body)
@@ -56,7 +57,7 @@ async def connection(postgresql: PostgresqlServer) -> AsyncIterator[asyncpg.Conn
 
 
 async def test_no_record_is_looked_for_among_all_of_its_kind(connection: asyncpg.Connection) -> None:
-    await connection.execute(_ONE_SESSION, PROJECT)
+    await connection.execute(_ONE_SESSION, PROJECT, ID)
     await ask(connection)  # makes the plans while the tables are as good as empty
     await connection.execute(_MANY_SUBJECTS, PROJECT)
 
@@ -66,6 +67,20 @@ async def test_no_record_is_looked_for_among_all_of_its_kind(connection: asyncpg
 
     assert scans.pop("records_pkey") > 0
     assert set(scans.values()) == {0}
+
+
+async def test_no_session_is_looked_for_among_all_of_its_project(connection: asyncpg.Connection) -> None:
+    await connection.execute(_ONE_SESSION, PROJECT, ID)
+    await ask(connection)  # makes the plans while the tables are as good as empty
+    await connection.execute(_MANY_SESSIONS, PROJECT)
+
+    async with connection.transaction():
+        before = dict(await connection.fetch(_BLOCKS, "sessions"))
+        await ask(connection)
+        after = dict(await connection.fetch(_BLOCKS, "sessions"))
+
+    read = {name: after[name] - before[name] for name in before}
+    assert 0 < sum(read.values()) <= MOST_BLOCKS
 
 
 async def test_no_page_is_looked_for_among_the_sessions_of_others(connection: asyncpg.Connection) -> None:
@@ -122,6 +137,6 @@ async def ask(connection: asyncpg.Connection) -> None:
     assert len(await connection.fetch("SELECT * FROM find_records($1)", [KEY])) == 1
     assert len(await connection.fetch("SELECT * FROM find_bodies($1)", [KEY])) <= 1
     assert len(await connection.fetch("SELECT * FROM find_sessions($1, true)", [SESSION])) == 1
-    assert len(await connection.fetch("SELECT * FROM find_standings($1)", [SESSION])) == 1
+    assert len(await connection.fetch("SELECT * FROM find_standings_of($1)", [(PROJECT, ID)])) == 1
     change: Sequence[object] = ([7], [(*ABSENT, 0)], [], [], [], [], [ABSENT], [])
     assert await connection.fetchval("SELECT write_changes($1, $2, $3, $4, $5, $6, $7, $8)", *change) == []

@@ -21,6 +21,7 @@ from sessiond.storage.engines.postgresql.operations import Fetch, Seek
 from sessiond.storage.engines.postgresql.rows import (
     Row,
     key_row,
+    project_bytes,
     record_from,
     session_from,
     wanted_session,
@@ -33,11 +34,11 @@ _ANSWER = "session, acting, subject, actor, project_stamp, deployment_stamp, pro
 """What is read for a session in which another acts, or of which a control record is not known yet."""
 
 _ACTED, _SUBJECT, _PROJECT_STAMP, _DEPLOYMENT_STAMP = 12, 13, 14, 15
-"""The places in a row of `find_standings` after those of the session itself."""
+"""The places in a row of `find_standings_of` after those of the session itself."""
 
 
 class _Decoded(NamedTuple):
-    """A row of `find_standings`, and what was made of it."""
+    """A row of `find_standings_of`, and what was made of it."""
 
     row: Row
     standing: Standing
@@ -48,7 +49,7 @@ class Reads:
 
     def __init__(self, connections: Connections, schema: str) -> None:
         self._connections = connections
-        self._stand = f"SELECT * FROM {schema}.find_standings($1)"  # noqa: S608  a checked name
+        self._stand = f"SELECT * FROM {schema}.find_standings_of($1)"  # noqa: S608  a checked name
         self._find = f"SELECT {_ANSWER} FROM {schema}.find_sessions($1, true)"  # noqa: S608
         self._get = f"SELECT * FROM {schema}.find_records($1)"  # noqa: S608
         self._get_bodies = f"SELECT * FROM {schema}.find_bodies($1)"  # noqa: S608
@@ -61,10 +62,13 @@ class Reads:
         if len(self._known) > _MOST_CONTROL_RECORDS:
             self._known = {None: None}
         known = self._known
-        wanted = list(dict.fromkeys((each.project, each.session) for each in questions))
+        asked: dict[ProjectId, dict[SessionId, None]] = {}
+        for each in questions:
+            asked.setdefault(each.project, {})[each.session] = None
         found: dict[SessionId, Standing] = {}
         others: set[SessionId] = set()
-        for row in await self._rows(self._stand, wanted):
+        wanted = [(project_bytes(project), b"".join(sessions)) for project, sessions in asked.items()]
+        for row in await self._connections.fetch(self._stand, wanted, repeatable=True):
             session = row[0]
             decoded = self._decoded.get(session)
             if decoded is not None and decoded.row == row:
@@ -75,7 +79,8 @@ class Reads:
             else:
                 others.add(session)
         if others:
-            for row in await self._rows(self._find, [each for each in wanted if each[1] in others]):
+            rest = [wanted_session(each.project, each.session) for each in questions if each.session in others]
+            for row in await self._connections.fetch(self._find, rest, repeatable=True):
                 _learn(known, row)
                 found[row[0][0]] = _assembled(known, row)
         return [_of_project(found.get(each.session), each.project) for each in questions]
@@ -98,10 +103,6 @@ class Reads:
             for n, body in await self._connections.fetch(self._get_bodies, wanted, repeatable=True):
                 found[keys[n]] = record_from(keys[n].kind, body)
         return [[found.get(key) for key in question.wanted] for question in questions]
-
-    async def _rows(self, sql: str, wanted: Sequence[tuple[ProjectId, SessionId]]) -> Sequence[Row]:
-        questions = [wanted_session(n, *each) for n, each in enumerate(wanted)]
-        return await self._connections.fetch(sql, questions, repeatable=True)
 
 
 _Known = dict[bytes | None, Record | None]

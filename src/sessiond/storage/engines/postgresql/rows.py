@@ -69,9 +69,9 @@ def project_text(project: bytes) -> ProjectId:
     return ProjectId(id_text(project))
 
 
-def wanted_session(n: int, project: ProjectId, session: SessionId) -> Row:
-    """Return the values of the type `wanted_session`."""
-    return (n, partition_of(session), project_bytes(project), session)
+def wanted_session(project: ProjectId, session: SessionId) -> Row:
+    """Return the values of the type `wanted_session`, unnumbered, as a session answers for itself."""
+    return (None, partition_of(session), project_bytes(project), session)
 
 
 def key_row(n: int, key: Key) -> Row:
