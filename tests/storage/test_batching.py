@@ -52,8 +52,14 @@ async def batcher(engine: Engine) -> Batcher[Note]:
 
 
 async def turn() -> None:
-    """Let the loop run what is ready."""
+    """Let the loop run what is ready, and what that has asked for."""
     await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+async def submit(batcher: Batcher[Note], name: str) -> None:
+    """Submit as a task does that was made for a request."""
+    batcher.submit(Note(name))
 
 
 async def test_what_arrives_in_one_turn_of_the_loop_is_one_batch(
@@ -63,6 +69,29 @@ async def test_what_arrives_in_one_turn_of_the_loop_is_one_batch(
         batcher.submit(Note(name))
     await turn()
     assert engine.batches == [["a", "b", "c"]]
+
+
+async def test_what_is_asked_for_by_requests_that_begin_in_that_turn_goes_too(
+    engine: Engine, batcher: Batcher[Note]
+) -> None:
+    batcher.submit(Note("a"))
+    later = asyncio.create_task(submit(batcher, "b"))
+    await turn()
+    assert engine.batches == [["a", "b"]]
+    await later
+
+
+async def test_what_requests_ask_for_that_came_with_an_answer_goes_with_what_waited_for_it(
+    engine: Engine, batcher: Batcher[Note]
+) -> None:
+    batcher.submit(Note("a"))
+    await turn()
+    batcher.submit(Note("b"))
+    engine.finish()
+    begun = asyncio.create_task(submit(batcher, "c"))
+    await turn()
+    assert engine.batches == [["a"], ["b", "c"]]
+    await begun
 
 
 async def test_what_arrives_while_a_batch_is_in_flight_is_the_next(
