@@ -256,6 +256,7 @@ class PostgresqlStore:
         self, run: Run[AnyOperation]
     ) -> Callable[[Sequence[AnyOperation], Callable[[Sequence[Outcome]], None]], None]:
         """Return what a batcher calls: *run* in a task of its own, whatever it raises being each one's outcome."""
+        loop = asyncio.get_running_loop()
 
         async def work(operations: Sequence[AnyOperation], done: Callable[[Sequence[Outcome]], None]) -> None:
             outcomes = await _settled(run, operations)
@@ -265,7 +266,7 @@ class PostgresqlStore:
             done(outcomes)
 
         def start(operations: Sequence[AnyOperation], done: Callable[[Sequence[Outcome]], None]) -> None:
-            task = asyncio.ensure_future(work(operations, done))
+            task = loop.create_task(work(operations, done))
             self._working.add(task)
             task.add_done_callback(self._working.discard)
 

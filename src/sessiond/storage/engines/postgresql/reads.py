@@ -79,7 +79,9 @@ class Reads:
             else:
                 others.add(session)
         if others:
-            rest = [wanted_session(each.project, each.session) for each in questions if each.session in others]
+            rest = [
+                wanted_session(each.project, each.session) for each in questions if each.session in others
+            ]
             for row in await self._connections.fetch(self._find, rest, repeatable=True):
                 _learn(known, row)
                 found[row[0][0]] = _assembled(known, row)
