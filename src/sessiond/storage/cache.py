@@ -164,19 +164,19 @@ class StandingCache:
 
         A touch moves no version: where the row was seen later than *successor* says, only a read can tell.
         """
-        standing, former = self._standings.get(successor.id), self.seen(successor.id)
-        self.drop(Kind.SESSION, successor.project, successor.id)
-        if former is None or successor.revoked_at is not None:
-            return
+        identifier, standing = successor.id, self._standings.get(successor.id)
+        former = self._newborn.get(identifier) if standing is None else standing.session
         if (
-            former.version == successor.version - 1
-            and former.last_seen_at <= successor.last_seen_at
-            and former.seen_generation <= successor.seen_generation
+            former is None
+            or successor.revoked_at is not None
+            or former.version != successor.version - 1
+            or former.last_seen_at > successor.last_seen_at
+            or former.seen_generation > successor.seen_generation
         ):
-            if standing is None:
-                self.welcome(successor)
-            else:
-                self._standings.put(successor.id, msgspec.structs.replace(standing, session=successor))
+            self.drop(Kind.SESSION, successor.project, identifier)
+        else:
+            self._acting.drop(identifier)
+            self._know(successor, standing)
 
     def touch(self, touch: Touch) -> None:
         """Take over that a session was seen, as its row did; what it acts in stands on how it was, and is forgotten."""
@@ -185,11 +185,14 @@ class StandingCache:
         self._acting.drop(identifier)
         if session is None or session.project != touch.project:
             return
-        session = session.touched(seen_at=touch.seen_at, generation=touch.generation)
+        self._know(session.touched(seen_at=touch.seen_at, generation=touch.generation), standing)
+
+    def _know(self, session: Session, standing: Standing | None) -> None:
+        """Keep *session* in the place of the same one, which is kept with its *standing*, or by itself."""
         if standing is None:
-            self._newborn.put(identifier, session)
+            self._newborn.put(session.id, session)
         else:
-            self._standings.put(identifier, msgspec.structs.replace(standing, session=session))
+            self._standings.put(session.id, msgspec.structs.replace(standing, session=session))
 
     def keep_subject(self, subject: Subject, project: ProjectId, identifier: SubjectId) -> Subject:
         """Keep *subject* and return it as it is kept: one for all its sessions.
