@@ -126,16 +126,19 @@ def birth(
         # An anonymous subject may be purged at this moment: whoever of the two comes second must notice.
         expects[subject.key] = subject.version
         puts.append(subject.signed_in())
-    successor: Facts = {"successor": id_text(session.id)} if evicted or replaced else {}
-    for each in evicted:
-        expects[each.key] = each.version
-        puts.append(each.revoked(now=now, reason="evicted"))
-        events.append(session_event(each, EventType.SESSION_EVICTED, by=order.by, now=now, data=successor))
-    for each in replaced:
-        expects[each.key] = each.version
-        puts.append(ended_for(each, session, reason=REPLACED, now=now))
-        ending = EventType.SESSION_REVOKED
-        events.append(session_event(each, ending, by=order.by, now=now, reason=REPLACED, data=successor))
+    if evicted or replaced:
+        successor: Facts = {"successor": id_text(session.id)}
+        for each in evicted:
+            expects[each.key] = each.version
+            puts.append(each.revoked(now=now, reason="evicted"))
+            events.append(
+                session_event(each, EventType.SESSION_EVICTED, by=order.by, now=now, data=successor)
+            )
+        for each in replaced:
+            expects[each.key] = each.version
+            puts.append(ended_for(each, session, reason=REPLACED, now=now))
+            ending = EventType.SESSION_REVOKED
+            events.append(session_event(each, ending, by=order.by, now=now, reason=REPLACED, data=successor))
     return Change(partition=subject.partition, expects=expects, puts=puts, events=events)
 
 

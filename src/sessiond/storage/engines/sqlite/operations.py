@@ -160,8 +160,13 @@ class Apply:
                 self._checks.append((key, version, *_version_of(key)))
         for record, key in zip(change.puts, keys, strict=False):
             expected = change.expects[key]
-            self._steps.append(_put(record, key, expected))
-            if not expected and isinstance(record, Session):
+            if not isinstance(record, Session):
+                self._steps.append(_put_record(record, key, expected))
+            elif expected:
+                row = session_row(record)
+                self._steps.append((_UPDATE_SESSION_IN_PLACE, (*row, expected), _UPDATE_SESSION))
+            else:
+                self._steps.append((_INSERT_SESSION, session_row(record), None))
                 self.born.append(record)
         for key in change.deletes:
             self._steps.append(_delete(key))
@@ -290,12 +295,7 @@ def _version_of(key: Key) -> tuple[str, Row]:
     return _RECORD_VERSION, key_row(key)
 
 
-def _put(record: Record, key: Key, expected: int) -> _Step:
-    if isinstance(record, Session):
-        row = session_row(record)
-        if not expected:
-            return _INSERT_SESSION, row, None
-        return _UPDATE_SESSION_IN_PLACE, (*row, expected), _UPDATE_SESSION
+def _put_record(record: Record, key: Key, expected: int) -> _Step:
     row = record_row(record, key)
     if not expected:
         return _INSERT_RECORD, row, None

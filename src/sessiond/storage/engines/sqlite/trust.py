@@ -86,7 +86,7 @@ class TrustedMemory:
 
     def records(self, keys: Sequence[Key]) -> list[Record | None]:
         """Return what is known of some records; only after `has_moved` was False or `catch_up` succeeded."""
-        return list(map(self.record, keys))
+        return [self.record(key) for key in keys]
 
     def keep_record(self, record: Record) -> None:
         """Remember a record that was just read, if it is of a kind that is often read."""
