@@ -370,6 +370,19 @@ async def test_what_nobody_told_of_is_sealed_when_everything_is_looked_at_and_no
     assert await sealed(node) == await told(node)
 
 
+async def test_everything_is_looked_at_too_when_the_clock_was_set_back() -> None:
+    other = await TestDeployment.born(seed="two")
+    store = cast("Store", Reticent(other.services.store))
+    node = await TestDeployment.born(store=store, clock=other.clock, seed="one")
+    await seal_all(node)
+    await node.issue()
+
+    node.clock.step(hours=-1)
+    await seal_all(node)
+
+    assert await sealed(node) == await told(node)
+
+
 @pytest.mark.parametrize("rounds", [40])
 async def test_nodes_that_race_for_the_lease_seal_everything_once(rounds: int) -> None:
     one, two = await two_nodes()

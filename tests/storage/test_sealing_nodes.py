@@ -40,6 +40,12 @@ async def nodes(request: pytest.FixtureRequest) -> AsyncIterator[tuple[TestDeplo
         await store.close()
 
 
+async def seal(node: TestDeployment) -> None:
+    """Seal everything that is known of."""
+    while await node.services.sealer.seal():
+        pass
+
+
 async def test_two_nodes_seal_once_what_both_write_meanwhile(
     nodes: tuple[TestDeployment, TestDeployment],
 ) -> None:
@@ -48,10 +54,6 @@ async def test_two_nodes_seal_once_what_both_write_meanwhile(
     async def create(node: TestDeployment, turn: int) -> None:
         for n in range(CREATES):
             await node.issue(SubjectId(f"user-{turn}-{n}"))
-
-    async def seal(node: TestDeployment) -> None:
-        while await node.services.sealer.seal():
-            pass
 
     for turn in range(ROUNDS):
         await asyncio.gather(create(one, turn), create(two, turn), seal(one), seal(two))
@@ -76,16 +78,14 @@ async def test_who_takes_over_more_than_is_read_at_once_seals_nothing_again_that
         await dead.services.store.apply(Change(partition=partition, expects={}, events=[event] * count))
 
     await tell(Partition(PARTITIONS - 1), 3)
-    while await dead.services.sealer.seal():
-        pass
+    await seal(dead)
     heir.clock.advance(milliseconds=LEASE_MS)
     await asyncio.gather(*(tell(Partition(n), FOLLOWED_AT_ONCE // 200) for n in range(300)))
 
     assert await heir.services.sealer.seal()
     if leaves:
         await heir.services.sealer.release()
-    while await (dead if leaves else heir).services.sealer.seal():
-        pass
+    await seal(dead if leaves else heir)
 
     report = await heir.services.auditing.verify(DEFAULT_PROJECT)
     assert (report.findings, report.counts.unsealed) == ([], 0)
@@ -114,6 +114,23 @@ async def test_what_another_node_told_is_followed_once_it_told_of_it_or_by_looki
     await writer.close()
     assert await followed(everywhere=False) == 1
     assert await followed(everywhere=True) == 0
+
+
+async def test_what_another_node_tells_of_is_sealed_though_something_higher_was_sealed_before(
+    nodes: tuple[TestDeployment, TestDeployment],
+) -> None:
+    sealing, writing = nodes
+    await writing.services.store.newest_event()
+    await seal(sealing)
+
+    await writing.services.store.apply(Change.telling(samples.event(partition=Partition(1))))
+    await sealing.services.store.apply(Change.telling(samples.event(partition=Partition(2))))
+    await seal(sealing)
+    await writing.services.store.newest_event()
+    await seal(sealing)
+
+    report = await sealing.services.auditing.verify(DEFAULT_PROJECT)
+    assert (report.findings, report.counts.unsealed) == ([], 0)
 
 
 @pytest.mark.soak

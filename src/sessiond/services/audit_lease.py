@@ -25,9 +25,9 @@ class Holding(msgspec.Struct):
 
     Up to the turn *taken* nobody before sealed anything beyond the mark of then. *mark* is how far events were read,
     *sealed* how far all were sealed by the end of *sealed_turn*. What is *waiting* was read in the present *turn*; of
-    the projects in *unsure* a write may have happened. *newest* was the highest sequence when all was sealed last, and
-    *looked_at* when that had been looked for everywhere. Until it was, *former* says what holders before sealed in each
-    project that was written since: some of it may not have been read yet.
+    the projects in *unsure* a write may have happened. *looked_at* was when all had been looked for everywhere and was
+    sealed. Until it was, *former* says what holders before sealed in each project that was written since: some of it
+    may not have been read yet.
     """
 
     lease: Lease
@@ -37,7 +37,6 @@ class Holding(msgspec.Struct):
     turn: int
     sealed_turn: int
     sealed_until: Instant
-    newest: int = -1
     looked_at: Instant = 0
     waiting: dict[ProjectId, list[Told]] = {}
     unsure: set[ProjectId] = set()

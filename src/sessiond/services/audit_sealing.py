@@ -68,14 +68,15 @@ class Sealer:
         holding = self._holding = await self._lease.held(self._holding)
         if holding is None:
             return False
-        started, newest, more = self._clock.now(), await self._store.newest_event(), True
-        everywhere = started - holding.looked_at >= LOOKED_EVERY_MS
+        started, more = self._clock.now(), True
+        everywhere = not 0 <= started - holding.looked_at < LOOKED_EVERY_MS
         if not holding.waiting:
-            if newest == holding.newest and not everywhere:
-                return False
+            await self._store.newest_event()  # so that what this process wrote is not left for later
             rows, holding.mark = await self._store.follow(
                 holding.mark, limit=FOLLOWED_AT_ONCE, everywhere=everywhere
             )
+            if not rows and not everywhere:
+                return False
             holding.turn += 1 if rows else 0
             more = len(rows) == FOLLOWED_AT_ONCE
             for row in rows:
@@ -84,11 +85,9 @@ class Sealer:
             self._holding = None
             return False
         holding.sealed, holding.sealed_turn = holding.mark, holding.turn
-        if not more:
-            holding.newest = newest
-            if everywhere:
-                holding.sealed_until = holding.looked_at = started
-                holding.former.clear()
+        if everywhere and not more:
+            holding.sealed_until = holding.looked_at = started
+            holding.former.clear()
         return more
 
     async def release(self) -> None:
