@@ -11,7 +11,7 @@ import hiredis
 import pytest
 
 from sessiond.domain.errors import Misconfigured, Unavailable
-from sessiond.domain.ids import DEFAULT_PROJECT
+from sessiond.domain.ids import DEFAULT_PROJECT, ProjectId
 from sessiond.domain.projects import deployment_key, project_key
 from sessiond.services.measures import BatchMeasures
 from sessiond.services.ports import Store, Touch
@@ -25,6 +25,7 @@ from sessiond.storage.engines.redis.nodes import Lane, Nodes
 from sessiond.storage.engines.redis.scripts import scripts
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
+from tests.server_process import WITHIN_SECONDS
 from tests.servers.scripted_redis import Command, ScriptedRedis, Told, array, bulk, error
 
 pytestmark = pytest.mark.usefixtures("patient")
@@ -105,6 +106,30 @@ async def test_being_sent_elsewhere_for_once_is_not_remembered_and_being_told_th
         await clustered.get(samples.session().key)
 
     assert one.calls(READ) == 3
+
+
+async def test_what_cannot_be_asked_fails_and_what_is_asked_beside_it_is_answered(
+    server: ScriptedRedis, store: Store
+) -> None:
+    server.on_script = lambda _command, _asked: NOTHING
+    asked = [project_key(ProjectId("no project's id")), samples.session().key]
+
+    async with asyncio.timeout(WITHIN_SECONDS):
+        failed, found = await asyncio.gather(*map(store.get, asked), return_exceptions=True)
+
+    assert (type(failed), found) == (ValueError, None)
+
+
+async def test_of_no_commands_there_are_no_answers_at_once(server: ScriptedRedis) -> None:
+    nodes = Nodes(parse_url(f"redis://127.0.0.1:{server.port}"))
+    link = (await nodes.node(Address("127.0.0.1", server.port), Lane.READ)).link
+
+    nothing, info = link.send([]), link.send([("INFO",)])
+
+    assert nothing.done()
+    assert nothing.result() == []
+    assert len(await info) == 1
+    await nodes.close()
 
 
 async def test_a_read_that_was_lost_under_way_is_asked_once_more(server: ScriptedRedis, store: Store) -> None:

@@ -36,7 +36,7 @@ class Question(Protocol):
         ...
 
     def calls(self) -> Sequence[Call]:
-        """Return what is asked: it is about to be sent, and grows no more."""
+        """Return what is asked: it is about to be sent, and grows no more. Should this raise, `fail` is called."""
         ...
 
     def outcome(self, outcomes: Sequence[Outcome]) -> Outcome:
@@ -44,6 +44,10 @@ class Question(Protocol):
 
         None where those who asked were told by itself; only what is one caller's alone may raise.
         """
+        ...
+
+    def fail(self, error: Exception) -> Outcome:
+        """Take that nothing could be asked, and return what the question came to, as `outcome` does."""
         ...
 
 
@@ -63,6 +67,9 @@ class _Single:
 
     def outcome(self, outcomes: Sequence[Outcome]) -> Outcome:
         return outcomes[0]
+
+    def fail(self, error: Exception) -> Outcome:
+        return error
 
 
 class Asking:
@@ -101,16 +108,22 @@ class Asking:
 
     def _run(self, address: Address, questions: Sequence[Question], done: Done) -> None:
         calls: list[Call] = []
-        ends: list[int] = []
+        ends: list[int | Exception] = []
         for question in questions:
-            calls += question.calls()
             self._joined -= question.joined
-            ends.append(len(calls))
+            try:
+                calls += question.calls()
+                ends.append(len(calls))
+            except Exception as error:  # noqa: BLE001  whatever it is, who asked must hear of it
+                ends.append(error)
 
         def take(outcomes: Sequence[Outcome]) -> None:
             found: list[Outcome] = []
             start = 0
             for question, end in zip(questions, ends, strict=True):
+                if isinstance(end, Exception):
+                    found.append(question.fail(end))
+                    continue
                 try:
                     found.append(question.outcome(outcomes[start:end]))
                 except Exception as error:  # noqa: BLE001  whatever it is, who asked must hear of it

@@ -59,11 +59,19 @@ class ControlsRound:
         return (self._controls.sent(self._wanted),)
 
     def outcome(self, outcomes: Sequence[Outcome]) -> Outcome:
-        """Tell everybody."""
+        """Tell everybody what was found."""
         try:
-            self.told = self._controls.learned(self._wanted, outcomes[0])
+            found = self._controls.learned(self._wanted, outcomes[0])
         except Exception as error:  # noqa: BLE001  whatever it is, who asked must hear of it
-            self.told = error
+            return self._tell(error)
+        return self._tell(found)
+
+    def fail(self, error: Exception) -> Outcome:
+        """Tell everybody that nothing was."""
+        return self._tell(error)
+
+    def _tell(self, told: Found | Exception) -> Outcome:
+        self.told = told
         for hear in self._hearing:
             hear()
         return None

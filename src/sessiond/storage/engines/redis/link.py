@@ -87,13 +87,16 @@ class Link(asyncio.Protocol):
         return waiter
 
     def put(self, commands: Sequence[Command], take: Take, *, seconds: float) -> None:
-        """Send *commands* at once; *take* gets their answers once all are there, or `LinkLost`.
+        """Send *commands* at once; *take* gets their answers once all are there (of none at once), or `LinkLost`.
 
         A server that has not answered all of them after *seconds* is not waited for: the link is lost. Raises
         `LinkLost` where it is lost already.
         """
         if self._lost is not None or self._transport is None:
             raise LinkLost(self._lost or "it is not connected", sent=False)
+        if not commands:
+            take([])
+            return
         deadline = self._loop.time() + seconds
         # One alarm for all that is under way, set anew when it rings: a timer for each would cost more than the rest.
         if self._alarm is None or deadline < self._alarm_at:

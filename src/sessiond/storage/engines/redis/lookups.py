@@ -12,7 +12,6 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, NamedTuple, cast
 
-from sessiond.domain.errors import Unavailable
 from sessiond.domain.ids import Partition, ProjectId, SessionId, partition_of
 from sessiond.domain.projects import Deployment, Project, deployment_key, project_key
 from sessiond.domain.records import Key, Kind
@@ -104,6 +103,10 @@ class _Round:
         self._settle()
         return None
 
+    def fail(self, error: Exception) -> Outcome:
+        """Settle with *error*, in the same way."""
+        return self.outcome([error] * len(self._asked))
+
     def _settle(self) -> None:
         """Tell everybody, once: a reading of control records that was joined before may be answered after the last."""
         controls = None if self._controls is None else self._controls.told
@@ -123,7 +126,7 @@ class _Round:
         """Tell those who look into one partition, by its answer, what they came to."""
         found: Sequence[Standing | None] | Exception
         try:
-            found = outcome if isinstance(outcome, Unavailable) else self._found(lookups, outcome, controls)
+            found = outcome if isinstance(outcome, Exception) else self._found(lookups, outcome, controls)
         except Exception as error:  # noqa: BLE001  whatever it is, who asked must hear of it
             found = error
         for n, waiting in enumerate(lookups.values()):

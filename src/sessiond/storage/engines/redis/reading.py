@@ -77,9 +77,12 @@ class _Records:
                 for kind, value in zip(self._kinds, values_of(outcomes[0]), strict=True)
             ]
         except Exception as error:  # noqa: BLE001  whatever it is, who asked must hear of it
-            self._gathering.fail(error)
-        else:
-            self._gathering.take(self._numbers, records)
+            return self.fail(error)
+        self._gathering.take(self._numbers, records)
+        return None
+
+    def fail(self, error: Exception) -> Outcome:
+        self._gathering.fail(error)
         return None
 
 
