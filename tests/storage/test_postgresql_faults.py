@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import httpx
 import pytest
 
 from sessiond.domain.errors import Misconfigured, Unavailable
-from sessiond.domain.ids import DEFAULT_PROJECT
+from sessiond.domain.ids import DEFAULT_PROJECT, Partition
 from sessiond.domain.sessions import Session
 from sessiond.services.ports import Change, Store, Touch
 from sessiond.storage.engine import Role
@@ -24,6 +26,11 @@ from tests.server_process import WITHIN_SECONDS, ServerProcess
 from tests.servers.postgresql import PostgresqlServer
 
 pytestmark = pytest.mark.slow
+
+
+_MANY_TRANSACTIONS = """
+    DO $$ BEGIN FOR n IN 1..1000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$
+"""
 
 
 @pytest.fixture
@@ -43,6 +50,11 @@ def mortal() -> Iterator[PostgresqlServer]:
     """A server that tests may kill."""
     with PostgresqlServer.started() as server:
         yield server
+
+
+def copy(data: Path, target: Path) -> None:
+    """Copy a data directory, whose owner stays."""
+    subprocess.run(["cp", "-a", data, target], check=True)
 
 
 async def outcome_of(writing: object) -> object:
@@ -146,6 +158,32 @@ def test_a_server_says_503_while_its_database_is_down_and_recovers_by_itself(
         assert [(each.status_code, each.json()["code"]) for each in down] == [(503, "store_unavailable")] * 4
         assert http.get("/v1/session", headers=mine).status_code == 200
         assert http.get("/readyz").status_code == 200
+
+
+async def test_whoever_is_led_to_a_copy_with_lower_transaction_ids_follows_as_before(
+    mortal: PostgresqlServer, tmp_path: Path
+) -> None:
+    store = await open_store(mortal.url(), role=Role.SERVER)
+    await store.apply(Change.telling(samples.event()))
+    mortal.stop()
+    copy(mortal.data, tmp_path / "copy")
+    mortal.start(autovacuum="off")  # which could hold up who follows
+    mortal.run_sql(_MANY_TRANSACTIONS)
+    mark = b""
+    for _ in range(2):
+        _, mark = await store.follow(mark, limit=9)
+
+    mortal.kill()
+    shutil.rmtree(mortal.data)
+    copy(tmp_path / "copy", mortal.data)
+    mortal.start()
+    await store.newest_event()  # which notices that the connections are gone, and may be asked again
+    for n in range(30):
+        await store.apply(Change.telling(samples.event(partition=Partition(n))))
+        _, mark = await store.follow(mark, limit=9)
+
+    assert len(mark) <= 10 * 10
+    await store.close()
 
 
 async def test_without_a_connection_left_it_is_refused_until_there_is_one(mortal: PostgresqlServer) -> None:

@@ -3,6 +3,8 @@
 Sequences are drawn in one order and committed in another. A transaction draws them once it has locked its partitions,
 so once it has an id, and ids are given in one order, too: whoever drew a sequence below one that was read by then has a
 lower id than the one that is given now. When all transactions of lower ids have ended, what they wrote can be read.
+
+Ids rise. One below another that was given before it is of a copy of the database, of which nothing is known yet.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ class Horizon:
         self._look = _LOOK.format(schema=schema)
         self._settled = 0
         self._read = 0
+        self._given = 0
         self._awaited: tuple[int, int] | None = None
 
     def saw(self, told: Sequence[tuple[int, Event]]) -> None:
@@ -35,8 +38,12 @@ class Horizon:
 
     async def settled(self) -> int:
         """Return the sequence up to which whoever reads from now on sees every event that there will ever be."""
-        read = self._read
+        read, given = self._read, self._given
         ((oldest, newest),) = await self._connections.fetch_alone(self._look)
+        if newest < given:
+            read = self._read = self._settled = 0
+            self._awaited = None
+        self._given = newest
         if self._awaited is not None and oldest >= self._awaited[1]:
             self._settled = max(self._settled, self._awaited[0])
             self._awaited = None
