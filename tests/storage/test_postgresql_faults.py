@@ -160,6 +160,30 @@ def test_a_server_says_503_while_its_database_is_down_and_recovers_by_itself(
         assert http.get("/readyz").status_code == 200
 
 
+async def test_a_damaged_page_is_the_trouble_of_those_alone_who_lie_in_it(mortal: PostgresqlServer) -> None:
+    url = mortal.url()
+    store = await open_store(url, role=Role.SERVER)
+    sessions = [samples.session() for _ in range(60)]
+    await store.apply(samples.put(*sessions))
+    table = f"{url.rpartition('=')[2]}.sessions"
+    lost = mortal.run_sql(f"SELECT encode(id, 'hex') FROM {table} WHERE ctid < '(1,0)'").split()  # noqa: S608
+    file = mortal.data / mortal.run_sql(f"SELECT pg_relation_filepath('{table}')")
+    mortal.stop()
+    with file.open("r+b") as pages:
+        pages.write(b"\xff" * 8192)
+    mortal.start()
+
+    found = await asyncio.gather(
+        *(outcome_of(store.find_session(DEFAULT_PROJECT, each.id)) for each in sessions)
+    )
+    await store.close()
+
+    refused = [each.id.hex() for each, it in zip(sessions, found, strict=True) if it == "store_unavailable"]
+    assert sorted(refused) == sorted(lost)
+    assert 0 < len(refused) < len(sessions)
+    assert None not in found
+
+
 async def test_whoever_is_led_to_a_copy_with_lower_transaction_ids_follows_as_before(
     mortal: PostgresqlServer, tmp_path: Path
 ) -> None:

@@ -28,7 +28,7 @@ from sessiond.storage.batching import Batcher, Outcome
 from sessiond.storage.bounded_memory import BoundedMemory
 from sessiond.storage.engine import check_shape, unavailable
 from sessiond.storage.engines.postgresql.connections import Connections
-from sessiond.storage.engines.postgresql.failures import is_of_values
+from sessiond.storage.engines.postgresql.failures import is_of_one
 from sessiond.storage.engines.postgresql.feed import Feed
 from sessiond.storage.engines.postgresql.horizon import Horizon
 from sessiond.storage.engines.postgresql.listing import Listing
@@ -324,10 +324,10 @@ async def _remembered(memory: BoundedMemory, run: Run[Seek], questions: Sequence
 
 
 async def _settled(run: Run[AnyOperation], operations: Sequence[AnyOperation]) -> Sequence[Outcome]:
-    """Return an outcome for each; where the values of one cannot be stored, the others are run by themselves."""
+    """Return an outcome for each; where one cannot be stored, or lies in a damaged page, each is run by itself."""
     try:
         return await run(operations)
     except Exception as error:  # noqa: BLE001  whatever it is, each waiter must hear of it
-        if len(operations) == 1 or not is_of_values(error):
+        if len(operations) == 1 or not is_of_one(error):
             return [error] * len(operations)
     return [(await _settled(run, [operation]))[0] for operation in operations]

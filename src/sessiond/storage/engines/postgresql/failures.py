@@ -14,6 +14,7 @@ _LOG = logging.getLogger("sessiond.storage.postgresql")
 _LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _SHUT = (asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError)
 _UNDONE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
+_DAMAGED = (asyncpg.InternalServerError, asyncpg.PostgresIOError)
 
 _FENCED = "SD001"
 
@@ -49,6 +50,14 @@ _MEANINGS: tuple[tuple[type[BaseException], str], ...] = (
 def is_of_values(error: BaseException) -> bool:
     """Tell whether *error* is about what was to be stored, and so its caller's alone."""
     return isinstance(error, asyncpg.DataError | asyncpg.IntegrityConstraintViolationError | ValueError)
+
+
+def is_of_one(error: BaseException) -> bool:
+    """Tell whether *error* is one caller's alone: of its values, or of a damaged page, in which others need not lie.
+
+    What took too long is everybody's: a read waits for no lock but a whole table's, and to ask for each takes longer.
+    """
+    return is_of_values(error) or isinstance(error.__cause__, _DAMAGED)
 
 
 def may_repeat(error: BaseException, *, repeatable: bool) -> bool:
