@@ -6,9 +6,12 @@ test of something else would see a refusal.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from typing import Any, Protocol
+
+import pytest
 
 _SECONDS = 120
 _REDIS, _POSTGRESQL = "sessiond.storage.engines.redis", "sessiond.storage.engines.postgresql"
@@ -44,6 +47,14 @@ def be_patient(patching: Patching, url: str = "redis: postgresql:") -> None:
         _with_redis(patching)
     if "postgresql:" in url:
         _with_postgresql(patching)
+
+
+@contextlib.contextmanager
+def patience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the stores of this process be patient until the block ends."""
+    with monkeypatch.context() as patching:
+        be_patient(patching)
+        yield
 
 
 def _with_redis(patching: Patching) -> None:

@@ -27,7 +27,7 @@ from sessiond.testing import samples
 from sessiond.testing.samples import NOW
 from tests.progress import until
 from tests.server_process import WITHIN_SECONDS
-from tests.servers.patience import be_patient
+from tests.servers.patience import be_patient, patience
 from tests.servers.redis import RedisCluster, RedisServer
 
 pytestmark = pytest.mark.slow
@@ -61,9 +61,12 @@ def _namespace(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def stores(cluster: RedisCluster, request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
+async def stores(
+    cluster: RedisCluster, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Stores]:
     url = cluster.url(_namespace(request))
-    first, second = [await open_store(url, role=Role.SERVER) for _ in range(2)]
+    with patience(monkeypatch):
+        first, second = [await open_store(url, role=Role.SERVER) for _ in range(2)]
     yield first, second
     await first.close()
     await second.close()
@@ -77,8 +80,9 @@ def server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-async def store(server: RedisServer) -> AsyncIterator[Store]:
-    store = await open_store(server.url(), role=Role.SERVER)
+async def store(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Store]:
+    with patience(monkeypatch):
+        store = await open_store(server.url(), role=Role.SERVER)
     yield store
     await store.close()
 
@@ -241,15 +245,20 @@ async def test_a_read_of_a_master_that_hangs_is_asked_of_its_heir_once_that_is_k
 
 
 async def test_when_the_server_that_tells_of_changes_is_killed_memory_is_silent_until_the_next_one_does(
-    cluster: RedisCluster, stores: Stores, layout: Layout, request: pytest.FixtureRequest
+    cluster: RedisCluster,
+    stores: Stores,
+    layout: Layout,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     url = cluster.url(_namespace(request))
-    store = await open_store(url, role=Role.SERVER, max_staleness=timedelta(seconds=60))
     session = samples.session()
-    await stores[0].apply(samples.put(samples.project(), samples.deployment()))
-    await stores[0].apply(samples.put(samples.subject(), session))
-    await until_heard(store, heard=True)
-    await store.find_session(DEFAULT_PROJECT, session.id)
+    with patience(monkeypatch):
+        store = await open_store(url, role=Role.SERVER, max_staleness=timedelta(seconds=60))
+        await stores[0].apply(samples.put(samples.project(), samples.deployment()))
+        await stores[0].apply(samples.put(samples.subject(), session))
+        await until_heard(store, heard=True)
+        await store.find_session(DEFAULT_PROJECT, session.id)
     assert store.peek_session(DEFAULT_PROJECT, session.id) is not None
 
     cluster.let_masters_be_replaced()
@@ -259,6 +268,7 @@ async def test_when_the_server_that_tells_of_changes_is_killed_memory_is_silent_
     await until_heard(store, heard=True)
 
     await until_all_answer((store,))
+    be_patient(monkeypatch)
     await store.find_session(DEFAULT_PROJECT, session.id)
     assert store.peek_session(DEFAULT_PROJECT, session.id) is not None
     await store.close()
@@ -374,7 +384,7 @@ async def test_a_write_that_the_replica_does_not_confirm_is_not_acknowledged(
 
 
 async def test_a_replica_that_is_gone_is_not_waited_for(
-    cluster: RedisCluster, stores: Stores, layout: Layout
+    cluster: RedisCluster, stores: Stores, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = samples.session()
     (replica,) = cluster.replicas_of(cluster.master_of(layout[samples.PARTITION].slot))
@@ -382,6 +392,7 @@ async def test_a_replica_that_is_gone_is_not_waited_for(
     await asyncio.to_thread(replica.kill)
 
     await put_once_it_answers(stores[0], session)
+    be_patient(monkeypatch)
     assert await stores[1].find_session(DEFAULT_PROJECT, session.id) is not None
 
 
@@ -401,8 +412,9 @@ async def test_a_server_that_is_killed_and_started_again_has_all_and_is_found_ag
     server: RedisServer, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sessions = [samples.session() for _ in range(50)]
-    await store.apply(samples.put(*sessions))
-    await store.revoke([samples.revocation(session) for session in sessions[:25]])
+    with patience(monkeypatch):
+        await store.apply(samples.put(*sessions))
+        await store.revoke([samples.revocation(session) for session in sessions[:25]])
 
     await asyncio.to_thread(server.kill)
     for call in (
@@ -421,8 +433,11 @@ async def test_a_server_that_is_killed_and_started_again_has_all_and_is_found_ag
     ] * 25
 
 
-async def test_a_server_that_hangs_is_not_waited_for_long(server: RedisServer, store: Store) -> None:
-    await store.apply(samples.put(samples.session()))
+async def test_a_server_that_hangs_is_not_waited_for_long(
+    server: RedisServer, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with patience(monkeypatch):
+        await store.apply(samples.put(samples.session()))
     server.pause()
 
     outcomes = await asyncio.gather(

@@ -15,6 +15,7 @@ from sessiond.storage.open import open_store
 from sessiond.testing import samples
 from tests.browser.tls import make_certificate
 from tests.server_process import ServerProcess, free_port
+from tests.servers.patience import patience
 from tests.servers.redis import RedisCluster, RedisServer
 
 HERE = Address("127.0.0.1", 6379)
@@ -138,6 +139,7 @@ async def test_no_server_at_the_url_is_said_in_one_sentence() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("patient")
 async def test_servers_that_may_lose_sessions_are_refused_at_the_start() -> None:
     with RedisServer.started(**{"maxmemory-policy": "volatile-lru"}) as server:
         with pytest.raises(Misconfigured, match="may evict sessions"):
@@ -163,6 +165,7 @@ async def test_one_reachable_node_is_enough_to_find_a_cluster(redis_cluster: Red
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("patient")
 async def test_credentials_are_used_and_wrong_ones_refused_without_being_shown() -> None:
     with RedisServer.started(requirepass="a-password") as server:
         url = f"redis://:{{}}@127.0.0.1:{server.port}"
@@ -221,7 +224,9 @@ def test_readyz_tells_it_too(redis_server: RedisServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_tls_is_spoken_with_a_server_whose_certificate_is_known_and_no_other(tmp_path: Path) -> None:
+async def test_tls_is_spoken_with_a_server_whose_certificate_is_known_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (known := tmp_path / "known").mkdir()
     (other := tmp_path / "other").mkdir()
     certificate, stranger = make_certificate(known), make_certificate(other)
@@ -233,15 +238,19 @@ async def test_tls_is_spoken_with_a_server_whose_certificate_is_known_and_no_oth
         "tls-auth-clients": "no",
     }
     with RedisServer.started(**settings) as server:
-        session = samples.session()
-        store = await open_store(f"redis://localhost:{port}?tls_ca={certificate.path}", role=Role.SERVER)
-        await store.apply(samples.put(session))
-        assert await store.get(session.key) == session
-        await store.close()
+        with patience(monkeypatch):
+            session = samples.session()
+            store = await open_store(f"redis://localhost:{port}?tls_ca={certificate.path}", role=Role.SERVER)
+            await store.apply(samples.put(session))
+            assert await store.get(session.key) == session
+            await store.close()
 
-        for ours in (f"redis://localhost:{port}?tls_ca={stranger.path}", f"redis://localhost:{port}?tls=on"):
-            with pytest.raises(Misconfigured, match="certificate"):
-                await open_store(ours, role=Role.SERVER)
+            for ours in (
+                f"redis://localhost:{port}?tls_ca={stranger.path}",
+                f"redis://localhost:{port}?tls=on",
+            ):
+                with pytest.raises(Misconfigured, match="certificate"):
+                    await open_store(ours, role=Role.SERVER)
         with pytest.raises(Misconfigured):
             await open_store(f"redis://localhost:{port}", role=Role.SERVER)
         with pytest.raises(Misconfigured):
