@@ -163,7 +163,8 @@ class Store(Protocol):
     async def apply(self, change: Change) -> None:
         """Write the whole change, or raise `Conflict` and write nothing if any expectation does not hold.
 
-        A put replaces the record whole, except that a session's `last_seen_at` and `seen_generation` never fall.
+        A put replaces the record whole, except that a session's `last_seen_at` and `seen_generation` never fall. That a
+        session of another project has the id of one that is put may be a `Conflict`, and changes nothing in that one.
         Raises `ValueError` when a key that is put or deleted is not expected, or lies in another partition.
         """
         ...

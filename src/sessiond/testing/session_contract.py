@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import msgspec
 
+from sessiond.domain.errors import Conflict
 from sessiond.domain.ids import DEFAULT_PROJECT, Partition, SubjectId
 from sessiond.domain.records import Record
 from sessiond.domain.sessions import Actor, Session, Standing
@@ -101,6 +103,19 @@ class SessionContract:
         touch = Touch(project=samples.OTHER_PROJECT, session=session.id, seen_at=NOW + HOUR, generation=0)
         await store.touch([touch])
         assert await store.get(session.key) == session
+
+    async def test_a_session_of_another_project_with_its_id_takes_nothing_from_it(self, store: Store) -> None:
+        session = samples.session()
+        other = samples.session(id=session.id, project=samples.OTHER_PROJECT)
+        await store.apply(samples.put(session))
+        # Ids are drawn at random, so that only who means to gives one twice: an engine need not keep both.
+        with contextlib.suppress(Conflict):
+            await store.apply(samples.put(other))
+        (ended,) = await store.revoke([samples.revocation(other)])
+        standing = await store.find_session(DEFAULT_PROJECT, session.id)
+        assert standing is not None
+        assert standing.session == session
+        assert await store.get_many([session.key, other.key]) == [session, ended]
 
     async def test_memory_never_answers_what_a_write_has_overtaken(self, store: Store) -> None:
         session = samples.session(actor=samples.actor(_OWN.id))
