@@ -169,7 +169,7 @@ def test_a_session_that_was_just_made_stands_on_what_is_known_when_it_is_asked_f
     standing = complete(samples.session())
     standing = msgspec.structs.replace(standing, actor=None, acting=None)
     cache = StandingCache(10, lambda session: msgspec.structs.replace(standing, session=session))
-    cache.welcome(standing.session)
+    cache.welcome([standing.session])
 
     assert cache.get(samples.OTHER_PROJECT, standing.session.id) is None
     assert cache.get(DEFAULT_PROJECT, standing.session.id) == standing
@@ -182,12 +182,12 @@ def test_a_session_that_was_just_made_is_replaced_and_forgotten_before_anyone_as
     standing = msgspec.structs.replace(complete(samples.session()), actor=None, acting=None)
     cache = StandingCache(10, lambda session: msgspec.structs.replace(standing, session=session))
     successor = standing.session.rotated(now=samples.NOW + 1, kid=9)
-    cache.welcome(standing.session)
+    cache.welcome([standing.session])
 
     cache.replace(successor)
 
     assert cache.get(DEFAULT_PROJECT, successor.id) == msgspec.structs.replace(standing, session=successor)
-    cache.welcome(standing.session)
+    cache.welcome([standing.session])
     drop(cache, standing.session)
     assert cache.get(DEFAULT_PROJECT, standing.session.id) is None
 
@@ -197,8 +197,7 @@ def test_of_sessions_that_nobody_asked_for_the_newest_quarter_is_kept() -> None:
     cache = StandingCache(100, lambda session: msgspec.structs.replace(standing, session=session))
     sessions = [samples.session() for _ in range(50)]
 
-    for session in sessions:
-        cache.welcome(session)
+    cache.welcome(sessions)
 
     found = [cache.get(DEFAULT_PROJECT, session.id) is not None for session in sessions]
     assert (any(found[:25]), all(found[38:])) == (False, True)
@@ -208,7 +207,7 @@ def test_a_session_that_was_just_made_is_unknown_where_only_a_read_tells_what_it
     cache = StandingCache(10)
     session = samples.session()
 
-    cache.welcome(session)
+    cache.welcome([session])
 
     assert cache.get(DEFAULT_PROJECT, session.id) is None
 
@@ -218,9 +217,9 @@ def test_a_session_that_is_both_listed_and_asked_for_is_kept_once(*, listed_firs
     cache, standing = StandingCache(20), complete()
     session = standing.session
     if listed_first:
-        cache.welcome(session)
+        cache.welcome([session])
     cache.put(standing)
-    cache.welcome(session)
+    cache.welcome([session])
     cache.touch(Touch(project=session.project, session=session.id, seen_at=samples.NOW + 5, generation=0))
 
     for _ in range(20):

@@ -154,10 +154,11 @@ class StandingCache:
         self._newborn.drop(found.id)
         return kept
 
-    def welcome(self, session: Session) -> None:
-        """Keep a session that was just made, or read by itself, unless its standing is kept: it has one place."""
-        if session.id not in self._standings:
-            self._newborn.put(session.id, session)
+    def welcome(self, sessions: Iterable[Session]) -> None:
+        """Keep sessions that were just made, or read by themselves, unless their standings are: each has one place."""
+        for session in sessions:
+            if session.id not in self._standings:
+                self._newborn.put(session.id, session)
 
     def replace(self, successor: Session) -> None:
         """Take over a session that was written over the version that is kept, with all else as it stands; or forget it.

@@ -88,7 +88,8 @@ class SqliteStore:
         return (await self.get_many([key]))[0]
 
     async def get_many(self, keys: Sequence[Key]) -> Sequence[Record | None]:
-        self._ready()
+        if self._lost is not None:
+            raise unavailable(self._lost)
         try:
             return self._reads.get_many(keys) if self._memory is None else self._get_many(self._memory, keys)
         except sqlite3.Error as error:
@@ -188,7 +189,8 @@ class SqliteStore:
         return await self._at_length(lambda reads: reads.count(selection))
 
     async def apply(self, change: Change) -> None:
-        self._ready()
+        if self._lost is not None:
+            raise unavailable(self._lost)
         await self._batcher.submit(Apply(change, check_shape(change)))
 
     async def revoke(self, revocations: Sequence[Revocation]) -> Sequence[Session | None]:

@@ -75,18 +75,21 @@ class TrustedMemory:
 
     def keep_sessions(self, sessions: Iterable[Session]) -> None:
         """Remember sessions that were just read by themselves."""
-        for session in sessions:
-            self._cache.welcome(session)
+        self._cache.welcome(sessions)
 
     def record(self, key: Key) -> Record | None:
         """Return what is known of a record; only after `has_moved` was False or `catch_up` succeeded."""
-        if key.kind is _SUBJECT:
-            return self._cache.subject((key.project, SubjectId(key.id.decode())))
-        return self._records.get(key)
+        return self.records((key,))[0]
 
-    def records(self, keys: Sequence[Key]) -> list[Record | None]:
+    def records(self, keys: Iterable[Key]) -> list[Record | None]:
         """Return what is known of some records; only after `has_moved` was False or `catch_up` succeeded."""
-        return [self.record(key) for key in keys]
+        found: list[Record | None] = []
+        for key in keys:
+            if key.kind is _SUBJECT:
+                found.append(self._cache.subject((key.project, SubjectId(key.id.decode()))))
+            else:
+                found.append(self._records.get(key))
+        return found
 
     def keep_record(self, record: Record) -> None:
         """Remember a record that was just read, if it is of a kind that is often read."""
@@ -100,12 +103,22 @@ class TrustedMemory:
     ) -> None:
         """Know what our own batch came to, before which others' changes were followed up to *caught_up_to*.
 
-        What failed is forgotten like what is not known: a commit whose end is unknown may have happened.
+        What failed is forgotten like what is not known: a commit whose end is unknown may have happened. Sessions that
+        were made are kept only where nothing of others was followed since: one may have been to such a session, and
+        nothing would drop it again.
         """
-        is_newest = self.caught_up_to == caught_up_to
+        born: list[Session] = []
+        others: list[tuple[Operation, Outcome]] = []
         for operation, outcome in zip(operations, outcomes, strict=True):
             if outcome is None and type(operation) is Apply:
-                self._take_over_change(operation, is_newest=is_newest)
+                born += operation.born
+            if operation.stale:
+                others.append((operation, outcome))
+        if self.caught_up_to == caught_up_to:
+            self._cache.welcome(born)
+        for operation, outcome in others:
+            if outcome is None and type(operation) is Apply:
+                self._take_over_change(operation)
             elif outcome is None and type(operation) is TouchAll:
                 for touch in operation.touches:
                     self._cache.touch(touch)
@@ -113,21 +126,14 @@ class TrustedMemory:
                 for key in operation.stale:
                     self._drop(key.kind, key.project, key.id)
 
-    def _take_over_change(self, applied: Apply, *, is_newest: bool) -> None:
-        """Know what a change wrote. A session that it made is kept only where nothing of others was followed since.
-
-        One may have been to that session, and nothing would drop it again.
-        """
+    def _take_over_change(self, applied: Apply) -> None:
+        """Know what a change wrote over what was there."""
         puts = applied.change.puts
-        if applied.stale:
-            if len(puts) == 1 and not applied.change.deletes and isinstance(puts[0], Session):
-                self._cache.replace(puts[0])
-            else:
-                for key in applied.stale:
-                    self._drop(key.kind, key.project, key.id)
-        if is_newest:
-            for session in applied.born:
-                self._cache.welcome(session)
+        if len(puts) == 1 and not applied.change.deletes and isinstance(puts[0], Session):
+            self._cache.replace(puts[0])
+        else:
+            for key in applied.stale:
+                self._drop(key.kind, key.project, key.id)
 
     def _drop(self, kind: Kind, project: ProjectId, identifier: bytes) -> None:
         self._cache.drop(kind, project, identifier)
