@@ -20,7 +20,7 @@ from tests.server_process import WITHIN_SECONDS
 from tests.servers.postgresql import PostgresqlServer
 from tests.system.waiting import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("patient")]
 
 CLIENTS = 16
 BEFORE = 400

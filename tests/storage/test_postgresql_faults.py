@@ -25,7 +25,7 @@ from sessiond.testing import samples
 from tests.server_process import WITHIN_SECONDS, ServerProcess
 from tests.servers.postgresql import PostgresqlServer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("patient")]
 
 
 _MANY_TRANSACTIONS = """
