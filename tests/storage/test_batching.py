@@ -138,6 +138,15 @@ async def test_a_batch_is_bounded(engine: Engine, batcher: Batcher[Note]) -> Non
     assert [len(batch) for batch in engine.batches] == [LARGEST_BATCH, 3]
 
 
+async def test_however_many_wait_for_one_record_whoever_writes_another_goes_at_once(
+    engine: Engine, batcher: Batcher[Note]
+) -> None:
+    for name in "a" * 2 * LARGEST_BATCH + "b":
+        batcher.submit(Note(name))
+    await turn()
+    assert engine.batches == [["a", "b"]]
+
+
 async def test_each_operation_succeeds_or_fails_alone(engine: Engine, batcher: Batcher[Note]) -> None:
     waiters = [batcher.submit(Note(name)) for name in "abc"]
     await turn()

@@ -118,12 +118,14 @@ def _split(
     batch: list[_Entry[AnyOperation]] = []
     later: list[_Entry[AnyOperation]] = []
     taken: set[Key] = set()
-    for entry in waiting[:LARGEST_BATCH]:
+    for place, entry in enumerate(waiting, 1):
         keys = entry[0].keys
         if taken.isdisjoint(keys):
             batch.append(entry)
+            if len(batch) == LARGEST_BATCH:
+                return batch, later + waiting[place:]
         else:
             later.append(entry)
         # What waits also bars its keys, so that the writes of one record keep the order in which they came.
         taken.update(keys)
-    return batch, later + waiting[LARGEST_BATCH:]
+    return batch, later
