@@ -52,7 +52,8 @@ class Positions:
 
     def unknown(self, told: Sequence[tuple[int, Event]]) -> list[tuple[int, Event]]:
         """Return those of *told* that were not told before."""
-        return [row for row in told if row[0] > self.of(row[1].partition)]
+        reached, floor = self._reached, self.floor
+        return [row for row in told if row[0] > reached.get(row[1].partition, floor)]
 
     def within(self, sequence: int, partitions: Iterable[Partition]) -> bytes:
         """Return the mark once all below *sequence* was told, and at it what is of *partitions*."""

@@ -15,6 +15,7 @@ from sessiond.storage.engines.sqlite import migrations
 from sessiond.storage.engines.sqlite.rows import (
     EVENT_COLUMNS,
     SESSION_COLUMNS,
+    Row,
     event_from,
     event_row,
     record_from,
@@ -30,7 +31,7 @@ SELECT kind, project, id, partition, body FROM records
 WHERE (kind, project, id, partition) > (?, ?, ?, ?) ORDER BY kind, project, id, partition LIMIT ?
 """
 _EVENTS = f"""
-SELECT sequence, {_EVENT} FROM events WHERE (sequence, partition) > (?, ?) ORDER BY sequence, partition LIMIT ?
+SELECT {_EVENT}, sequence FROM events WHERE (sequence, partition) > (?, ?) ORDER BY sequence, partition LIMIT ?
 """  # noqa: S608
 _FIND = f"SELECT {_EVENT} FROM events WHERE partition = ? AND sequence = ?"  # noqa: S608
 _ADOPT = f"INSERT OR REPLACE INTO events ({_EVENT}, sequence) VALUES ({'?, ' * len(EVENT_COLUMNS)}?)"  # noqa: S608
@@ -77,7 +78,7 @@ def walk(database: sqlite3.Connection, place: str, limit: int) -> Stretch:
             return Stretch(records=[record_from(row[0], row[4]) for row in rows], place=_text(further))
         case _Events() as after:
             rows = database.execute(_EVENTS, (after.sequence, after.partition, limit)).fetchall()
-            told = [(row[0], event_from(row[1:])) for row in rows]
+            told = [_told(row) for row in rows]
             if len(rows) < limit:
                 return Stretch(events=told, place=None)
             return Stretch(events=told, place=_text(_Events(told[-1][0], told[-1][1].partition)))
@@ -94,14 +95,20 @@ def follow(database: sqlite3.Connection, mark: bytes, limit: int) -> tuple[list[
     size = max(limit, _FOLLOWED_AT_ONCE)
     while True:
         rows = database.execute(_EVENTS, (behind.sequence, behind.partition, size)).fetchall()
-        told += positions.unknown([(row[0], event_from(row[1:])) for row in rows])
+        read = [_told(row) for row in rows]
+        told += positions.unknown(read)
         if len(told) >= limit:
             told = told[:limit]
             sequence = told[-1][0]
             return told, positions.within(sequence, (each.partition for at, each in told if at == sequence))
         if len(rows) < size:
-            return told, positions.at_the_end(rows[-1][0] if rows else behind.sequence)
-        behind = _Events(rows[-1][0], event_from(rows[-1][1:]).partition)
+            return told, positions.at_the_end(read[-1][0] if read else behind.sequence)
+        behind = _Events(read[-1][0], read[-1][1].partition)
+
+
+def _told(row: Row) -> tuple[int, Event]:
+    """Return the sequence and the event of a row of `_EVENTS`."""
+    return row[-1], event_from(row)
 
 
 def find_events(database: sqlite3.Connection, numbers: Sequence[Number]) -> list[Event | None]:
