@@ -74,7 +74,7 @@ class Reads:
             if decoded is not None and decoded.row == row:
                 found[session] = decoded.standing
             elif not row[_ACTED] and row[_PROJECT_STAMP] in known and row[_DEPLOYMENT_STAMP] in known:
-                standing = found[session] = _own_standing(known, row)
+                standing = found[session] = _own_standing(known, row, decoded)
                 self._decoded.put(session, _Decoded(row, standing))
             else:
                 others.add(session)
@@ -123,10 +123,14 @@ def _learn(known: _Known, row: Row) -> None:
         known[deployment_stamp] = record_from(Kind.DEPLOYMENT, deployment)
 
 
-def _own_standing(known: _Known, row: Row) -> Standing:
+def _own_standing(known: _Known, row: Row, former: _Decoded | None) -> Standing:
+    if former is not None and former.row[_SUBJECT] == row[_SUBJECT]:
+        subject = former.standing.subject  # as after most refreshes
+    else:
+        subject = _subject(row[_SUBJECT])
     return Standing(
         session=session_from(row),
-        subject=_subject(row[_SUBJECT]),
+        subject=subject,
         project=cast("Project | None", known[row[_PROJECT_STAMP]]),
         deployment=cast("Deployment | None", known[row[_DEPLOYMENT_STAMP]]),
     )
