@@ -104,6 +104,18 @@ class SessionContract:
         await store.touch([touch])
         assert await store.get(session.key) == session
 
+    async def test_what_changes_around_a_session_in_which_nobody_acts_is_seen(self, store: Store) -> None:
+        session = samples.session()
+        before = await _prepare(store, session)
+        changed = samples.renewed(samples.subject(), 99)
+        assert await _seen(store, session) == before
+        await store.apply(samples.put(changed))
+        assert await _seen(store, session) == msgspec.structs.replace(before, subject=changed)
+        await store.apply(samples.put(session.rotated(now=NOW + 1, kid=5)))
+        standing = await _seen(store, session)
+        assert standing is not None
+        assert standing.subject == changed
+
     async def test_a_session_of_another_project_with_its_id_takes_nothing_from_it(self, store: Store) -> None:
         session = samples.session()
         other = samples.session(id=session.id, project=samples.OTHER_PROJECT)
