@@ -43,7 +43,8 @@ def nodes(
     tmp_path_factory: pytest.TempPathFactory, postgresql: PostgresqlServer, proxy: Proxy
 ) -> Iterator[Nodes]:
     url = postgresql.url().replace(f":{postgresql.port}/", f":{proxy.port}/")
-    with two_nodes(tmp_path_factory.mktemp("nodes"), url, SETTINGS) as pair:
+    # Patient ones: what fails here is noticed at once.
+    with two_nodes(tmp_path_factory.mktemp("nodes"), url, SETTINGS, patient=True) as pair:
         yield pair
 
 
