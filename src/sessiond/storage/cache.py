@@ -22,14 +22,18 @@ _NO_PROFILE: Mapping[str, object] = {}
 
 
 class _Young(dict[K, V]):
-    """The entries used last; *older* is asked for one that is not among them."""
+    """The entries used last. One of the *old* that is asked for is used again: *put* puts it here."""
 
-    def __init__(self, older: Callable[[K], V | None]) -> None:
+    def __init__(self, put: Callable[[K, V], None]) -> None:
         super().__init__()
-        self._older = older
+        self.old: dict[K, V] = {}
+        self._put = put
 
     def __missing__(self, key: K) -> V | None:
-        return self._older(key)
+        value = self.old.pop(key, None) if self.old else None
+        if value is not None:
+            self._put(key, value)
+        return value
 
 
 class Recent(Generic[K, V]):
@@ -37,39 +41,32 @@ class Recent(Generic[K, V]):
 
     def __init__(self, limit: int) -> None:
         self._half = max(1, limit // 2)
-        self._young: _Young[K, V] = _Young(self._used_again)
-        self._old: dict[K, V] = {}
+        self._young: _Young[K, V] = _Young(self.put)
         self.get: Callable[[K], V | None] = self._young.__getitem__
         """Return the value at *key*, which was thereby used."""
 
     def __len__(self) -> int:
-        return len(self._young) + len(self._old)
+        return len(self._young) + len(self._young.old)
 
     def __contains__(self, key: K) -> bool:
-        return key in self._young or key in self._old
+        return key in self._young or key in self._young.old
 
     def put(self, key: K, value: V) -> None:
         """Keep *value* at *key*."""
         if len(self._young) >= self._half:
-            self._old = dict(self._young)
+            self._young.old = dict(self._young)
             self._young.clear()
         self._young[key] = value
-
-    def _used_again(self, key: K) -> V | None:
-        value = self._old.pop(key, None)
-        if value is not None:
-            self.put(key, value)
-        return value
 
     def drop(self, key: K) -> None:
         """Forget *key*."""
         self._young.pop(key, None)
-        self._old.pop(key, None)
+        self._young.old.pop(key, None)
 
     def clear(self) -> None:
         """Forget everything."""
         self._young.clear()
-        self._old.clear()
+        self._young.old.clear()
 
 
 class StandingCache:
