@@ -80,7 +80,9 @@ class Reads:
                 others.add(session)
         if others:
             rest = [
-                wanted_session(each.project, each.session) for each in questions if each.session in others
+                wanted_session(project, session)
+                for project, sessions in asked.items()
+                for session in sessions.keys() & others
             ]
             for row in await self._connections.fetch(self._find, rest, repeatable=True):
                 _learn(known, row)
