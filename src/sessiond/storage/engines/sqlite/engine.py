@@ -82,7 +82,7 @@ class SqliteStore:
         memory = self._memory
         if memory is not None and self._lost is None and not memory.has_moved():
             # Whatever one record says is of one instant, also while a batch that writes it is under way.
-            record = memory.record(key)
+            (record,) = memory.records((key,))
             if record is not None and key not in self._being_written:
                 return record
         return (await self.get_many([key]))[0]

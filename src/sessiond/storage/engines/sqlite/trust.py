@@ -77,10 +77,6 @@ class TrustedMemory:
         """Remember sessions that were just read by themselves."""
         self._cache.welcome(sessions)
 
-    def record(self, key: Key) -> Record | None:
-        """Return what is known of a record; only after `has_moved` was False or `catch_up` succeeded."""
-        return self.records((key,))[0]
-
     def records(self, keys: Iterable[Key]) -> list[Record | None]:
         """Return what is known of some records; only after `has_moved` was False or `catch_up` succeeded."""
         found: list[Record | None] = []
