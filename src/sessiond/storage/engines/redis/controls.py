@@ -6,7 +6,6 @@ asked after it was acknowledged.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
@@ -41,7 +40,7 @@ class ControlsRound:
         self.joined = 0
         self._controls = controls
         self._wanted: dict[Key, None] = {}
-        self._hearing: list[Callable[[], None]] = []
+        self._hearing: list[Callable[[Found | Exception], None]] = []
         self.told: Found | Exception | None = None
         """What was found, or why not; None until that is known."""
 
@@ -50,8 +49,8 @@ class ControlsRound:
         for key in keys:
             self._wanted[key] = None
 
-    def tell(self, hear: Callable[[], None]) -> None:
-        """Call *hear*, which must not raise, once what was found is known."""
+    def tell(self, hear: Callable[[Found | Exception], None]) -> None:
+        """Tell *hear*, which must not raise, what was found, or why nothing was."""
         self._hearing.append(hear)
 
     def calls(self) -> Sequence[Call]:
@@ -73,7 +72,7 @@ class ControlsRound:
     def _tell(self, told: Found | Exception) -> Outcome:
         self.told = told
         for hear in self._hearing:
-            hear()
+            hear(told)
         return None
 
 
@@ -86,22 +85,17 @@ class Controls:
         self._known: Recent[Key, _Known] = Recent(_MOST_REMEMBERED)
         self._open: ControlsRound | None = None
 
-    def read(
-        self,
-        keys: Sequence[Key],
-        take: Callable[[Sequence[Record | None]], None],
-        fail: Callable[[Exception], None],
-    ) -> None:
-        """Ask in the next round: *take* gets the records at *keys*, None where absent, all as of one instant.
+    def read(self, keys: Iterable[Key], hear: Callable[[Found | Exception], None]) -> None:
+        """Ask in the next round: *hear*, which must not raise, is told the records at *keys* and others.
 
-        Neither may raise. Raises `Unavailable`.
+        All are as of one instant. Raises `Unavailable`.
         """
         waits = self._open is not None
         joined = self.next()
         if waits:
             self._asking.join(joined)
         joined.want(keys)
-        joined.tell(functools.partial(_hand_over, joined, keys, take, fail))
+        joined.tell(hear)
 
     def next(self) -> ControlsRound:
         """Return the round that is sent next. Raises `Unavailable`."""
@@ -131,16 +125,3 @@ class Controls:
             known = _Known(stamp, record_from(key.kind, value))
             self._known.put(key, known)
         return known.record
-
-
-def _hand_over(
-    joined: ControlsRound,
-    keys: Sequence[Key],
-    take: Callable[[Sequence[Record | None]], None],
-    fail: Callable[[Exception], None],
-) -> None:
-    told = joined.told
-    if isinstance(told, Exception):
-        fail(told)
-    elif told is not None:
-        take([told[key] for key in keys])

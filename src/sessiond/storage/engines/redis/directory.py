@@ -37,7 +37,7 @@ class Directory:
 
     def missing(self, entries: Iterable[Entry]) -> list[Entry]:
         """Return those of *entries* that this node did not make yet."""
-        return list(dict.fromkeys(entry for entry in entries if not self._entered.get(entry)))
+        return list(dict.fromkeys([entry for entry in entries if not self._entered.get(entry)]))
 
     async def enter(self, entries: Sequence[Entry]) -> None:
         """Make *entries*, durably. Raises `Unavailable`."""

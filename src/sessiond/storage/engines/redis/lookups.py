@@ -85,7 +85,7 @@ class _Round:
         if controls is not self._controls:
             # The last round is of after everyone came, and answered after the ones before.
             self._controls = controls
-            controls.tell(self._settle)
+            controls.tell(self._hear)
             for project in self._projects:
                 controls.want(_control_keys(project))
         if lookup.project not in self._projects:
@@ -106,6 +106,9 @@ class _Round:
     def fail(self, error: Exception) -> Outcome:
         """Settle with *error*, in the same way."""
         return self.outcome([error] * len(self._asked))
+
+    def _hear(self, _told: Found | Exception) -> None:
+        self._settle()
 
     def _settle(self) -> None:
         """Tell everybody, once: a reading of control records that was joined before may be answered after the last."""

@@ -95,8 +95,15 @@ class Apply:
         self.keys = keys
         self.adds = keys[: len(change.puts)]
         self.changes = [key for key in keys if change.expects[key] > 0]
-        self._expects = [(key, bulk(field(key)), whole(version)) for key, version in change.expects.items()]
-        places = {key: whole(n) for n, key in enumerate(change.expects, 1)}
+        self._expects: list[tuple[Key, bytes, bytes]] = []
+        places: dict[Key, bytes] = {}
+        for n, (key, version) in enumerate(change.expects.items(), 1):
+            if key.partition != self.partition or (
+                key.kind is Kind.SESSION and partition_of(key.id) != key.partition
+            ):
+                raise ValueError(f"a {key.kind} is expected in another partition than the change's")
+            self._expects.append((key, bulk(field(key)), whole(version)))
+            places[key] = whole(n)
         rest: list[bytes] = [whole(len(change.puts))]
         for key, record in zip(self.adds, change.puts, strict=True):
             rest += (places[key], *_put(record))
@@ -105,11 +112,6 @@ class Apply:
         rest.append(whole(len(change.events)))
         rest += [bulk(event_value(event)) for event in change.events]
         self._rest = rest
-        for key in change.expects:
-            if key.partition != self.partition or (
-                key.kind is Kind.SESSION and partition_of(key.id) != key.partition
-            ):
-                raise ValueError(f"a {key.kind} is expected in another partition than the change's")
 
     def arguments(self, numbers: SessionKeys) -> Sequence[bytes]:
         """Return its arguments to the script, packed."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Sequence
 from typing import ClassVar, cast
 
@@ -19,7 +18,7 @@ from sessiond.storage.bounded_memory import BoundedMemory
 from sessiond.storage.engines.redis.asking import Asking, settle
 from sessiond.storage.engines.redis.calls import Caller, values_of, while_moving
 from sessiond.storage.engines.redis.commands import Call, script_call
-from sessiond.storage.engines.redis.controls import Controls
+from sessiond.storage.engines.redis.controls import Controls, Found
 from sessiond.storage.engines.redis.failures import Moving
 from sessiond.storage.engines.redis.layout import Layout, field, record_from
 from sessiond.storage.engines.redis.link import Answer
@@ -31,24 +30,23 @@ from sessiond.storage.engines.redis.operations import SessionKeys
 class _Gathering:
     """Records that lie in so many *places*: the future *waiter* holds all of them once all are there."""
 
-    __slots__ = ("_found", "_places", "waiter")
+    __slots__ = ("_found", "_keys", "_places", "waiter")
 
-    def __init__(self, waiter: asyncio.Future[object], keys: int, places: int) -> None:
+    def __init__(self, waiter: asyncio.Future[object], keys: Sequence[Key], places: int) -> None:
         self.waiter = waiter
-        self._found: list[Record | None] = [None] * keys
+        self._keys = keys
+        self._found: dict[Key, Record | None] = {}
         self._places = places
 
-    def take(self, numbers: Sequence[int], records: Sequence[Record | None]) -> None:
-        """Take what one place has: the records of these *numbers*."""
-        for n, record in zip(numbers, records, strict=True):
-            self._found[n] = record
+    def hear(self, told: Found | Exception) -> None:
+        """Take what one place has, or give up all for what it came to."""
+        if isinstance(told, Exception):
+            settle(self.waiter, told)
+            return
+        self._found.update(told)
         self._places -= 1
         if not self._places:
-            settle(self.waiter, self._found)
-
-    def fail(self, error: Exception) -> None:
-        """Give up all, for what one place came to."""
-        settle(self.waiter, error)
+            settle(self.waiter, [self._found[key] for key in self._keys])
 
 
 class _Records:
@@ -56,15 +54,12 @@ class _Records:
 
     keys: ClassVar[Sequence[Key]] = ()
 
-    __slots__ = ("_call", "_gathering", "_kinds", "_numbers", "joined")
+    __slots__ = ("_asked", "_call", "_gathering", "joined")
 
-    def __init__(
-        self, call: Call, kinds: Sequence[Kind], numbers: Sequence[int], gathering: _Gathering
-    ) -> None:
+    def __init__(self, call: Call, asked: Sequence[Key], gathering: _Gathering) -> None:
         self.joined = 0
         self._call = call
-        self._kinds = kinds
-        self._numbers = numbers
+        self._asked = asked
         self._gathering = gathering
 
     def calls(self) -> Sequence[Call]:
@@ -72,17 +67,17 @@ class _Records:
 
     def outcome(self, outcomes: Sequence[Outcome]) -> Outcome:
         try:
-            records = [
-                None if value is None else record_from(kind, value)
-                for kind, value in zip(self._kinds, values_of(outcomes[0]), strict=True)
-            ]
+            found = {
+                key: None if value is None else record_from(key.kind, value)
+                for key, value in zip(self._asked, values_of(outcomes[0]), strict=True)
+            }
         except Exception as error:  # noqa: BLE001  whatever it is, who asked must hear of it
             return self.fail(error)
-        self._gathering.take(self._numbers, records)
+        self._gathering.hear(found)
         return None
 
     def fail(self, error: Exception) -> Outcome:
-        self._gathering.fail(error)
+        self._gathering.hear(error)
         return None
 
 
@@ -128,31 +123,28 @@ class Reading:
 
     def _records(self, keys: Sequence[Key]) -> asyncio.Future[object]:
         """Ask for the records at *keys*, those of each partition in the next batch of its server: a future of all."""
-        together: dict[Partition, list[int]] = {}
-        for n, key in enumerate(keys):
-            together.setdefault(key.partition, []).append(n)
+        together: dict[Partition, list[Key]] = {}
+        for key in keys:
+            together.setdefault(key.partition, []).append(key)
         waiter: asyncio.Future[object] = self._loop.create_future()
-        gathering = _Gathering(waiter, len(keys), len(together))
+        gathering = _Gathering(waiter, keys, len(together))
         if not together:
             waiter.set_result([])
         try:
-            for partition, numbers in together.items():
-                self._gather(partition, [keys[n] for n in numbers], numbers, gathering)
+            for partition, some in together.items():
+                self._gather(partition, some, gathering)
         except Unavailable:
             waiter.cancel()
             raise
         return waiter
 
-    def _gather(
-        self, partition: Partition, keys: Sequence[Key], numbers: Sequence[int], gathering: _Gathering
-    ) -> None:
-        kinds = [key.kind for key in keys]
-        sessions = kinds.count(Kind.SESSION)
+    def _gather(self, partition: Partition, keys: Sequence[Key], gathering: _Gathering) -> None:
+        sessions = [key.kind for key in keys].count(Kind.SESSION)
         if partition == CONTROL_PARTITION and not sessions:
-            self._controls.read(keys, functools.partial(gathering.take, numbers), gathering.fail)
+            self._controls.read(keys, gathering.hear)
         else:
             call = self._records_call(partition, keys, sessions)
-            self._asking.put(call.slot, _Records(call, kinds, numbers, gathering))
+            self._asking.put(call.slot, _Records(call, keys, gathering))
 
     def _records_call(self, partition: Partition, keys: Sequence[Key], sessions: int) -> Call:
         mine = self._layout[partition]

@@ -71,40 +71,35 @@ class Writing:
             done([failure] * len(operations))
 
     def _send(self, address: Address, operations: Sequence[Operation], done: Done) -> None:
-        together: dict[Partition, list[int]] = {}
-        for n, operation in enumerate(operations):
-            together.setdefault(operation.partition, []).append(n)
-        calls = [
-            self._call(partition, [operations[n] for n in members]) for partition, members in together.items()
-        ]
+        together: dict[Partition, list[Operation]] = {}
+        for operation in operations:
+            together.setdefault(operation.partition, []).append(operation)
+        calls = [self._call(partition, some) for partition, some in together.items()]
 
         def take(answers: Sequence[Outcome]) -> None:
             if self._feed is not None:
                 # Before any caller hears of it; also for those that failed, as they may have been written.
                 self._feed.changed(key for operation in operations for key in operation.changes)
-            outcomes: list[Outcome] = [None] * len(operations)
-            for members, answer in zip(together.values(), answers, strict=True):
-                for n, outcome in zip(members, self._outcomes(operations, members, answer), strict=True):
-                    outcomes[n] = outcome
-            done(outcomes)
+            outcomes: dict[Operation, Outcome] = {}
+            for some, answer in zip(together.values(), answers, strict=True):
+                outcomes.update(zip(some, self._outcomes(some, answer), strict=True))
+            done([outcomes[operation] for operation in operations])
 
         self._caller.start(address, calls, Lane.WRITE, take)
 
-    def _outcomes(
-        self, operations: Sequence[Operation], members: Sequence[int], answer: Outcome
-    ) -> Sequence[Outcome]:
-        """Return what the *members* of a batch came to, by the answer of the script that did them."""
+    def _outcomes(self, operations: Sequence[Operation], answer: Outcome) -> Sequence[Outcome]:
+        """Return what the operations of a partition came to, by the answer of the script that did them."""
         if isinstance(answer, Unavailable):
-            return [answer] * len(members)
+            return [answer] * len(operations)
         try:
             newest, *each = cast("list[object]", answer)
             told = int(cast("bytes", newest))
             if told:
                 self.newest = max(self.newest, told)
-                self.told[operations[members[0]].partition] = told
-            return [operations[n].outcome(one) for n, one in zip(members, each, strict=True)]
+                self.told[operations[0].partition] = told
+            return [operation.outcome(one) for operation, one in zip(operations, each, strict=True)]
         except Exception as error:  # noqa: BLE001  whatever it is, who wrote must hear of it
-            return [error] * len(members)
+            return [error] * len(operations)
 
     def _call(self, partition: Partition, operations: Sequence[Operation]) -> Call:
         keys = self._layout[partition]
