@@ -47,7 +47,7 @@ class Apply:
     """A change and the keys that it *writes*. Those that it only expects must not change in the same batch, either."""
 
     def __init__(self, change: Change, writes: Sequence[Key]) -> None:
-        self.keys: Sequence[Key] = sorted(change.expects)
+        self.keys: Sequence[Key] = list(change.expects)
         self.writes = writes
         self.change = change
 
@@ -59,7 +59,7 @@ class Revoke:
         first: dict[Key, Revocation] = {}
         for each in revocations:
             first.setdefault(session_key(each.project, each.session), each)
-        self.keys = self.writes = sorted(first)
+        self.keys = self.writes = list(first)
         self.first = first
         self.asked = [session_key(each.project, each.session) for each in revocations]
 
@@ -73,7 +73,7 @@ class TouchAll:
             key = session_key(each.project, each.session)
             seen_at, generation = highest.get(key, (each.seen_at, each.generation))
             highest[key] = max(seen_at, each.seen_at), max(generation, each.generation)
-        self.keys = self.writes = sorted(highest)
+        self.keys = self.writes = list(highest)
         self.highest = highest
 
 
