@@ -14,6 +14,7 @@ from sessiond.services.auditing import Report
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.sqlite import open_store
 from tests.deployment import SetClock, TestDeployment
+from tests.services.sealing import seal_all
 
 Tamper = Callable[[sqlite3.Connection], object]
 
@@ -28,27 +29,21 @@ async def deployed(directory: Path, clock: SetClock) -> AsyncIterator[TestDeploy
         await store.close()
 
 
-async def seal(node: TestDeployment) -> None:
-    """Seal everything that happened."""
-    while await node.services.sealer.seal():
-        pass
-
-
 async def live(node: TestDeployment) -> None:
     """Have twelve subjects come. The events up to the sequence 22 are sealed, in three links; four are not."""
-    await seal(node)
+    await seal_all(node)
     for n in range(12):
         if n % 5 == 0:
-            await seal(node)
+            await seal_all(node)
         await node.issue(SubjectId(f"user-{n}"))
 
 
 async def note(node: TestDeployment) -> None:
     """Have the sealer write down how far it came, as it does every few seconds."""
     for _ in range(2):
-        await seal(node)
+        await seal_all(node)
         node.clock.advance(milliseconds=LOOKED_EVERY_MS)
-    await seal(node)
+    await seal_all(node)
 
 
 async def verified(node: TestDeployment, kept: tuple[int, bytes] | None = None) -> Report:

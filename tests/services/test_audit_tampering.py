@@ -16,7 +16,8 @@ from sessiond.domain.events import EventType
 from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
 from sessiond.services.audit_sealing import LOOKED_EVERY_MS
 from tests.deployment import BY, NOON, SetClock, TestDeployment
-from tests.services.audited import after, deployed, found, live, note, seal, verified
+from tests.services.audited import after, deployed, found, live, note, verified
+from tests.services.sealing import seal_all
 
 
 @pytest.mark.parametrize(
@@ -176,7 +177,7 @@ async def test_an_end_that_was_cut_off_is_found_by_the_head_that_was_kept(tmp_pa
     former = (tmp_path / "sessiond.db").read_bytes()
     async with deployed(tmp_path, clock) as node:
         clock.advance(milliseconds=LEASE_MS)
-        await seal(node)
+        await seal_all(node)
         kept = (await verified(node)).head
     (tmp_path / "sessiond.db").write_bytes(former)
     for name in ("sessiond.db-wal", "sessiond.db-shm"):
@@ -204,7 +205,7 @@ async def test_erasing_does_not_wash_what_was_tampered_with(tmp_path: Path) -> N
 async def test_purging_more_than_was_allowed_is_found(deployment: TestDeployment) -> None:
     await live(deployment)
     deployment.clock.advance(days=100)
-    await seal(deployment)
+    await seal_all(deployment)
 
     await deployment.services.store.purge_events(before=NOON + 1, limit=3)
 

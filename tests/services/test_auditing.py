@@ -15,7 +15,8 @@ from sessiond.domain.rules import PurgeRules
 from sessiond.domain.session_filters import Span
 from sessiond.services.audit_chains import chain_partition
 from tests.deployment import BY, NOON, TestDeployment
-from tests.services.audited import found, live, note, seal, verified
+from tests.services.audited import found, live, note, verified
+from tests.services.sealing import seal_all
 
 
 async def test_an_untouched_audit_is_sound_and_its_tail_is_told(deployment: TestDeployment) -> None:
@@ -52,7 +53,7 @@ async def test_erasing_leaves_the_audit_sound_and_says_how_much_it_rewrote(
 
     await deployment.services.erasing.erase(DEFAULT_PROJECT, SubjectId("user-3"), by=BY)
     await deployment.services.erasing.erase(DEFAULT_PROJECT, SubjectId("user-11"), by=BY)  # not sealed yet
-    await seal(deployment)
+    await seal_all(deployment)
 
     report = await verified(deployment)
     assert (before.counts.rewritten, report.counts.rewritten, report.findings) == (0, 2, [])
@@ -66,12 +67,12 @@ async def test_retention_leaves_a_signed_beginning_from_which_the_rest_is_checke
     first = None
     for day in range(12):
         await deployment.issue(SubjectId(f"user-{day}"))
-        await seal(deployment)
+        await seal_all(deployment)
         first = first or (await verified(deployment)).head
         clock.advance(days=1)
-        await seal(deployment)
+        await seal_all(deployment)
     rules = PurgeRules(events=timedelta(days=5))
-    await seal(deployment)
+    await seal_all(deployment)
 
     while await purge_bite(services.store, services.sealer, rules, clock.now(), limit=500):
         pass
@@ -79,7 +80,7 @@ async def test_retention_leaves_a_signed_beginning_from_which_the_rest_is_checke
     for n in range(3):
         clock.advance(seconds=6)
         await deployment.issue(SubjectId(f"late-{n}"))
-        await seal(deployment)
+        await seal_all(deployment)
     later_on = await verified(deployment)
 
     assert purged.findings == later_on.findings == []
@@ -156,7 +157,7 @@ async def test_pages_of_events_follow_each_other(deployment: TestDeployment) -> 
 
 async def test_another_projects_events_are_not_in_a_check(deployment: TestDeployment) -> None:
     other = await deployment.services.projects.add("other", by=BY)
-    await seal(deployment)
+    await seal_all(deployment)
 
     report = await deployment.services.auditing.verify(other.id)
 
