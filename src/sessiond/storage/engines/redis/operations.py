@@ -49,8 +49,6 @@ class SessionKeys:
         """Return the number of the key in which the record at *key* lies: 0 for one in the hash of records."""
         if key.kind is not Kind.SESSION:
             return 0
-        if partition_of(key.id) != key.partition:
-            return -1
         name = self._layout.session(key.partition, key.project, SessionId(key.id))
         return self._numbers.setdefault(name, self._first + len(self._numbers))
 
