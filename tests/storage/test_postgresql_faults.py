@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import struct
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -29,6 +30,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("patient")]
 _MANY_TRANSACTIONS = """
     DO $$ BEGIN FOR n IN 1..1000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$
 """
+_UNHEARD_OF = 3 << 30
+"""A transaction of long ago, of which no server knows how it ended."""
 
 
 @pytest.fixture
@@ -53,6 +56,22 @@ def mortal() -> Iterator[PostgresqlServer]:
 def copy(data: Path, target: Path) -> None:
     """Copy a data directory, whose owner stays."""
     subprocess.run(["cp", "-a", data, target], check=True)
+
+
+def unreadable(page: bytes) -> bytes:
+    """Return what no page can be."""
+    return b"\xff" * len(page)
+
+
+def by_nobody_known(page: bytes) -> bytes:
+    """Return a page of a table as if its rows were written by a transaction of which nothing is known."""
+    rows = bytearray(page)
+    (end,) = struct.unpack_from("<H", rows, 12)
+    for pointer in range(24, end, 4):
+        row = struct.unpack_from("<H", rows, pointer)[0] & 0x7FFF
+        struct.pack_into("<I", rows, row, _UNHEARD_OF)
+        rows[row + 21] &= 0xFC  # what was noted of how the transaction ended
+    return bytes(rows)
 
 
 async def outcome_of(writing: object) -> object:
@@ -158,7 +177,10 @@ def test_a_server_says_503_while_its_database_is_down_and_recovers_by_itself(
         assert http.get("/readyz").status_code == 200
 
 
-async def test_a_damaged_page_is_the_trouble_of_those_alone_who_lie_in_it(mortal: PostgresqlServer) -> None:
+@pytest.mark.parametrize("damaged", [unreadable, by_nobody_known])
+async def test_a_damaged_page_is_the_trouble_of_those_alone_who_lie_in_it(
+    mortal: PostgresqlServer, damaged: Callable[[bytes], bytes]
+) -> None:
     url = mortal.url()
     store = await open_store(url, role=Role.SERVER)
     sessions = [samples.session() for _ in range(60)]
@@ -168,7 +190,9 @@ async def test_a_damaged_page_is_the_trouble_of_those_alone_who_lie_in_it(mortal
     file = mortal.data / mortal.run_sql(f"SELECT pg_relation_filepath('{table}')")
     mortal.stop()
     with file.open("r+b") as pages:
-        pages.write(b"\xff" * 8192)
+        page = pages.read(8192)
+        pages.seek(0)
+        pages.write(damaged(page))
     mortal.start()
 
     found = await asyncio.gather(
