@@ -124,7 +124,7 @@ class SqliteStore:
     async def find_session(self, project: ProjectId, session: SessionId) -> Standing | None:
         self._ready()
         memory = self._memory
-        if memory is not None and memory.seen(session) is not None:
+        if memory is not None and memory.get(project, session) is not None:
             # Worth asking what others changed: that costs less than a read.
             standing = self.peek_session(project, session)
             if standing is not None:
