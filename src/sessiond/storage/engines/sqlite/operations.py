@@ -20,6 +20,7 @@ from sessiond.storage.engines.sqlite.rows import (
     EVENT_COLUMNS,
     RECORD_COLUMNS,
     SESSION_COLUMNS,
+    SESSION_NULLS,
     Row,
     event_row,
     key_row,
@@ -42,6 +43,7 @@ def _insert(table: str, columns: Sequence[str]) -> str:
 _SESSION_VERSION = f"SELECT version FROM sessions WHERE {_ONE_SESSION}"  # noqa: S608  constants only, here and below
 _RECORD_VERSION = f"SELECT version FROM records WHERE {_ONE_RECORD}"  # noqa: S608
 _INSERT_SESSION = _insert("sessions", SESSION_COLUMNS)
+_INSERT_MOST_SESSIONS = _insert("sessions", SESSION_COLUMNS[: -len(SESSION_NULLS)])
 # One more than the highest sequence that is there, or was before a purge.
 _INSERT_EVENT = (
     _insert("events", EVENT_COLUMNS)
@@ -166,7 +168,7 @@ class Apply:
                 row = session_row(record)
                 self._steps.append((_UPDATE_SESSION_IN_PLACE, (*row, expected), _UPDATE_SESSION))
             else:
-                self._steps.append((_INSERT_SESSION, session_row(record), None))
+                self._steps.append(_insert_session(session_row(record)))
                 self.born.append(record)
         for key in change.deletes:
             self._steps.append(_delete(key))
@@ -293,6 +295,13 @@ def _version_of(key: Key) -> tuple[str, Row]:
     if key.kind is _SESSION:
         return _SESSION_VERSION, (key.id, project_bytes(key.project))
     return _RECORD_VERSION, key_row(key)
+
+
+def _insert_session(row: Row) -> _Step:
+    # Columns that are not named are NULL, too; sqlite3 takes five times as long for a None as for a number.
+    if row[-len(SESSION_NULLS) :] == SESSION_NULLS:
+        return _INSERT_MOST_SESSIONS, row[: -len(SESSION_NULLS)], None
+    return _INSERT_SESSION, row, None
 
 
 def _put_record(record: Record, key: Key, expected: int) -> _Step:
