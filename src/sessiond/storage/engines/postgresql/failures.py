@@ -14,7 +14,7 @@ _LOG = logging.getLogger("sessiond.storage.postgresql")
 _LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _SHUT = (asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError)
 _UNDONE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
-_DAMAGED = (asyncpg.InternalServerError, asyncpg.PostgresSystemError)
+_DAMAGED = (asyncpg.InternalServerError, asyncpg.PostgresIOError, asyncpg.UndefinedFileError)
 
 _FENCED = "SD001"
 
