@@ -126,7 +126,7 @@ async def test_a_client_that_goes_away_while_it_waits_spoils_nothing() -> None:
 async def test_stopping_finishes_one_that_waits_and_closes_its_connection() -> None:
     surface = Surface()
 
-    async with surface.served() as server, Wire.to(server) as wire:
+    async with surface.served(drain_seconds=600) as server, Wire.to(server) as wire:
         wire.get("/later")
         async with asyncio.timeout(120):
             await surface.world.arrived.wait()
