@@ -124,7 +124,7 @@ def test_sigterm_drains_and_then_serve_returns() -> None:
             started.append(addresses)
             until_started.set()
 
-        await serve(surface.app, sockets, on_started=on_started)
+        await serve(surface.app, sockets, on_started=on_started, drain_seconds=600)
         return (await asking).decode()
 
     surface.world.arrived = asyncio.Event()
