@@ -298,7 +298,7 @@ def _version_of(key: Key) -> tuple[str, Row]:
 
 
 def _insert_session(row: Row) -> _Step:
-    # Columns that are not named are NULL, too; sqlite3 takes five times as long for a None as for a number.
+    # Columns that are not named are NULL, too; sqlite3 takes several times as long for a None as for a number.
     if row[-len(SESSION_NULLS) :] == SESSION_NULLS:
         return _INSERT_MOST_SESSIONS, row[: -len(SESSION_NULLS)], None
     return _INSERT_SESSION, row, None
