@@ -33,6 +33,8 @@ _DELIVERED = {"tokens": "tokens", "browser": "cookie"}
 """How a session of a kind reaches its holder."""
 
 _FORMATS = {form.value: form for form in AccessFormat}
+_KINDS = {True: SessionKind.BROWSER, False: SessionKind.TOKENS}
+_USER = SubjectKind.USER
 
 
 class ClientMembers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -135,10 +137,10 @@ def order_of(
     return Order(
         project=caller.project,
         subject=subject,
-        session_kind=SessionKind.BROWSER if cookie else SessionKind.TOKENS,
+        session_kind=_KINDS[cookie],
         access_format=_FORMATS[asked.format],
         by=caller.initiator,
-        create=SubjectKind.USER,
+        create=_USER,
         rotates=not cookie,
         client=_client(request, asked.client),
         absolute_timeout=duration(asked.absolute_timeout_seconds),

@@ -17,6 +17,7 @@ from sessiond.services.bundle import Services
 
 _CLEARED = ("Clear-Site-Data", '"cookies", "storage"')
 
+_BROWSER = SessionKind.BROWSER
 _NEEDS_HTTPS = InvalidRequest(
     "cookie_needs_https", "Session cookies need https: set public_url, or use plain http on loopback only."
 )
@@ -38,7 +39,7 @@ async def created(services: Services, request: Request, session: Session, policy
     """Return the answer to whoever made *session*: its tokens, or the one cookie of a browser's."""
     shown = view(session)
     location = ("Location", f"/v1/sessions/{shown.id}")
-    if session.session_kind is SessionKind.BROWSER:
+    if session.session_kind is _BROWSER:
         cookie = session_cookie(services, request, session)
         return Answer(201, CreatedAnswer(session=shown), headers=(location,), cookies=(cookie,))
     minted = await services.native_tokens.mint(session, policy, now=request.now)
