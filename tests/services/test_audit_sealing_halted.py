@@ -10,6 +10,7 @@ import pytest
 from sessiond.domain.audit_chain import LEASE_MS, MOST_ENTRIES, Link
 from sessiond.domain.errors import Unavailable
 from sessiond.domain.ids import SubjectId
+from sessiond.services.audit_lease import SealingLease
 from sessiond.services.ports import Change, Store
 from sessiond.storage.engine import unavailable
 from tests.deployment import SetClock, TestDeployment
@@ -183,3 +184,18 @@ async def test_what_was_read_at_once_and_sealed_in_part_is_sealed_on_where_it_br
     assert await sealed(node) == await told(node)
     counted = halted.services.sealer.sealed + other.services.sealer.sealed
     assert counted.total() == len(await told(node)) - (0 if answered else MOST_ENTRIES)
+
+
+async def test_a_lease_that_was_written_by_a_call_that_was_given_up_is_its_writer_s_all_the_same(
+    deployment: TestDeployment,
+) -> None:
+    store, keys, clock = deployment.services.store, deployment.services.keys, deployment.services.clock
+    one, other = (SealingLease(store, keys, clock, name=name) for name in ("one", "other"))
+    given_up = await one.held(None)
+
+    again = await one.held(None)
+
+    assert given_up is not None
+    assert again is not None
+    assert again.lease.fence > given_up.lease.fence
+    assert await other.held(None) is None
