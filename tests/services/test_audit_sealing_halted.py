@@ -186,6 +186,27 @@ async def test_what_was_read_at_once_and_sealed_in_part_is_sealed_on_where_it_br
     assert counted.total() == len(await told(node)) - (0 if answered else MOST_ENTRIES)
 
 
+@pytest.mark.parametrize("heir", ["the same node", "another node"])
+async def test_a_head_is_told_of_though_who_wrote_it_never_heard_of_that(heir: str) -> None:
+    halted, store, other = await halting_and_other()
+    await seal_all(halted)
+    halted.services.sealer.take_new_heads()
+    await halted.issue()
+    store.loses_answers = True
+    with pytest.raises(Unavailable):
+        await halted.services.sealer.seal()
+    store.loses_answers = False
+    node = halted
+    if heir == "another node":
+        other.clock.advance(milliseconds=LEASE_MS)
+        node = other
+
+    await seal_all(node)
+
+    newest = (await links_of(node))[-1]
+    assert [head.digest for head in node.services.sealer.take_new_heads()] == [newest.digest()]
+
+
 async def test_a_lease_that_was_written_by_a_call_that_was_given_up_is_its_writer_s_all_the_same(
     deployment: TestDeployment,
 ) -> None:

@@ -132,8 +132,9 @@ class Sealer:
         known = holding.former.get(project, set())
         if head is not None and head.fence == holding.lease.fence and project in holding.unsure:
             known = known | await self._sealed_after(holding.sealed_turn, head)
-        if known:
+        if known and head is not None:
             rows = [row for row in rows if (row[1].partition, row[0]) not in known]
+            self._new_heads[project] = head  # who wrote it may have been stopped before it could tell of it
         tag = tag_of(self._keys, project)
         for start in range(0, len(rows), MOST_ENTRIES):
             some = rows[start : start + MOST_ENTRIES]
