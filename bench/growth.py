@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 import statistics
 import tempfile
@@ -148,7 +149,9 @@ def measure(*, largest: int, rounds: int, seconds: int) -> Growth:
 
 def _filled(folder: Path, count: int, *, ended: int = 0) -> Loaded:
     print(f"writing {count:,} sessions" + (f" and {ended:,} ended ones" if ended else ""), flush=True)
-    return asyncio.run(fill(folder / "data", count, ended=ended))
+    loaded = asyncio.run(fill(folder / "data", count, ended=ended))
+    os.sync()  # or the kernel writes all of it back beside the first round
+    return loaded
 
 
 def _interleaved(
