@@ -288,8 +288,8 @@ async def test_a_head_is_kept_only_of_one_whole_request_that_says_nothing_of_the
     assert not is_known(served.heads, GET)
 
 
-@pytest.mark.parametrize("said", [b"keep-alive", b"Keep-Alive"])
-async def test_a_head_that_asks_for_what_holds_anyway_is_kept_like_any_other(said: bytes) -> None:
+@pytest.mark.parametrize("said", [b"keep-alive", b"Keep-Alive", b"TE"])
+async def test_a_head_whose_connection_header_does_not_end_it_is_kept_like_any_other(said: bytes) -> None:
     request = GET.replace(b"\r\n\r\n", b"\r\nConnection: %b\r\n\r\n" % said)
     served = Served()
 

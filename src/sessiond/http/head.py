@@ -41,7 +41,7 @@ _MOST_KEPT_BYTES = 1024
 _MOST_KEPT_HEADERS = 32
 _REST_SECONDS = 10
 _FRAMING = frozenset({b"expect", b"proxy-connection", b"transfer-encoding", b"upgrade"})
-"""Headers that change how the connection is read, or what becomes of it. `Connection` may say what holds anyway."""
+"""Headers that change how a connection is read, or what becomes of it; `Connection` ends it, or has no effect."""
 
 
 class Head:
@@ -85,8 +85,7 @@ class Head:
         """Whether it is sound, and nothing in it bears on how the connection is read on but its `Content-Length`."""
         if self.problem is not None or self.repeats or not self.keep_alive or self.http_version != "1.1":
             return False
-        connection = self.values.get(b"connection", b"keep-alive")
-        return connection.lower() == b"keep-alive" and _FRAMING.isdisjoint(self.values)
+        return _FRAMING.isdisjoint(self.values)
 
     @property
     def length(self) -> int:
