@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
 from sessiond.domain.errors import Misconfigured
-from sessiond.services.ports import Store
 from sessiond.storage.engine import Role
 from sessiond.storage.engines.postgresql import migrations
 from sessiond.storage.engines.postgresql.url import parse_url
@@ -26,13 +24,6 @@ def url(postgresql: PostgresqlServer) -> str:
     return postgresql.url()
 
 
-@pytest.fixture
-async def store(url: str) -> AsyncIterator[Store]:
-    store = await open_store(url, role=Role.SERVER)
-    yield store
-    await store.close()
-
-
 async def test_nodes_that_migrate_at_once_migrate_once(url: str) -> None:
     stores = await asyncio.gather(*(open_store(url, role=Role.SERVER) for _ in range(6)))
 
@@ -40,9 +31,8 @@ async def test_nodes_that_migrate_at_once_migrate_once(url: str) -> None:
     await asyncio.gather(*(store.close() for store in stores))
 
 
-async def test_a_later_migration_runs_beside_a_working_node(
-    postgresql: PostgresqlServer, store: Store, url: str
-) -> None:
+async def test_a_later_migration_runs_beside_a_working_node(postgresql: PostgresqlServer, url: str) -> None:
+    store = await open_store(url, role=Role.SERVER)
     address = parse_url(url)
     known = [*migrations.known_migrations(), (9000, "ALTER TABLE records ADD COLUMN later text")]
     nodes = [await asyncpg.connect(postgresql.admin_url) for _ in range(2)]
@@ -52,7 +42,7 @@ async def test_a_later_migration_runs_beside_a_working_node(
     session = samples.session()
     await store.apply(samples.put(session))
     assert await store.get(session.key) == session
-    for node in nodes:
+    for node in (store, *nodes):
         await node.close()
     with pytest.raises(Misconfigured, match="written by a newer sessiond"):
         await open_store(url, role=Role.SERVER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
@@ -69,42 +70,39 @@ async def stores(
     await second.close()
 
 
-async def test_a_master_that_is_killed_under_load_takes_no_acknowledged_write_with_it(
-    cluster: RedisCluster, stores: Stores, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextlib.asynccontextmanager
+async def under_load(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Load]:
+    """Have the stores under load before, meanwhile and afterwards; of what was acknowledged nothing may be lost."""
     load = Load(stores)
     load.begin()
     await load.until(200)
-
-    cluster.let_masters_be_replaced()
-    await asyncio.to_thread(cluster.masters()[0].kill)
-    await until_all_answer(stores)
+    yield load
     await load.until(200)
-
     await load.end()
     be_patient(monkeypatch)
     await load.check()
+
+
+async def test_a_master_that_is_killed_under_load_takes_no_acknowledged_write_with_it(
+    cluster: RedisCluster, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with under_load(stores, monkeypatch):
+        cluster.let_masters_be_replaced()
+        await asyncio.to_thread(cluster.masters()[0].kill)
+        await until_all_answer(stores)
 
 
 async def test_a_master_that_hangs_under_load_is_replaced_and_loses_nothing(
     cluster: RedisCluster, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = Load(stores)
-    load.begin()
-    await load.until(200)
-    hanging = cluster.masters()[0]
-
-    cluster.let_masters_be_replaced()
-    hanging.pause()
-    await until_all_answer(stores)
-    await load.until(200)
-    hanging.resume()
-    await asyncio.to_thread(cluster.wait_until_whole)
-    await load.until(200)
-
-    await load.end()
-    be_patient(monkeypatch)
-    await load.check()
+    async with under_load(stores, monkeypatch) as load:
+        hanging = cluster.masters()[0]
+        cluster.let_masters_be_replaced()
+        hanging.pause()
+        await until_all_answer(stores)
+        await load.until(200)
+        hanging.resume()
+        await asyncio.to_thread(cluster.wait_until_whole)
 
 
 async def test_a_read_of_a_master_that_hangs_is_asked_of_its_heir_once_that_is_known(
