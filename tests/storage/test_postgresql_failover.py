@@ -125,7 +125,7 @@ async def test_a_standby_is_never_asked(pair: Pair) -> None:
         "find_sessions('{}', false)",
         "find_standings_of('{}')",
         "find_bodies('{}')",
-        "find_pages('{}')",
+        "find_pages_within('{}')",
     ):
         with pytest.raises(AssertionError, match="a standby does not answer"):
             standby.run_sql(f"SELECT * FROM pair.{asked}")  # noqa: S608  our own words

@@ -85,12 +85,14 @@ async def test_no_session_is_looked_for_among_all_of_its_project(connection: asy
 
 async def test_no_page_is_looked_for_among_the_sessions_of_others(connection: asyncpg.Connection) -> None:
     pages = [(0, PROJECT, "7", None, None, 99), (1, PROJECT, "8", None, b"\xff", 99)]
-    await connection.fetch("SELECT * FROM find_pages($1)", pages)  # makes the plan while there is nothing
+    await connection.fetch(
+        "SELECT * FROM find_pages_within($1)", pages
+    )  # makes the plan while there is nothing
     await connection.execute(_MANY_SESSIONS, PROJECT)
 
     async with connection.transaction():
         before = dict(await connection.fetch(_BLOCKS, "sessions"))
-        found = await connection.fetch("SELECT * FROM find_pages($1)", pages)
+        found = await connection.fetch("SELECT * FROM find_pages_within($1)", pages)
         after = dict(await connection.fetch(_BLOCKS, "sessions"))
 
     newest = [(n, 9507 + n - 500 * older) for n in (0, 1) for older in range(20)]
@@ -108,7 +110,7 @@ async def test_a_page_of_a_subject_with_many_ended_sessions_is_left_to_who_waits
     await connection.execute("UPDATE sessions SET subject = '0' WHERE subject <> '1'")
     await connection.execute("UPDATE sessions SET revoked_at = 1 WHERE subject = '0'")
 
-    found = await connection.fetch("SELECT * FROM find_pages($1)", pages)
+    found = await connection.fetch("SELECT * FROM find_pages_within($1)", pages)
 
     looked_at = int.from_bytes(found[0]["id"])
     assert [(row["n"], row["unfinished"]) for row in found] == [(0, True), *[(1, False)] * 5]

@@ -27,7 +27,7 @@ _PAGES_AT_ONCE = 16
 """Pages that one statement finds: others have the loop while the next is on its way."""
 
 _PAGE, _UNFINISHED = len(STORED) + 1, len(STORED) + 2
-"""The places in a row of `find_pages` that say whose page it is on, and whether that may go on behind it."""
+"""The places in a row of `find_pages_within` that say whose page it is on, and whether that may go on behind it."""
 
 _SESSION = ", ".join((*STORED, "body"))
 _EVENT = "at, partition, type, project, session, subject, by, data"
@@ -75,7 +75,7 @@ class Listing:
     def __init__(self, connections: Connections, schema: str) -> None:
         self._connections = connections
         self._schema = schema
-        self._pages = f"SELECT * FROM {schema}.find_pages($1)"  # noqa: S608  a checked name
+        self._pages = f"SELECT * FROM {schema}.find_pages_within($1)"  # noqa: S608  a checked name
 
     async def pages(self, questions: Sequence[Leaf]) -> Sequence[Outcome]:
         """Return for each the sessions of its subject, newest id first; None where too many had to be looked at."""
