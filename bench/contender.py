@@ -131,7 +131,7 @@ def node_modules(workplace: Path) -> Path:
 def python_peers(workplace: Path) -> Path:
     """Return the `bin` of a virtual environment of this interpreter with `peers/requirements.txt`."""
     folder = workplace / "python"
-    wanted = (PEERS / "requirements.txt").read_text(encoding="utf-8")
+    wanted = f"{sys.base_prefix} {sys.version}\n{(PEERS / 'requirements.txt').read_text(encoding='utf-8')}"
     done = folder / "done"
     if not done.exists() or done.read_text(encoding="utf-8") != wanted:
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
