@@ -36,7 +36,8 @@ async def test_two_host_headers_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["authorization", "content-type", "content-length", "origin", "sec-fetch-site"]
+    "name",
+    ["authorization", "content-encoding", "content-type", "content-length", "origin", "sec-fetch-site"],
 )
 async def test_a_repeated_header_that_may_stand_once_is_refused(name: str) -> None:
     surface = Surface()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -48,27 +47,10 @@ async def read_body(request: Request, receive: Receive, limit: int) -> bytes:
 
 def media_type_of(request: Request, endpoint: Endpoint) -> str:
     """Return the body's content type without parameters, or raise `UnsupportedMediaType`."""
-    sent = request.header(b"content-type")
-    name = _plain_type(sent or "", request.header(b"content-encoding"))
+    name = request.head.media_type
     if name is None or name not in endpoint.content_types:
-        raise UnsupportedMediaType(sent, endpoint.content_types)
+        raise UnsupportedMediaType(request.header(b"content-type"), endpoint.content_types)
     return name
-
-
-@functools.lru_cache(maxsize=64)
-def _plain_type(content_type: str, encoding: str | None) -> str | None:
-    """Return the type without its parameters, or None where they name another charset, or the body is encoded."""
-    encoded = encoding is not None and encoding.strip().lower() not in {"", "identity"}
-    name, _, parameters = content_type.partition(";")
-    return None if encoded or not _is_utf8(parameters) else name.strip().lower()
-
-
-def _is_utf8(parameters: str) -> bool:
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.partition("=")
-        if name.strip().lower() == "charset" and value.strip().strip('"').lower() not in {"utf-8", "utf8"}:
-            return False
-    return True
 
 
 def parse_body(body: bytes, request: Request, endpoint: Endpoint) -> Callable[[], object]:

@@ -26,6 +26,7 @@ _SINGLE = frozenset(
     {
         b"host",
         b"authorization",
+        b"content-encoding",
         b"content-type",
         b"content-length",
         b"origin",
@@ -56,7 +57,6 @@ class Head:
     http_version = "1.1"
     problem: Refusal | None = None
     instant: Route | None = None
-    _bearer: str | None = None
 
     def __init__(
         self, method: str, path: str, query_string: bytes, headers: Headers, *, keep_alive: bool = True
@@ -71,14 +71,19 @@ class Head:
         if self.repeats or not _sound_host(values.get(b"host", b"")):
             self.problem = _unsound(headers, values)
 
-    @property
+    @functools.cached_property
     def bearer(self) -> str | None:
         """The text after `Authorization: Bearer` (any case, RFC 9110 section 11.1); None without a sound one."""
-        if self._bearer is None:
-            match = _BEARER.fullmatch(self.values.get(b"authorization", b""))
-            if match is not None and len(match[0]) < MOST_HEADER_CHARS:
-                self._bearer = match[1].decode("ascii")
-        return self._bearer
+        match = _BEARER.fullmatch(self.values.get(b"authorization", b""))
+        return match[1].decode("ascii") if match is not None and len(match[0]) < MOST_HEADER_CHARS else None
+
+    @functools.cached_property
+    def media_type(self) -> str | None:
+        """The body's content type without parameters; None where they name another charset, or it is encoded."""
+        return _plain_type(
+            self.values.get(b"content-type", b"").decode("latin-1"),
+            self.values.get(b"content-encoding", b"").decode("latin-1"),
+        )
 
     @property
     def keeps_framing(self) -> bool:
@@ -188,6 +193,21 @@ def _repeated(name: bytes) -> InvalidRequest:
     if name == b"host":
         return BAD_HOST
     return InvalidRequest("repeated_header", f"The header {name.decode()} stands more than once.")
+
+
+@functools.lru_cache(maxsize=64)
+def _plain_type(content_type: str, encoding: str) -> str | None:
+    name, _, parameters = content_type.partition(";")
+    encoded = encoding.strip().lower() not in {"", "identity"}
+    return None if encoded or not _is_utf8(parameters) else name.strip().lower()
+
+
+def _is_utf8(parameters: str) -> bool:
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset" and value.strip().strip('"').lower() not in {"utf-8", "utf8"}:
+            return False
+    return True
 
 
 @functools.lru_cache(maxsize=256)
