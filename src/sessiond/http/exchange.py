@@ -47,17 +47,19 @@ class Line(Protocol):
 class Exchange:
     """A request on its way through the app."""
 
+    # Defaults stand in the class: fewer stores when one is made, on the hot path.
+    body: bytes | bytearray = b""
+    more_body = True
+    disconnected = False
+    response_started = False
+    response_complete = False
+    _continued = False
+    _event: asyncio.Event | None = None
+
     def __init__(self, request: Request, line: Line) -> None:
         self._request = request
         self._line = line
         self.keep_alive = request.head.keep_alive
-        self.body: bytes | bytearray = b""
-        self.more_body = True
-        self.disconnected = False
-        self.response_started = False
-        self.response_complete = False
-        self._continued = False
-        self._event: asyncio.Event | None = None
 
     @property
     def message_event(self) -> asyncio.Event:
