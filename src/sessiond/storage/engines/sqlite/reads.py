@@ -48,7 +48,7 @@ _EVENTS = f"SELECT sequence, {', '.join(EVENT_COLUMNS)} FROM events WHERE sequen
 _NEWEST_EVENT = "SELECT max(newest, ifnull((SELECT max(sequence) FROM events), 0)) FROM purged_events"
 _DEPLOYMENT = project_bytes(deployment_key().project)
 _STAMPS = slice(_WIDTH + 1, _WIDTH + 3)
-_MOST_CONTROL_RECORDS = 1000
+MOST_CONTROL_RECORDS = 1000
 _EVER = 1 << 53  # milliseconds
 
 
@@ -116,6 +116,8 @@ class Reads:
             if row is None:
                 return None
             found = session_from(row)
+            if len(self._known) >= MOST_CONTROL_RECORDS:
+                self._known = {None: None}  # before either is learnt: the other would go with it
             for stamp, key in zip(row[_STAMPS], (project_key(project), deployment_key()), strict=True):
                 if stamp not in self._known:
                     self._learn(stamp, key)
@@ -200,9 +202,6 @@ class Reads:
         record = self.get(key)
         if stamp is None or record is None:
             return
-        if len(self._known) >= _MOST_CONTROL_RECORDS:
-            self._known.clear()
-            self._known[None] = None
         self._known[stamp] = record
 
     def _assembled(self, found: Session, row: Row) -> Standing:
