@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sessiond.domain.callers import OperatorCaller, ServerCaller
 from sessiond.domain.errors import InvalidRequest
+from sessiond.domain.sessions import SessionKind
 from sessiond.http.answer import Answer
 from sessiond.http.dialects.native.creating import SessionMembers
 from sessiond.http.dialects.native.token_answers import cookie_name, created
@@ -13,6 +14,7 @@ from sessiond.services.footing import Foreseen
 from sessiond.services.impersonating import Asked
 from sessiond.services.orders import Order
 
+_BROWSER = SessionKind.BROWSER
 INVALID_FORMAT = InvalidRequest("invalid_format", "A session delivered as a cookie has no access token.")
 
 
@@ -31,13 +33,14 @@ class NativeIssuing:
         acting: Asked | None,
     ) -> Answer:
         """Issue the session of *order*; with *acting* an impersonation."""
-        if asked.by_cookie:
+        by_cookie = order.session_kind is _BROWSER
+        if by_cookie:
             if asked.format == "jwt":
                 raise INVALID_FORMAT
             cookie_name(request)
         if acting is not None:
             order = await self._services.impersonating.order(caller, order, acting)
-        if asked.by_cookie:
+        if by_cookie:
             issued = await self._services.accounts.sign_in(order, asked.browser)
         else:
             foreseen = request.context if isinstance(request.context, Foreseen) else None
