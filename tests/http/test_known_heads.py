@@ -93,6 +93,8 @@ class Line(asyncio.Transport):
     def close(self) -> None:
         self.closed = True
 
+    abort = close
+
     def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401  as above
         return {"peername": ("127.0.0.1", 5), "sockname": ("127.0.0.1", 8000)}.get(name, default)
 
@@ -109,6 +111,7 @@ class Served:
     def __init__(self) -> None:
         self.surface = Surface()
         self.heads = Heads()
+        self.ticks = Ticks()
         self._config = Config(self.surface.app, log_config=None)
         self._config.load()
 
@@ -120,7 +123,7 @@ class Served:
             ServerState(),
             {},
             asyncio.get_running_loop(),
-            ticks=Ticks(),
+            ticks=self.ticks,
             limits=Limits(),
             instants=InstantAnswers(self.surface.app),
             heads=self.heads,

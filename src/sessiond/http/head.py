@@ -41,6 +41,7 @@ _MOST_KEPT = 4096
 _MOST_KEPT_BYTES = 1024
 _MOST_KEPT_HEADERS = 32
 _REST_SECONDS = 10
+_VERSIONS = frozenset({"1.0", "1.1"})
 _FRAMING = frozenset({b"expect", b"proxy-connection", b"transfer-encoding", b"upgrade"})
 """Headers that change how a connection is read, or what becomes of it; `Connection` ends it, or has no effect."""
 
@@ -116,13 +117,17 @@ def read_head(
         parsed = httptools.parse_url(url)
         path, query = (parsed.path or b"/").decode("latin-1"), parsed.query or b""
     head = Head(method, path, query, headers, keep_alive=keep_alive)
-    head.instant = instant
+    if b"expect" not in head.values:
+        head.instant = instant
     # Only HTTP/1.1 keeps a connection unasked (RFC 9112 section 9.3), and the parser tells its version slowly.
     # One of HTTP/1.0 may be kept by either header: the parser minds the old `Proxy-Connection`, too.
     if not keep_alive or b"connection" in head.values or b"proxy-connection" in head.values:
         head.http_version = parser.get_http_version()
+        if head.http_version not in _VERSIONS:
+            raise ValueError("this is another protocol")
         head.keep_alive = keep_alive and head.http_version != "1.0"
-        head.instant = instant if head.http_version == "1.1" else None
+        if head.http_version == "1.0":
+            head.instant = None
     return head
 
 

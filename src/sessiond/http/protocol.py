@@ -78,7 +78,7 @@ class Protocol(HttpToolsProtocol):
         self._between = True
         self._sessiond = sessiond
         self._connection = Connection(None, None)
-        self._active_at = self._task_at = ticks.now
+        self._active_at = self._task_at = self._stalled_at = ticks.now
         self._head_at: int | None = ticks.now
         self._in_head = True
         self._head_bytes = 0
@@ -158,14 +158,15 @@ class Protocol(HttpToolsProtocol):
         self._between = self._went_on = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header; `Expect` is looked at only if a task will answer."""
-        self.headers.append((name.lower(), value))
+        """Keep a header, without the white space that may stand behind it (RFC 9112 section 5.1)."""
+        self.headers.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         """Answer at once where that is possible, else start a task."""
         self._in_head = False
         self._went_on = True
         self._head_at = None
+        self._discarded_bytes = 0
         if self._retold:
             self._retold, self.headers = False, []
             return
@@ -191,6 +192,7 @@ class Protocol(HttpToolsProtocol):
             self._discarded_bytes += len(body)
             if self._discarded_bytes > _MOST_DISCARDED_BYTES:
                 self.transport.close()
+                raise _UNREADABLE  # so that the parser stops: nothing that follows is taken on
             return
         exchange.keep(body)
         if len(exchange.body) > HIGH_WATER_LIMIT:
@@ -209,12 +211,25 @@ class Protocol(HttpToolsProtocol):
         elif self.flow.read_paused:
             self.flow.resume_reading()
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer what was asked before the connection ends: who says that nothing more comes may still read."""
+        cycle = self._present_cycle
+        if cycle is None or cycle.more_body:
+            return False
+        cycle.keep_alive = False
+        return True
+
+    def pause_writing(self) -> None:
+        """Note since when the client does not read: what it sends meanwhile wins it no time."""
+        self._stalled_at = self._ticks.now
+        super().pause_writing()
+
     def sweep(self) -> None:
         """End the connection if it is over one of its time limits."""
         now, limits = self._ticks.now, self._limits
         cycle = self._present_cycle
         if self.flow.write_paused:
-            if now - self._active_at > limits.stalled_seconds:
+            if now - self._stalled_at > limits.stalled_seconds:
                 self.transport.abort()
         elif cycle is not None:
             if cycle.more_body and now - self._task_at > limits.body_seconds:
@@ -277,7 +292,6 @@ class Protocol(HttpToolsProtocol):
             self.pipeline.appendleft((exchange, self.app))
 
     def _take_on(self, exchange: Any) -> None:  # noqa: ANN401  stands where uvicorn's own cycle would
-        self._discarded_bytes = 0
         self._task_at = self._ticks.now
         self.cycle = exchange
 
@@ -303,19 +317,19 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
     def _refuse_or_close(self, refusal: Refusal) -> None:
-        """Refuse what cannot be read; a complete request before it is still answered, and then the connection ends."""
+        """Refuse what cannot be read; complete requests before it are still answered, and then the connection ends."""
         cycle = self._present_cycle
         if cycle is None:
             self._refuse(refusal)
+        elif not cycle.more_body:
+            self.flow.pause_reading()
+            cycle.keep_alive = False
         elif self.pipeline:
             self.transport.close()
-        elif cycle.more_body and not cycle.response_started:
+        else:
             cycle.disconnected = True
             cycle.message_event.set()
             self._refuse(refusal)
-        else:
-            self.flow.pause_reading()
-            cycle.keep_alive = False
 
     def _refuse(self, refusal: Refusal) -> None:
         if self.transport.is_closing():

@@ -82,8 +82,9 @@ class Request:
 
     @property
     def expects_continue(self) -> bool:
-        """Whether the client waits to be told to send its body (RFC 9110 section 10.1.1)."""
-        return b"expect" in self._values and self._values[b"expect"].lower() == b"100-continue"
+        """Whether the client waits to be told to send its body (RFC 9110 section 10.1.1); none of HTTP/1.0 does."""
+        expected = self._values.get(b"expect", b"").lower() == b"100-continue"
+        return expected and self.head.http_version != "1.0"
 
     @property
     def has_cookies(self) -> bool:
