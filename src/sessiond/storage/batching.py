@@ -113,8 +113,10 @@ def _split(
     waiting: list[_Entry[AnyOperation]],
 ) -> tuple[list[_Entry[AnyOperation]], list[_Entry[AnyOperation]]]:
     """Return the next batch and what has to wait for the one after: writes of a key that is already in it."""
-    if len(waiting) == 1 or (len(waiting) <= LARGEST_BATCH and not any(entry[0].keys for entry in waiting)):
-        return waiting, []  # such as reads: nothing keeps them apart, or in an order
+    if len(waiting) <= LARGEST_BATCH:
+        wanted = [key for operation, _ in waiting for key in operation.keys]
+        if len(waiting) == 1 or len(set(wanted)) == len(wanted):
+            return waiting, []  # as nearly always: nothing keeps them apart, or in an order
     batch: list[_Entry[AnyOperation]] = []
     later: list[_Entry[AnyOperation]] = []
     taken: set[Key] = set()
