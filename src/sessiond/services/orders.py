@@ -20,6 +20,8 @@ from sessiond.domain.sessions import AccessFormat, Actor, Browser, Client, Sessi
 from sessiond.domain.subjects import Subject, SubjectKind
 from sessiond.services.ports import Change
 
+_ISSUED, _IMPERSONATED = EventType.SESSION_ISSUED, EventType.SESSION_IMPERSONATED
+
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a session is to be. *linked_from* is whose session it continues, *actor* who acts in it instead.
@@ -112,7 +114,7 @@ def birth(
     subject, now = ground.subject, ground.now
     expects: dict[Key, int] = {session.key: 0}
     puts: list[Record] = [session]
-    what = EventType.SESSION_ISSUED if order.actor is None else EventType.SESSION_IMPERSONATED
+    what = _ISSUED if order.actor is None else _IMPERSONATED
     address = order.client.address
     by = order.by.beside(address)
     events = [session_event(session, what, by=by, now=now, data=_issued_facts(order))]

@@ -32,6 +32,7 @@ from sessiond.storage.engines.sqlite.rows import (
 )
 
 _SESSION = Kind.SESSION
+_NULLS_FROM = -len(SESSION_NULLS)
 _ONE_RECORD = "kind = ? AND project = ? AND id = ? AND partition = ?"
 _ONE_SESSION = "id = ? AND project = ?"
 
@@ -43,7 +44,7 @@ def _insert(table: str, columns: Sequence[str]) -> str:
 _SESSION_VERSION = f"SELECT version FROM sessions WHERE {_ONE_SESSION}"  # noqa: S608  constants only, here and below
 _RECORD_VERSION = f"SELECT version FROM records WHERE {_ONE_RECORD}"  # noqa: S608
 _INSERT_SESSION = _insert("sessions", SESSION_COLUMNS)
-_INSERT_MOST_SESSIONS = _insert("sessions", SESSION_COLUMNS[: -len(SESSION_NULLS)])
+_INSERT_MOST_SESSIONS = _insert("sessions", SESSION_COLUMNS[:_NULLS_FROM])
 # One more than the highest sequence that is there, or was before a purge.
 _INSERT_EVENT = (
     _insert("events", EVENT_COLUMNS)
@@ -299,8 +300,8 @@ def _version_of(key: Key) -> tuple[str, Row]:
 
 def _insert_session(row: Row) -> _Step:
     # Columns that are not named are NULL, too; sqlite3 takes several times as long for a None as for a number.
-    if row[-len(SESSION_NULLS) :] == SESSION_NULLS:
-        return _INSERT_MOST_SESSIONS, row[: -len(SESSION_NULLS)], None
+    if row[_NULLS_FROM:] == SESSION_NULLS:
+        return _INSERT_MOST_SESSIONS, row[:_NULLS_FROM], None
     return _INSERT_SESSION, row, None
 
 
