@@ -30,7 +30,7 @@ class Kind(enum.StrEnum):
     AUDIT_LEASE = "audit_lease"
 
 
-class Key(msgspec.Struct, frozen=True, order=True, gc=False):
+class Key(msgspec.Struct, frozen=True, order=True, cache_hash=True, gc=False):
     """Where a record lies: its kind, its partition, its project and its id (a session's 16 bytes, else UTF-8)."""
 
     kind: Kind
