@@ -11,6 +11,7 @@ from pathlib import Path
 
 import asyncpg
 import httpx
+import msgspec
 import pytest
 
 from sessiond.domain.errors import Unavailable
@@ -23,6 +24,7 @@ from sessiond.storage.engines.postgresql.url import parse_url
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
 from tests.server_process import WITHIN_SECONDS, ServerProcess
+from tests.servers.held_link import HeldLink
 from tests.servers.postgresql import PostgresqlServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("patient")]
@@ -339,6 +341,34 @@ async def test_waiting_writes_are_finished_by_a_close_and_later_ones_refused(sto
     assert (
         await outcome_of(store.apply(Change(partition=samples.PARTITION, expects={}))) == "store_unavailable"
     )
+
+
+async def test_a_node_that_stops_reading_in_the_middle_of_an_answer_does_not_hold_up_the_writes_of_others(
+    postgresql: PostgresqlServer, store: Store, url: str
+) -> None:
+    """As one does that is frozen or cut off: its transaction ends only once the answer has gone."""
+    long = {"long": "x" * 4000}
+    sessions = [msgspec.structs.replace(samples.session(), metadata=long) for _ in range(2000)]
+    for start in range(0, len(sessions), 100):
+        await store.apply(samples.put(*sessions[start : start + 100]))
+    first, *others = [samples.revocation(session) for session in sessions]
+    stuck = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'ClientWrite'"
+    async with HeldLink.before(postgresql.port) as link:
+        frozen = await open_store(url.replace(f":{postgresql.port}/", f":{link.port}/"), role=Role.SERVER)
+        await frozen.revoke([first])  # so that another one is a single statement
+        link.hold()
+        revoking = asyncio.create_task(frozen.revoke(others))
+        async with asyncio.timeout(WITHIN_SECONDS):
+            while await asyncio.to_thread(postgresql.run_sql, stuck) == "0":
+                link.pass_held()
+
+        await store.apply(samples.put(samples.session()))
+
+        assert not revoking.done()
+        link.release()
+        ended = await revoking
+        await frozen.close()
+    assert [each.id for each in ended if each is not None] == [each.session for each in others]
 
 
 async def test_a_write_whose_wait_for_the_standby_is_cancelled_is_not_acknowledged(

@@ -27,6 +27,7 @@ MOST_ALONE = 6
 CONNECT_SECONDS = 5.0
 WAIT_SECONDS = 10.0
 STATEMENT_SECONDS = 10.0
+UNREAD_SECONDS = 5.0
 IDLE_SECONDS = 60.0
 ATTEMPTS = 3
 
@@ -34,6 +35,9 @@ _SETTINGS = {
     "application_name": "sessiond",
     "statement_timeout": f"{STATEMENT_SECONDS:.0f}s",
     "idle_in_transaction_session_timeout": f"{STATEMENT_SECONDS:.0f}s",
+    # A node that was stopped, or cut off, in the middle of a long answer to a write holds its partitions as long as the
+    # server waits for it to be read, which no limit of a statement ends.
+    "tcp_user_timeout": f"{UNREAD_SECONDS:.0f}s",
     "jit": "off",
 }
 
