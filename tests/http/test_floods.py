@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sessiond.http.protocol import Protocol
 from tests.http.test_known_heads import GET, HOST, Line, Served, post
 
@@ -29,6 +31,33 @@ async def test_nothing_more_is_read_while_requests_wait_for_their_turn() -> None
     await served.settle(line.protocol)
 
     assert (line.written.count(b"HTTP/1.1 200 OK"), line.waiting) == (10, [0])
+
+
+async def test_of_many_requests_that_come_at_once_few_are_read_before_their_turn() -> None:
+    served, line = Served(), Noting()
+    line.protocol, _ = served.connected(line)
+
+    line.protocol.data_received(GET * 1500 + post(b"the last")[:-1])
+    waiting = len(line.protocol.pipeline)
+    await served.settle(line.protocol)
+    line.protocol.data_received(b"t")
+    await served.settle(line.protocol)
+
+    assert (line.written.count(b"HTTP/1.1 200 OK"), waiting <= 16_384 // len(GET)) == (1501, True)
+    assert line.written.endswith(b'"value":"the last"},"caller":null,"address":"127.0.0.1"}')
+
+
+@pytest.mark.parametrize("piece", [999, 20_000])
+async def test_heads_are_counted_each_by_itself_however_many_come_in_pieces_that_end_within_them(
+    piece: int,
+) -> None:
+    requests = GET.replace(b"/odd/1", b"/instant") * 3000
+
+    answers, ended = await Served().answers(
+        [requests[begin : begin + piece] for begin in range(0, len(requests), piece)]
+    )
+
+    assert (answers.count(b"HTTP/1.1 200 OK"), ended) == (3000, False)
 
 
 async def test_a_body_in_many_small_pieces_is_gathered_in_one_place() -> None:

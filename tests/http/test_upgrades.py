@@ -30,6 +30,37 @@ async def test_the_body_of_who_asks_is_read_however_it_is_cut(request_bytes: byt
         assert (b'"value":"abc"' in answers, answers.count(b"HTTP/1.1 200 OK"), ended) == (True, 2, False)
 
 
+@pytest.mark.parametrize(
+    "asking",
+    [
+        post(b"abc", headers=ASKS).replace(b"Upgrade, ", b"Upgrade, close, "),
+        post(b"abc", headers=ASKS).replace(b"HTTP/1.1", b"HTTP/1.0"),
+        CHUNKED.replace(b"Upgrade, ", b"close, Upgrade, ") + b"3\r\nabc\r\n0\r\n\r\n",
+    ],
+    ids=["closed on", "of an older version", "in chunks"],
+)
+async def test_the_body_of_who_asks_is_read_where_it_is_the_last_and_nothing_behind_it(asking: bytes) -> None:
+    for cut in range(len(asking)):
+        served = Served()
+
+        answers, ended = await served.answers(
+            [piece for piece in (asking[:cut], asking[cut:] + GET) if piece]
+        )
+
+        assert (b'"value":"abc"' in answers, answers.count(b"HTTP/1.1 "), ended) == (True, 1, True)
+        assert len(served.surface.world.reached) == 1
+
+
+async def test_nothing_is_done_behind_an_instant_answer_to_who_asks_that_was_the_last() -> None:
+    served = Served()
+    asking = ASKING.replace(b"/odd/1", b"/instant").replace(b"Upgrade, ", b"Upgrade, close, ")
+    asking = asking.replace(b"\r\n\r\n", b"\r\nContent-Length: 3\r\n\r\nabc")
+
+    answers, ended = await served.answers([asking + post(b"smuggled")])
+
+    assert (answers.count(b"HTTP/1.1 "), ended, served.surface.world.reached) == (1, True, [])
+
+
 async def test_a_body_is_never_taken_for_another_request() -> None:
     served = Served()
 
