@@ -58,6 +58,7 @@ class Head:
     http_version = "1.1"
     problem: Refusal | None = None
     instant: Route | None = None
+    _bearer: str | None = None
 
     def __init__(
         self, method: str, path: str, query_string: bytes, headers: Headers, *, keep_alive: bool = True
@@ -72,11 +73,14 @@ class Head:
         if self.repeats or not _sound_host(values.get(b"host", b"")):
             self.problem = _unsound(headers, values)
 
-    @functools.cached_property
+    @property
     def bearer(self) -> str | None:
         """The text after `Authorization: Bearer` (any case, RFC 9110 section 11.1); None without a sound one."""
-        match = _BEARER.fullmatch(self.values.get(b"authorization", b""))
-        return match[1].decode("ascii") if match is not None and len(match[0]) < MOST_HEADER_CHARS else None
+        if self._bearer is None:
+            match = _BEARER.fullmatch(self.values.get(b"authorization", b""))
+            if match is not None and len(match[0]) < MOST_HEADER_CHARS:
+                self._bearer = match[1].decode("ascii")
+        return self._bearer
 
     @functools.cached_property
     def media_type(self) -> str | None:
