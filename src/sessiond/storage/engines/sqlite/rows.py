@@ -130,7 +130,7 @@ def session_row(session: Session) -> Row:
         session.generation,
         session.rotated_at,
         session.seen_generation,
-        int(session.rotates),
+        1 if session.rotates else 0,
         session.epochs.deployment,
         session.epochs.project,
         session.epochs.subject,
