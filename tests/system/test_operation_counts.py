@@ -39,7 +39,7 @@ REQUESTS = 50
 MOST_CALLS = {
     "verify": 60,
     "verify, past memory": 225,
-    "create": 407,
+    "create": 401,
     "refresh": 303,
     "list": 206,
     "list of fifty": 1040,
