@@ -10,8 +10,9 @@ import pytest
 from sessiond.domain.errors import Unavailable
 from sessiond.domain.ids import DEFAULT_PROJECT
 from sessiond.services.ports import Store
+from sessiond.storage.batching import LARGEST_BATCH
 from sessiond.storage.engine import Role
-from sessiond.storage.engines.redis import sending
+from sessiond.storage.engines.redis import nodes, sending
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
 from tests.servers.patience import be_patient, patience
@@ -34,6 +35,12 @@ async def store(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
         store = await open_store(server.url(), role=Role.SERVER)
     yield store
     await store.close()
+
+
+def connections(server: RedisServer) -> int:
+    """Return how many connections the server has ever taken, this one too."""
+    told: dict[str, int] = server.ask("INFO", "stats")
+    return told["total_connections_received"]
 
 
 async def test_a_number_of_replicas_that_is_told_is_waited_for_whatever_is_attached(
@@ -90,6 +97,26 @@ async def test_a_server_that_hangs_is_not_waited_for_long(
     assert {type(outcome) for outcome in outcomes} == {Unavailable}
     server.resume()
     await put_once_it_answers(store, samples.session())
+
+
+async def test_however_many_wait_for_a_server_that_hangs_it_is_tried_once_for_all_of_them(
+    server: RedisServer, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each batch of them tried for itself, one after the other: a thousand were told after twenty seconds."""
+    monkeypatch.setattr(nodes, "LEFT_ALONE_SECONDS", 120.0)
+    with patience(monkeypatch):
+        await store.apply(samples.put(samples.session()))
+    before = connections(server)
+    server.pause()
+
+    outcomes = await asyncio.gather(
+        *(store.revoke([samples.revocation(samples.session())]) for _ in range(4 * LARGEST_BATCH)),
+        return_exceptions=True,
+    )
+
+    server.resume()
+    assert {type(outcome) for outcome in outcomes} == {Unavailable}
+    assert connections(server) - before == 2  # the second one is that which asks
 
 
 @pytest.mark.usefixtures("patient")

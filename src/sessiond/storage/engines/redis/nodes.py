@@ -24,6 +24,10 @@ from sessiond.storage.engines.redis.scripts import scripts
 
 _LOG = logging.getLogger("sessiond.storage.redis")
 _MAP_SECONDS = 1.0
+_HANGS_SECONDS = 1.0
+LEFT_ALONE_SECONDS = 0.25
+"""For how long a server that hung when it was to be linked is not tried again: whoever waited behind it is told."""
+
 _ROLE = 0
 _ATTACHED = 2
 
@@ -67,6 +71,7 @@ class Nodes:
         self._slots: list[Address | None] = [target.seeds[0]] * SLOTS
         self._linked: dict[tuple[Address, Lane], Node] = {}
         self._linking: dict[tuple[Address, Lane], asyncio.Task[Node]] = {}
+        self._hung: dict[Address, tuple[float, str]] = {}
         self._mapping: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -125,6 +130,9 @@ class Nodes:
             raise LinkLost("it was closed", sent=False)
         linking = self._linking.get((address, lane))
         if linking is None:
+            until, why = self._hung.get(address, (0.0, ""))
+            if asyncio.get_running_loop().time() < until:
+                raise LinkLost(why, sent=False)
             linking = asyncio.create_task(self._link(address, lane))
             self._linking[address, lane] = linking
             linking.add_done_callback(lambda _: self._linking.pop((address, lane), None))
@@ -173,6 +181,16 @@ class Nodes:
             node.link.close()
 
     async def _link(self, address: Address, lane: Lane) -> Node:
+        time = asyncio.get_running_loop().time
+        began = time()
+        try:
+            return await self._linked_anew(address, lane)
+        except LinkLost as lost:
+            if time() - began >= _HANGS_SECONDS:
+                self._hung[address] = time() + LEFT_ALONE_SECONDS, str(lost)
+            raise
+
+    async def _linked_anew(self, address: Address, lane: Lane) -> Node:
         link = await connect(address, self.target, self._context, Link)
         try:
             node = await self._greet(address, link)
