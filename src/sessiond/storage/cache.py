@@ -221,6 +221,10 @@ class StandingCache:
             case _:
                 pass
 
+    def drop_acting(self, session: SessionId) -> None:
+        """Forget whatever *session* acts in."""
+        self._acting.drop(session)
+
     def clear(self) -> None:
         """Forget everything."""
         self._standings.clear()

@@ -17,7 +17,7 @@ from sessiond.domain.freshness import Staleness
 from sessiond.domain.ids import Partition, ProjectId, SessionId, SubjectId
 from sessiond.domain.instants import Instant
 from sessiond.domain.records import Key, Record
-from sessiond.domain.sessions import Session, Standing
+from sessiond.domain.sessions import Session, Standing, session_key
 from sessiond.services.measures import StoreMeasures
 from sessiond.services.movable import Number, Stretch
 from sessiond.services.ports import Change, Place, Revocation, Selection, Touch
@@ -73,7 +73,9 @@ class SqliteStore:
         self._newest_seen = 0
         self._closing: asyncio.Future[None] | None = None
         self._being_written: frozenset[Key] = frozenset()
-        self._writer = Writer(connections.writing, file.check)
+        self._in_flight: Sequence[Operation] = ()
+        self._doubtful: frozenset[Key] = frozenset()
+        self._writer = Writer(connections.writing, file.check, bytes if memory is None else memory.header)
         self._batches = BatchCounts()
         self._batcher: Batcher[Operation] = Batcher(self._run, self._batches)
         self._long = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sessiond-sqlite-reader")
@@ -98,7 +100,7 @@ class SqliteStore:
     def _get_many(self, memory: TrustedMemory, keys: Sequence[Key]) -> Sequence[Record | None]:
         """Read what memory does not know; if anybody commits meanwhile, read all, so that it is of one instant."""
         if memory.has_moved():
-            memory.catch_up()
+            self._catch_up(memory)
         # Of a batch that may have been committed and is not dropped yet, memory and file would be of two instants.
         found = memory.records(keys)
         if self._being_written.isdisjoint(keys):
@@ -111,7 +113,7 @@ class SqliteStore:
         unknown = [n for n, record in enumerate(found) if record is None]
         read = self._reads.get_many([keys[n] for n in unknown])
         if memory.has_moved():
-            memory.catch_up()
+            self._catch_up(memory)
             found = read = self._reads.get_many(keys)
         else:
             for n, record in zip(unknown, read, strict=True):
@@ -143,9 +145,11 @@ class SqliteStore:
             return None
         if memory.has_moved():
             try:
-                memory.catch_up()
+                self._catch_up(memory)
             except sqlite3.Error as error:
                 raise refused(error) from error
+        if self._doubtful and session_key(project, session) in self._doubtful:
+            return None
         return memory.get(project, session)
 
     async def list_by_subject(
@@ -167,7 +171,7 @@ class SqliteStore:
     def _listed(self, memory: TrustedMemory, wanted: OfSubject) -> Sequence[Session]:
         """Return them from memory if it knows all that there are; else read all, so that they are of one instant."""
         if memory.has_moved():
-            memory.catch_up()
+            self._catch_up(memory)
         # As in `_get_many`: a batch may have been committed and its sessions not be dropped yet.
         writing = {SessionId(key.id) for key in self._being_written}
         # An index tells which there are. Those that have ended are rarely known: then the rows tell which live.
@@ -316,6 +320,17 @@ class SqliteStore:
             self._memory.close()
         self._lock.release()
 
+    def _catch_up(self, memory: TrustedMemory) -> None:
+        """Have memory drop what others changed, and trust nothing that a batch may have which it does not know of yet.
+
+        Who sees that batch in the file, a command or a read, may already rely on it: on finding a session ended.
+        """
+        memory.catch_up()
+        before = self._writer.header_before
+        if before is not None and before != memory.caught_up_at:
+            self._doubtful = self._being_written
+            memory.doubt(self._in_flight)
+
     def _ready(self) -> None:
         if self._lost is not None:
             raise unavailable(self._lost)
@@ -332,7 +347,8 @@ class SqliteStore:
         caught_up_to = 0 if memory is None else memory.caught_up_to
 
         def finished(outcomes: Sequence[Outcome]) -> None:
-            self._being_written = frozenset()
+            self._being_written = self._doubtful = frozenset()
+            self._in_flight = ()
             if memory is not None:
                 memory.take_over(operations, outcomes, caught_up_to=caught_up_to)
             if Unavailable in map(type, outcomes):
@@ -342,6 +358,7 @@ class SqliteStore:
 
         if memory is not None:
             self._being_written = frozenset[Key]().union(*[operation.keys for operation in operations])
+            self._in_flight = operations
         self._writer.post(operations, finished)
 
     async def _in_portions(self, limit: int, operation: Callable[[int], Operation]) -> int:

@@ -1,11 +1,12 @@
 """What makes memory as strict as a read: a commit by any process is noticed before memory answers.
 
 Three parties write. What the server's own batches changed is taken over or dropped on the loop, before their callers
-hear of it. A command in another process writes what it changes into the table `changes`, in the same transaction.
-Whoever commits moves the header of the WAL index before it can acknowledge; so a header that stands still means that
-nobody did, and one that moved means: read `changes` first. The header is taken before that read, never after, so that a
-commit in between moves it once more. Reads that fill the memory run on the same loop without waiting, so none can be
-overtaken between its read and its entry.
+hear of it, and doubted once the header moved: others may see a batch earlier, and acknowledge what they found. A
+command in another process writes what it changes into the table `changes`, in the same transaction. Whoever commits
+moves the header of the WAL index before it can acknowledge; so a header that stands still means that nobody did, and
+one that moved means: read `changes` first. The header is taken before that read, never after, so that a commit in
+between moves it once more. Reads that fill the memory run on the same loop without waiting, so none can be overtaken
+between its read and its entry.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import cast
 
-from sessiond.domain.ids import ProjectId, SubjectId
+from sessiond.domain.ids import ProjectId, SessionId, SubjectId
 from sessiond.domain.projects import CONTROL_PARTITION, Deployment, Project, deployment_key, project_key
 from sessiond.domain.records import Key, Kind, Record
 from sessiond.domain.sessions import Session, Standing
@@ -45,7 +46,9 @@ class TrustedMemory:
         """Return a session as it was last seen; at any time."""
         self.all_seen = self._cache.all_seen
         """Return sessions, if all are known; only after `has_moved` was False or `catch_up` succeeded."""
-        self._header = index.header()
+        self.header = index.header
+        """Return the header of the index as it is now; any thread may ask."""
+        self.caught_up_at = index.header()
         self.caught_up_to = reads.newest_change()
 
     @property
@@ -55,7 +58,7 @@ class TrustedMemory:
 
     def has_moved(self) -> bool:
         """Tell whether anybody committed since `catch_up`."""
-        return self._index.header() != self._header
+        return self._index.header() != self.caught_up_at
 
     def is_current(self) -> bool:
         """Tell whether the index that is looked at is still the one that SQLite writes."""
@@ -67,7 +70,7 @@ class TrustedMemory:
         for sequence, kind, project, identifier in self._reads.changes(self.caught_up_to):
             self._drop(Kind(kind), project, identifier)
             self.caught_up_to = sequence
-        self._header = header
+        self.caught_up_at = header
 
     def keep(self, standing: Standing) -> None:
         """Remember what was just read."""
@@ -119,8 +122,22 @@ class TrustedMemory:
                 for touch in operation.touches:
                     self._cache.touch(touch)
             else:
-                for key in operation.stale:
+                self.forget((operation,))
+
+    def doubt(self, operations: Iterable[Operation]) -> None:
+        """Drop what stands on what *operations* may have changed; their sessions stay, to be taken over."""
+        for operation in operations:
+            for key in operation.stale:
+                if key.kind is Kind.SESSION:
+                    self._cache.drop_acting(SessionId(key.id))
+                else:
                     self._drop(key.kind, key.project, key.id)
+
+    def forget(self, operations: Iterable[Operation]) -> None:
+        """Drop what *operations* may have changed."""
+        for operation in operations:
+            for key in operation.stale:
+                self._drop(key.kind, key.project, key.id)
 
     def _take_over_change(self, applied: Apply) -> None:
         """Know what a change wrote over what was there."""
@@ -128,8 +145,7 @@ class TrustedMemory:
         if len(puts) == 1 and not applied.change.deletes and isinstance(puts[0], Session):
             self._cache.replace(puts[0])
         else:
-            for key in applied.stale:
-                self._drop(key.kind, key.project, key.id)
+            self.forget((applied,))
 
     def _drop(self, kind: Kind, project: ProjectId, identifier: bytes) -> None:
         self._cache.drop(kind, project, identifier)

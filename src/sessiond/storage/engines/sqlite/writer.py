@@ -20,19 +20,29 @@ class Writer:
     """Runs batches on a thread of its own, in the order they were posted.
 
     *still_ours* is asked after each commit and before anyone is told; what it raises is every operation's outcome.
+    *header* is what each commit by anybody moves.
     """
 
-    def __init__(self, database: sqlite3.Connection, still_ours: Callable[[], None]) -> None:
+    def __init__(
+        self, database: sqlite3.Connection, still_ours: Callable[[], None], header: Callable[[], bytes]
+    ) -> None:
         self._database = database
         self._cursor = database.cursor()
         self._still_ours = still_ours
+        self._header = header
+        self.header_before: bytes | None = None
+        """The header before any of what was posted last was committed, None while none of it can be."""
         self._loop = asyncio.get_running_loop()
         self._posted: queue.SimpleQueue[tuple[Sequence[Operation], _Done] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="sessiond-sqlite-writer", daemon=True)
         self._thread.start()
 
     def post(self, operations: Sequence[Operation], done: _Done) -> None:
-        """Run *operations* in one transaction, then call *done* on the loop with an outcome for each."""
+        """Run *operations* in one transaction, then call *done* on the loop with an outcome for each.
+
+        What was posted before must be done.
+        """
+        self.header_before = None
         self._posted.put((operations, done))
 
     def stop(self) -> None:
@@ -59,6 +69,8 @@ class Writer:
             return [refused(error)] * len(operations)
         try:
             outcomes = [self._run(operation) for operation in operations]
+            if self.header_before is None:
+                self.header_before = self._header()
             self._cursor.execute("COMMIT")
         except Exception as error:  # noqa: BLE001  whatever it is belongs to one operation, found below
             self._roll_back()
