@@ -17,6 +17,7 @@ from sessiond.domain.sessions import Session, session_key
 from sessiond.services.ports import Store
 from sessiond.storage.engine import Role
 from sessiond.storage.engines import sqlite
+from sessiond.storage.engines.sqlite.database import DatabaseFile
 from sessiond.storage.engines.sqlite.failures import meaning
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
@@ -128,6 +129,40 @@ async def test_a_lock_fails_a_whole_batch_after_one_wait(url: str, tmp_path: Pat
     assert all(isinstance(result, Unavailable) for result in results)
     other.execute("ROLLBACK")
     other.close()
+    await store.close()
+
+
+async def test_a_lock_while_a_failed_batch_is_run_one_by_one_refuses_what_is_left_after_one_wait(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    connect = DatabaseFile.connect
+    other = sqlite3.connect(tmp_path / "sessiond.db", isolation_level=None, check_same_thread=False)
+
+    def count(statement: str) -> None:
+        if statement == "BEGIN IMMEDIATE":
+            begun.append(statement)
+            if len(begun) == 4:  # the batch, the bad one, a good one; and now the next
+                other.execute(statement)
+
+    def traced(file: DatabaseFile, *, writing: bool, busy_seconds: float | None = None) -> sqlite3.Connection:
+        database = connect(file, writing=writing, busy_seconds=busy_seconds)
+        database.set_trace_callback(count if writing else None)
+        return database
+
+    monkeypatch.setattr(DatabaseFile, "connect", traced)
+    store = await sqlite.open_store(url, role=Role.SERVER, busy_seconds=0.1)
+    begun.clear()
+    sessions = [samples.session(generation=2**70), *(samples.session() for _ in range(9))]
+
+    results = await asyncio.gather(
+        *(store.apply(samples.put(session)) for session in sessions), return_exceptions=True
+    )
+
+    assert len(begun) == 4
+    assert [type(result) for result in results] == [OverflowError, type(None), *[Unavailable] * 8]
+    other.close()
+    await store.apply(samples.put(sessions[2]))
     await store.close()
 
 

@@ -61,26 +61,40 @@ class Writer:
         self._database.close()
 
     def _write(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
-        try:
-            self._roll_back()
-            self._cursor.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            # Nobody can write now: trying each by itself would only multiply the waiting.
-            return [refused(error)] * len(operations)
-        try:
-            outcomes = [self._run(operation) for operation in operations]
-            if self.header_before is None:
-                self.header_before = self._header()
-            self._cursor.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001  whatever it is belongs to one operation, found below
-            self._roll_back()
-            if len(operations) > 1:
-                return [self._write([operation])[0] for operation in operations]
-            return [_failure(error)]
+        """Run them in one transaction; where that fails, each by itself, until nobody can write at all."""
+        outcomes: list[Outcome] = []
+        portions = [operations]
+        for portion in portions:
+            try:
+                self._roll_back()
+                self._cursor.execute("BEGIN IMMEDIATE")
+            except sqlite3.Error as error:
+                # Nobody can write now: trying each by itself would only multiply the waiting.
+                return outcomes + [refused(error)] * (len(operations) - len(outcomes))
+            try:
+                written = self._commit(portion)
+            except Exception as error:  # noqa: BLE001  whatever it is belongs to one operation
+                self._roll_back()
+                if len(portion) > 1:
+                    portions += [[operation] for operation in portion]
+                else:
+                    outcomes.append(_failure(error))
+            else:
+                outcomes += self._if_still_ours(written)
+        return outcomes
+
+    def _commit(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
+        outcomes = [self._run(operation) for operation in operations]
+        if self.header_before is None:
+            self.header_before = self._header()
+        self._cursor.execute("COMMIT")
+        return outcomes
+
+    def _if_still_ours(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
         try:
             self._still_ours()
         except Unavailable as refusal:
-            return [refusal] * len(operations)
+            return [refusal] * len(outcomes)
         return outcomes
 
     def _run(self, operation: Operation) -> Outcome:
