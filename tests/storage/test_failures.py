@@ -17,10 +17,10 @@ from sessiond.domain.sessions import Session, session_key
 from sessiond.services.ports import Store
 from sessiond.storage.engine import Role
 from sessiond.storage.engines import sqlite
-from sessiond.storage.engines.sqlite.database import DatabaseFile
 from sessiond.storage.engines.sqlite.failures import meaning
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
+from tests.tracing import trace_statements
 
 WRITING = Path(__file__).parent / "writing.py"
 ROUNDS = 4
@@ -136,7 +136,6 @@ async def test_a_lock_while_a_failed_batch_is_run_one_by_one_refuses_what_is_lef
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[str] = []
-    connect = DatabaseFile.connect
     other = sqlite3.connect(tmp_path / "sessiond.db", isolation_level=None, check_same_thread=False)
 
     def count(statement: str) -> None:
@@ -145,12 +144,7 @@ async def test_a_lock_while_a_failed_batch_is_run_one_by_one_refuses_what_is_lef
             if len(begun) == 4:  # the batch, the bad one, a good one; and now the next
                 other.execute(statement)
 
-    def traced(file: DatabaseFile, *, writing: bool, busy_seconds: float | None = None) -> sqlite3.Connection:
-        database = connect(file, writing=writing, busy_seconds=busy_seconds)
-        database.set_trace_callback(count if writing else None)
-        return database
-
-    monkeypatch.setattr(DatabaseFile, "connect", traced)
+    trace_statements(monkeypatch, count)
     store = await sqlite.open_store(url, role=Role.SERVER, busy_seconds=0.1)
     begun.clear()
     sessions = [samples.session(generation=2**70), *(samples.session() for _ in range(9))]

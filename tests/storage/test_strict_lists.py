@@ -16,11 +16,11 @@ from sessiond.domain.instants import Instant
 from sessiond.domain.sessions import Session
 from sessiond.services.ports import Change, Store, Touch
 from sessiond.storage.engine import Role
-from sessiond.storage.engines.sqlite.database import DatabaseFile
 from sessiond.storage.engines.sqlite.reads import OfSubject, Reads
 from sessiond.storage.open import open_store
 from sessiond.testing import samples
 from sessiond.testing.samples import ALICE, NOW
+from tests.tracing import trace_statements
 
 CHANGES = 200
 
@@ -29,18 +29,12 @@ CHANGES = 200
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the list to which is added what any connection selects from the sessions."""
     selected: list[str] = []
-    connect = DatabaseFile.connect
 
     def noted(statement: str) -> None:
         if "FROM sessions" in statement:
             selected.append(statement.partition(" FROM ")[0])
 
-    def traced(file: DatabaseFile, *, writing: bool, busy_seconds: float | None = None) -> object:
-        database = connect(file, writing=writing, busy_seconds=busy_seconds)
-        database.set_trace_callback(noted)
-        return database
-
-    monkeypatch.setattr(DatabaseFile, "connect", traced)
+    trace_statements(monkeypatch, noted)
     return selected
 
 

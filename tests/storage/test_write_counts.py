@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -13,18 +12,16 @@ from sessiond.domain.ids import DEFAULT_PROJECT, SubjectId
 from sessiond.domain.sessions import Session
 from sessiond.services.ports import Store
 from sessiond.storage.engine import Role
-from sessiond.storage.engines.sqlite.database import DatabaseFile
 from sessiond.storage.open import open_store
 from tests.deployment import TestDeployment
 from tests.servers.postgresql import PostgresqlServer
 from tests.servers.redis import RedisServer
 from tests.servers.relay import Relay
+from tests.tracing import trace_statements
 
 CREATES = 100
 AT_ONCE = 32
 MOST_BYTES = 4_500
-FULL = 2
-"""`PRAGMA synchronous`: every commit is synced."""
 
 
 async def create_by_many(deployment: TestDeployment) -> list[Session]:
@@ -44,15 +41,7 @@ async def create_by_many(deployment: TestDeployment) -> list[Session]:
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the list to which every statement is added that a connection of the SQLite engine runs."""
     ran: list[str] = []
-    connect = DatabaseFile.connect
-
-    def traced(file: DatabaseFile, *, writing: bool, busy_seconds: float | None = None) -> sqlite3.Connection:
-        database = connect(file, writing=writing, busy_seconds=busy_seconds)
-        assert not writing or database.execute("PRAGMA synchronous").fetchone() == (FULL,)
-        database.set_trace_callback(ran.append)
-        return database
-
-    monkeypatch.setattr(DatabaseFile, "connect", traced)
+    trace_statements(monkeypatch, ran.append)
     return ran
 
 

@@ -31,7 +31,7 @@ from sessiond.http import access_log
 from sessiond.http.access_log import AccessLog
 from sessiond.http.server import HttpServer, bind
 from sessiond.storage.engine import Role
-from sessiond.storage.engines.sqlite.database import DatabaseFile
+from tests.tracing import trace_statements
 
 SERVER_KEY = "counted-server-key-0123456789abcdefghijklmn"
 KEY = {"Authorization": f"Bearer {SERVER_KEY}"}
@@ -85,14 +85,7 @@ def calls() -> Iterator[Calls]:
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the list to which every statement is added that any connection to a database of ours runs."""
     ran: list[str] = []
-    connect = DatabaseFile.connect
-
-    def traced(*arguments: Any, **named: Any) -> sqlite3.Connection:  # noqa: ANN401  whatever the method takes
-        database = connect(*arguments, **named)
-        database.set_trace_callback(ran.append)
-        return database
-
-    monkeypatch.setattr(DatabaseFile, "connect", traced)
+    trace_statements(monkeypatch, ran.append)
     return ran
 
 
