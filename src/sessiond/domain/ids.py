@@ -77,7 +77,7 @@ def parse_project_id(text: str) -> ProjectId | None:
 
 def subject_id_fault(text: str) -> str | None:
     """Return why *text* cannot name a subject, or None. A surrogate is no UTF-8."""
-    if not text or not (text.isprintable() or _CONTROL.search(text) is None):
+    if not text or (not text.isprintable() and _CONTROL.search(text)):
         return _SUBJECT_FAULT
     try:
         return None if len(text.encode()) <= LONGEST_SUBJECT_ID else _SUBJECT_FAULT

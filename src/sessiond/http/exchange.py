@@ -107,9 +107,8 @@ class Exchange:
     def _write(self, finished: Finished) -> None:
         self.response_started = True
         if self.more_body and not self._continued and self._request.expects_continue:
-            self.keep_alive = (
-                False  # nobody can tell whether the body comes, or the next request in its place
-            )
+            # Nobody can tell whether the body comes, or the next request in its place.
+            self.keep_alive = False
         head, body, write = finished.head(self._lines()), finished.body, self._line.transport.write
         if self._request.method == "HEAD":
             write(head)

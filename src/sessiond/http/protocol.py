@@ -1,9 +1,10 @@
-"""uvicorn's HTTP protocol with four changes, each measured (`docs/performance.md`, `docs/decisions/`).
+"""uvicorn's HTTP protocol, changed where that was measured (`docs/performance.md`, `docs/decisions/`) or is safer.
 
 Instant GETs are answered where their head ends, without a task. A head that was read before is not parsed again. No
 timer is set per request: one sweep a second looks at all connections, and it bounds slow heads, slow bodies and clients
 that do not read. Whatever is refused before a dialect is known gets problem details, a request id and a line in the
-access log.
+access log. Nothing is upgraded to. Pipelined requests are read little by little, and whole ones are answered also where
+their client half-closes the connection, or where what comes behind them cannot be read.
 
 It leans on internals of uvicorn, whose version is pinned; `tests/http/test_protocol_internals.py` fails when they move.
 """
